@@ -1,0 +1,52 @@
+"""Gannet learns compact binary codes for images without labels, by gradient attention, and searches them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gannet.errors import GannetError
+    from gannet.hashers.itq import ITQ
+    from gannet.hashers.lsh import LSH
+    from gannet.hashers.uhga import UHGA, UHGAPlain
+    from gannet.image_hasher import ImageHasher
+    from gannet.search import Collection, HammingIndex
+    from gannet.training.gradient_attention import GradientAttention
+
+__version__ = "0.1.0"
+
+# Loaded when first used, so that searching imports no torch and learning no image network.
+_HOMES = {
+    "Collection": "gannet.search.collection",
+    "GannetError": "gannet.errors",
+    "GradientAttention": "gannet.training.gradient_attention",
+    "HammingIndex": "gannet.search.index",
+    "ITQ": "gannet.hashers.itq",
+    "ImageHasher": "gannet.image_hasher",
+    "LSH": "gannet.hashers.lsh",
+    "UHGA": "gannet.hashers.uhga",
+    "UHGAPlain": "gannet.hashers.uhga",
+}
+
+__all__ = [
+    "ITQ",
+    "LSH",
+    "UHGA",
+    "Collection",
+    "GannetError",
+    "GradientAttention",
+    "HammingIndex",
+    "ImageHasher",
+    "UHGAPlain",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gannet' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

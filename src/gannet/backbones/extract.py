@@ -1,0 +1,178 @@
+"""From a source of images to a matrix of features: read, look up, decode, encode, keep."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gannet.backbones.cache import FeatureCache
+from gannet.backbones.runtime import FeatureExtractor
+from gannet.errors import GannetError
+from gannet.progress import progress
+
+Image = NDArray[np.uint8]
+
+_CHUNK = 8
+"""Images a thread loads at a time: enough to make its hand-over cheap, few enough to hold in memory."""
+
+_KEEP_EVERY = 256
+"""Features written to the cache in one transaction."""
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """The features of a source.
+
+    Attributes:
+        values: float32 ``(m, d)``, a row per image that could be read.
+        kept: int64 ``(m,)``, the place of each row in the source, ascending.
+        failures: ``(place, reason)`` of each image that could not be read.
+        digests: content digest of each row.
+    """
+
+    values: NDArray[np.float32]
+    kept: NDArray[np.int64]
+    failures: list[tuple[int, str]]
+    digests: list[bytes]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One image as a thread hands it over: its features if they are cached, else its pixels, or a reason."""
+
+    index: int
+    digest: bytes = b""
+    features: NDArray[np.float32] | None = None
+    image: Image | None = None
+    failure: str | None = None
+
+
+def extract(
+    n: int,
+    read: Callable[[int], Any],
+    decode: Callable[[Any, int], Image],
+    digest: Callable[[Any], bytes],
+    extractor: FeatureExtractor,
+    cache: FeatureCache | None = None,
+    description: str = "Encoding",
+) -> Extracted:
+    """Return the features of ``n`` images, taking from the cache those it knows and adding the rest to it.
+
+    Images are read and decoded by threads while earlier ones are encoded; only a few are in memory at once.
+    An image found in the cache is read, to know its content, but not decoded. What was encoded before an
+    interruption is kept.
+
+    Args:
+        n: number of images.
+        read: place to the raw image, whatever ``decode`` and ``digest`` take. Called from several threads; a
+            GannetError from it or from ``decode`` becomes a failure of that image alone.
+        decode: raw image and size to uint8 pixels ``(size, size, 3)``.
+        digest: raw image to the digest of its content.
+        extractor: the network.
+        cache: where features are kept; nowhere if None.
+        description: what the progress bar says.
+    """
+    values = np.empty((n, extractor.backbone.n_features), np.float32)
+    kept: list[int] = []
+    digests: list[bytes] = []
+    failures: list[tuple[int, str]] = []
+    encoding: deque[int] = deque()  # rows of `values` whose images are being encoded
+    size = extractor.backbone.size
+
+    with progress(n, description, "img") as bar:
+
+        def unknown() -> Generator[Image]:
+            for item in load(n, read, lambda raw: decode(raw, size), digest, cache):
+                if item.failure is not None:
+                    failures.append((item.index, item.failure))
+                    bar.update(1)
+                    continue
+                kept.append(item.index)
+                digests.append(item.digest)
+                if item.features is not None:
+                    values[len(kept) - 1] = item.features
+                    bar.update(1)
+                elif item.image is not None:
+                    encoding.append(len(kept) - 1)
+                    yield item.image
+
+        fresh: list[int] = []  # rows of `values` that the cache does not have yet
+        images = unknown()
+        try:
+            for block in extractor.stream(images):
+                rows = [encoding.popleft() for _ in block]
+                values[rows] = block
+                fresh += rows
+                bar.update(len(rows))
+                if len(fresh) >= _KEEP_EVERY:
+                    _keep(cache, digests, values, fresh)
+        finally:
+            _keep(cache, digests, values, fresh)
+            images.close()
+    return Extracted(values[: len(kept)], np.array(kept, np.int64), failures, digests)
+
+
+def load(
+    n: int,
+    read: Callable[[int], Any],
+    decode: Callable[[Any], Image],
+    digest: Callable[[Any], bytes],
+    cache: FeatureCache | None = None,
+) -> Iterator[Loaded]:
+    """Load ``n`` images by a few threads, in order, only so far ahead as keeps the threads busy."""
+    n_threads = min(os.cpu_count() or 1, 16)
+    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="gannet-load")
+    waiting: deque[Future[list[Loaded]]] = deque()
+    try:
+        for start in range(0, n, _CHUNK):
+            places = range(start, min(start + _CHUNK, n))
+            waiting.append(pool.submit(_load_chunk, places, read, decode, digest, cache))
+            if len(waiting) > 2 * n_threads:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _load_chunk(
+    places: range,
+    read: Callable[[int], Any],
+    decode: Callable[[Any], Image],
+    digest: Callable[[Any], bytes],
+    cache: FeatureCache | None,
+) -> list[Loaded]:
+    raws: dict[int, Any] = {}
+    loaded: dict[int, Loaded] = {}
+    for index in places:
+        try:
+            raws[index] = read(index)
+        except GannetError as error:
+            loaded[index] = Loaded(index, failure=str(error))
+    names = {index: digest(raw) for index, raw in raws.items()}
+    if cache is not None:
+        found, values = cache.get_many(list(names.values()))
+        known = [index for index, is_found in zip(names, found, strict=True) if is_found]
+        for index, row in zip(known, values, strict=True):
+            loaded[index] = Loaded(index, names[index], features=row)
+            del raws[index]
+    for index, raw in raws.items():
+        try:
+            loaded[index] = Loaded(index, names[index], image=decode(raw))
+        except GannetError as error:
+            loaded[index] = Loaded(index, failure=str(error))
+    return [loaded[index] for index in places]
+
+
+def _keep(cache: FeatureCache | None, digests: list[bytes], values: NDArray[np.float32], rows: list[int]) -> None:
+    """Add the rows to the cache and empty the list."""
+    if cache is not None and rows:
+        cache.put_many([digests[row] for row in rows], values[rows])
+    rows.clear()

@@ -1,0 +1,69 @@
+"""IDX files, the layout of MNIST and Fashion-MNIST: four files, plain or gzipped, in one folder."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gannet.data.base import MAX_FILE_BYTES, ArraySource, reason
+from gannet.errors import GannetError
+
+_PREFIX = {"train": "train", "test": "t10k"}
+_UINT8 = 0x08
+
+
+def open_idx(folder: str) -> ArraySource | None:
+    """Open the training and test images of an IDX folder, in this order; None where it holds none.
+
+    Raises:
+        GannetError: a file is missing, damaged, or does not fit the others.
+    """
+    if _locate(folder, "train-images-idx3-ubyte") is None:
+        return None
+    images = {part: _read(folder, f"{prefix}-images-idx3-ubyte", 3) for part, prefix in _PREFIX.items()}
+    labels = {part: _read(folder, f"{prefix}-labels-idx1-ubyte", 1) for part, prefix in _PREFIX.items()}
+    for part in _PREFIX:
+        if len(images[part]) != len(labels[part]):
+            raise GannetError(f"{folder}: {len(images[part])} {part} images, but {len(labels[part])} labels")
+    if images["train"].shape[1:] != images["test"].shape[1:]:
+        raise GannetError(f"{folder}: training and test images differ in size")
+    all_labels = np.concatenate([labels["train"], labels["test"]]).astype(np.int64)
+    return ArraySource(
+        folder,
+        np.concatenate([images["train"], images["test"]]),
+        {part: len(images[part]) for part in _PREFIX},
+        all_labels,
+        [str(label) for label in range(int(all_labels.max()) + 1)],
+    )
+
+
+def _locate(folder: str, name: str) -> Path | None:
+    candidates = (Path(folder, name), Path(folder, f"{name}.gz"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _read(folder: str, name: str, ndim: int) -> NDArray[np.uint8]:
+    path = _locate(folder, name)
+    if path is None:
+        raise GannetError(f"{folder} lacks {name}.gz; put the four IDX files in one folder")
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            header = file.read(4 + 4 * ndim)
+            zeros, kind, dimensions, *shape = struct.unpack(f">HBB{ndim}I", header)
+            count = math.prod(shape)
+            if (zeros, kind, dimensions) != (0, _UINT8, ndim) or not 0 < count <= MAX_FILE_BYTES:
+                raise GannetError(f"{path} is not an IDX file of {ndim}-dimensional uint8 data")
+            data = file.read(count + 1)  # one more, so that gzip reaches its checksum
+    except (EOFError, zlib.error, struct.error) as error:
+        raise GannetError(f"{path} is damaged: {error}; fetch it again") from error
+    except OSError as error:
+        raise GannetError(f"{path} {reason(error)}") from error
+    if len(data) != count:
+        raise GannetError(f"{path} is shorter or longer than its header says; fetch it again")
+    return np.frombuffer(data, dtype=np.uint8).reshape(shape)

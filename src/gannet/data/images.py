@@ -1,0 +1,171 @@
+"""Decode pictures with Pillow: any common format to RGB pixels, and every failure as one short reason."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import io
+import logging
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError, _imaging
+
+from gannet.errors import GannetError
+
+#: A picture as it lies in its source: the bytes of an image file, or (h, w, 3) uint8 pixels.
+RawImage = bytes | NDArray[np.uint8]
+
+#: Larger pictures are refused before a pixel is decoded. It is the size Pillow itself refuses by default.
+MAX_PIXELS = 178_956_970
+
+# Only plain raster formats: Pillow's others start outside programs (EPS) or are not photographs.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+_EXIF_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Pillow warns about harmless flaws (odd EXIF, large sizes). The filter is set once, not around each call,
+# because `warnings.catch_warnings` is not safe in the threads that decode.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+def _silence_libtiff() -> None:
+    """Keep libtiff from printing to standard error; Pillow raises its errors all the same."""
+    # Where the platform does not show the library's names through Pillow's, the lines stay.
+    with contextlib.suppress(OSError, AttributeError):
+        set_handler = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
+        set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+        set_handler(None)
+
+
+_silence_libtiff()
+
+
+def decode(raw: RawImage, size: int) -> NDArray[np.uint8]:
+    """Return the picture as (size, size, 3) uint8 RGB.
+
+    EXIF orientation is applied, transparency is laid on white, the shorter side is resized to ``size``
+    (bicubic) and the centre is cut out. Of an animation the first frame is taken. 16-bit grey maps 0..65535
+    to 0..255; 32-bit grey has no fixed range and is stretched from its own minimum to its maximum.
+
+    Raises:
+        GannetError: the data are empty, not an image, damaged, or above ``MAX_PIXELS``.
+    """
+    image, orientation = _load(raw, 2 * size)
+    width, height = image.size
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    # The centre square is symmetric, so cutting and resizing first and turning the small result is exact.
+    square = image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    return np.array(_turn(_on_white(square), orientation), dtype=np.uint8)
+
+
+def thumbnail(raw: RawImage, size: int) -> bytes:
+    """Return a JPEG file of the picture, at most ``size`` pixels on its longer side; small ones stay small.
+
+    Raises:
+        GannetError: as for `decode`.
+    """
+    image, orientation = _load(raw, 2 * size)
+    image.thumbnail((size, size), Image.Resampling.BICUBIC)
+    out = io.BytesIO()
+    _turn(_on_white(image), orientation).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def digest(raw: RawImage) -> bytes:
+    """Return 16 bytes that name the content: BLAKE2b of the file, or of the shape and the pixels."""
+    state = hashlib.blake2b(digest_size=16)
+    if isinstance(raw, np.ndarray):
+        state.update(f"pixels {raw.shape} ".encode())
+        state.update(np.ascontiguousarray(raw).data)
+    else:
+        state.update(raw)
+    return state.digest()
+
+
+def _load(raw: RawImage, wanted: int) -> tuple[Image.Image, int]:
+    """Return the loaded picture as RGB or RGBA, and its EXIF orientation.
+
+    A JPEG may come back reduced, with both sides still at least ``wanted``.
+    """
+    if isinstance(raw, np.ndarray):
+        if raw.dtype != np.uint8 or raw.ndim != 3 or raw.shape[2] != 3 or raw.size == 0:
+            raise GannetError(f"pixels must be a (h, w, 3) uint8 array, not {raw.shape} {raw.dtype}")
+        return Image.fromarray(raw), 1
+    if not raw:
+        raise GannetError("empty file")
+    image = _open(raw)
+    try:
+        image.draft("RGB", (wanted, wanted))
+        image.load()
+        # Read after loading: only then has a TIFF turned itself, and has a PNG shown its late EXIF chunk.
+        return _to_8_bit(image), _orientation(image)
+    except Exception as error:  # the decoders raise anything on damaged data
+        truncated = "truncated" in str(error)
+        raise GannetError("truncated image file" if truncated else "damaged image file") from error
+
+
+def _open(raw: bytes) -> Image.Image:
+    """Read the header alone, and refuse what must not be decoded."""
+    try:
+        image = Image.open(io.BytesIO(raw), formats=_FORMATS)
+    except UnidentifiedImageError:
+        raise GannetError("not an image (JPEG, PNG, WebP, GIF, BMP or TIFF)") from None
+    except Image.DecompressionBombError:
+        raise GannetError(f"too many pixels (above {MAX_PIXELS // 10**6} million)") from None
+    except Exception as error:  # the format plugins raise anything on damaged headers
+        raise GannetError("damaged image file") from error
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise GannetError("image without pixels")
+    if width * height > MAX_PIXELS:
+        raise GannetError(f"too many pixels ({width} x {height}, above {MAX_PIXELS // 10**6} million)")
+    return image
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """Return the picture as RGB, or as RGBA where it has transparency."""
+    if image.mode.startswith("I;16"):
+        return _from_grey(np.asarray(image), 0, 65535)
+    if image.mode in ("I", "F"):
+        values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+        return _from_grey(values, float(values.min()), float(values.max()))
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _from_grey(values: NDArray[Any], low: float, high: float) -> Image.Image:
+    scale = 255 / (high - low) if high > low else 0.0
+    grey = np.rint((values.astype(np.float64) - low) * scale).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:  # a damaged EXIF block does not spoil the pixels
+        return 1
+
+
+def _turn(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)

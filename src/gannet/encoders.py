@@ -1,0 +1,117 @@
+"""Fitted hash functions as plain arrays: what a model file holds and what a query needs.
+
+A hasher learns; what it has learned is an encoder, which needs nothing but NumPy. That is why searching never waits
+for scikit-learn or torch to start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from gannet.codes import Codes
+from gannet.errors import GannetError
+
+Floats = npt.NDArray[np.float32]
+
+_CHUNK_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A fitted function from features ``(n, n_features)`` to real values ``(n, n_bits)`` before the sign.
+
+    Subclasses are frozen dataclasses of float32 arrays. ``kind`` names them in model files, where each field
+    is stored under its own name.
+    """
+
+    kind: ClassVar[str]
+    kinds: ClassVar[dict[str, type[Encoder]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Encoder.kinds[cls.kind] = cls
+
+    @property
+    def n_features(self) -> int:
+        """Length of the vectors it takes."""
+        raise NotImplementedError
+
+    @property
+    def n_bits(self) -> int:
+        """Length of the codes it makes."""
+        raise NotImplementedError
+
+    def values(self, features: Floats) -> Floats:
+        """Return the values before the sign, ``(n, n_bits)``, for float32 ``features (n, n_features)``."""
+        raise NotImplementedError
+
+    def arrays(self) -> dict[str, Floats]:
+        """Return the arrays to store, by field name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def encode(self, features: npt.ArrayLike) -> Codes:
+        """Return the codes ``(n, ceil(n_bits / 8))`` of ``features (n, n_features)``, in bounded memory.
+
+        Raises: `GannetError` for features of another length, or with NaN or infinity in them (the row is named).
+        """
+        rows = np.asarray(features)
+        if rows.ndim != 2 or rows.shape[1] != self.n_features:
+            raise GannetError(f"features must have shape (n, {self.n_features}) as in training, not {rows.shape}")
+        step = max(1, _CHUNK_BYTES // (4 * self.n_features))
+        codes = np.empty((len(rows), -(-self.n_bits // 8)), np.uint8)
+        for start in range(0, len(rows), step):
+            with np.errstate(over="ignore"):
+                chunk = np.ascontiguousarray(rows[start : start + step], dtype=np.float32)
+            bad = ~np.isfinite(chunk).all(axis=1)
+            if bad.any():
+                row = start + int(bad.argmax())
+                raise GannetError(f"row {row} of the features holds NaN or infinity: drop or repair it")
+            codes[start : start + step] = np.packbits(self.values(chunk) >= 0, axis=1)
+        return codes
+
+
+@dataclass(frozen=True)
+class Linear(Encoder):
+    """``(x - mean) @ weight + bias``: random hyperplanes, rotated principal components and the like."""
+
+    kind: ClassVar[str] = "linear"
+
+    mean: Floats  # (n_features,)
+    weight: Floats  # (n_features, n_bits)
+    bias: Floats  # (n_bits,)
+
+    @property
+    def n_features(self) -> int:
+        """Length of the vectors it takes."""
+        return int(self.weight.shape[0])
+
+    @property
+    def n_bits(self) -> int:
+        """Length of the codes it makes."""
+        return int(self.weight.shape[1])
+
+    def values(self, features: Floats) -> Floats:
+        """Return ``(features - mean) @ weight + bias``."""
+        return np.asarray((features - self.mean) @ self.weight + self.bias, np.float32)
+
+
+@dataclass(frozen=True)
+class UnitLinear(Linear):
+    """A linear layer on centred features of unit length: what a network's hash layer sees in training."""
+
+    kind: ClassVar[str] = "unit-linear"
+
+    def values(self, features: Floats) -> Floats:
+        """Return ``normalize(features - mean) @ weight + bias``."""
+        return np.asarray(center_and_normalize(features, self.mean) @ self.weight + self.bias, np.float32)
+
+
+def center_and_normalize(features: Floats, mean: Floats) -> Floats:
+    """Return ``features - mean`` with rows of unit Euclidean length (a row equal to the mean stays zero)."""
+    centred = features - mean
+    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+    return np.asarray(centred / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)

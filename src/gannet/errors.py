@@ -1,0 +1,25 @@
+"""The one error type people see, and how names are suggested in it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class GannetError(ValueError):
+    """Bad input or a bad file: the message is one line that says what to do."""
+
+
+class MissingExtraError(GannetError, ImportError):
+    """An optional library is needed and not installed."""
+
+    def __init__(self, library: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {library}: pip install 'gannet-hash[{extra}]'")
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> GannetError:
+    """Return the error for a name that does not exist, with the nearest one that does."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(names)}"
+    return GannetError(f"unknown {kind} {name!r}; {hint}")

@@ -1,0 +1,26 @@
+"""Ranking metrics for binary codes: ties exact, denominators explicit, published evaluators by name."""
+
+from gannet.evaluation.features import float_map, neighbour_recall
+from gannet.evaluation.histograms import DistanceHistograms, distance_histograms
+from gannet.evaluation.metrics import (
+    AveragePrecision,
+    average_precision,
+    precision_at,
+    recall_at,
+    within_radius,
+)
+from gannet.evaluation.ranking import Evaluation, evaluate
+
+__all__ = [
+    "AveragePrecision",
+    "DistanceHistograms",
+    "Evaluation",
+    "average_precision",
+    "distance_histograms",
+    "evaluate",
+    "float_map",
+    "neighbour_recall",
+    "precision_at",
+    "recall_at",
+    "within_radius",
+]

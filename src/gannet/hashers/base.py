@@ -1,0 +1,71 @@
+"""The contract of every hasher: a scikit-learn transformer from features to packed codes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from gannet import codes
+from gannet.encoders import Encoder, Floats
+from gannet.errors import GannetError
+
+
+class Hasher(TransformerMixin, BaseEstimator):
+    """Learn a function from features ``(n, n_features)`` to codes of ``n_bits``, without labels.
+
+    A method is one file in this folder with a subclass that sets `name` and `reference` and implements `_learn`;
+    the command line, the benchmark and the contract tests find it there. Its settings are constructor arguments,
+    documented with the paper's value.
+    """
+
+    name: ClassVar[str]
+    """What the method is called on the command line."""
+    reference: ClassVar[str]
+    """The paper, as authors, title and venue in one line."""
+
+    n_bits: int
+
+    def fit(self, X: npt.ArrayLike, y: Any = None) -> Self:
+        """Learn from features ``X (n, n_features)``; ``y`` is ignored.
+
+        Raises: `GannetError` for fewer items than bits, for items that are all the same, and for settings that do
+        not exist; ValueError from scikit-learn for NaN, infinity or a wrong shape.
+        """
+        codes.n_bytes(self.n_bits)
+        features = self._checked(X, reset=True)
+        if len(features) < max(2, self.n_bits):
+            raise GannetError(
+                f"n_samples={len(features)} is too few to learn {self.n_bits} bits: give at least "
+                f"{max(2, self.n_bits)} items, or ask for fewer bits"
+            )
+        if (features == features[0]).all():
+            raise GannetError("all items have the same features: there is nothing to learn from")
+        self.encoder_: Encoder = self._learn(features)
+        return self
+
+    def decision_function(self, X: npt.ArrayLike) -> Floats:
+        """Return the real values before the sign, ``(n, n_bits)`` float32; a bit is 1 where its value is >= 0."""
+        check_is_fitted(self)
+        return self.encoder_.values(self._checked(X, reset=False))
+
+    def transform(self, X: npt.ArrayLike) -> codes.Codes:
+        """Return packed codes ``(n, ceil(n_bits / 8))`` uint8, most significant bit first, trailing bits zero."""
+        check_is_fitted(self)
+        return self.encoder_.encode(self._checked(X, reset=False))
+
+    def _learn(self, features: Floats) -> Encoder:
+        """Return the encoder learned from checked float32 ``features (n, n_features)``."""
+        raise NotImplementedError
+
+    def _checked(self, X: npt.ArrayLike, reset: bool) -> Floats:
+        checked: Floats = validate_data(self, X, dtype=np.float32, reset=reset, order="C")
+        return checked
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags

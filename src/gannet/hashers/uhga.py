@@ -1,0 +1,115 @@
+"""Unsupervised hashing with gradient attention, and the same without it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gannet.encoders import Floats, center_and_normalize
+from gannet.errors import GannetError, unknown_name
+from gannet.hashers.pairwise import PairwiseHasher
+
+if TYPE_CHECKING:
+    from gannet.training.loop import Schedule, Similarity
+    from gannet.training.losses import PairLoss
+
+SIMILARITIES = ("centered-cosine", "cosine")
+
+
+class UHGA(PairwiseHasher):
+    """Unsupervised hashing with gradient attention.
+
+    Jiang et al. 2020: cosine distances of pre-trained features (eq. 2) become a binary similarity matrix by a
+    threshold (eq. 3); a hash layer is trained so that inner products of codes follow it, with gradient
+    attention (Huang et al. 2019) in place of the plain gradient. See `gannet.GradientAttention`.
+
+    Parameters
+    ----------
+    n_bits: length of the codes.
+    similarity: "centered-cosine" subtracts the mean feature first, which spreads the cosines of rectified
+        features around 0; "cosine" takes them as they are. The paper says cosine and no more.
+    similarity_threshold: pairs of a larger cosine are similar. The paper sweeps 0 to 0.9 and finds 0.2 to 0.4 good.
+    dissimilar: the target of all other pairs, 0 (near orthogonal codes) or -1 (opposite codes). The paper's equations
+        allow both readings.
+    loss: "squared" or "likelihood" (GAH's).
+    gradient_attention: True or False; None is what the method's name says (uhga: yes, uhga-plain: no).
+    attention_hidden: width of the attention network (GAH: 100).
+    attention_learning_rate: of its Adam (GAH: 0.05 to 0.1).
+    optimizer: "adam", or "sgd" with momentum 0.9 (GAH).
+    learning_rate: of the hash layer (GAH, for SGD: 0.01, ten times its network's 0.001).
+    batch_size: items on each side of a batch of pairs.
+    n_steps: optimizer steps.
+    tanh_growth: the scale inside tanh grows as ``sqrt(1 + tanh_growth t)`` (GAH: 0.005; 0 keeps it at 1).
+    random_state: seed of weights and batches.
+    """
+
+    name = "uhga"
+    uses_attention = True
+    reference = "Jiang, Wang, Cheng, Du, Li, Unsupervised Hashing with Gradient Attention, Symmetry 2020, 12(7), 1193"
+
+    def __init__(
+        self,
+        n_bits: int = 64,
+        *,
+        similarity: str = "centered-cosine",
+        similarity_threshold: float = 0.2,
+        dissimilar: float = 0.0,
+        loss: str = "squared",
+        gradient_attention: bool | None = None,
+        attention_hidden: int = 16,
+        attention_learning_rate: float = 0.05,
+        optimizer: str = "adam",
+        learning_rate: float = 1e-3,
+        batch_size: int = 128,
+        n_steps: int = 1000,
+        tanh_growth: float = 0.0,
+        random_state: int | None = 0,
+    ) -> None:
+        self.n_bits = n_bits
+        self.similarity = similarity
+        self.similarity_threshold = similarity_threshold
+        self.dissimilar = dissimilar
+        self.loss = loss
+        self.gradient_attention = gradient_attention
+        self.attention_hidden = attention_hidden
+        self.attention_learning_rate = attention_learning_rate
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.n_steps = n_steps
+        self.tanh_growth = tanh_growth
+        self.random_state = random_state
+
+    def _similarity(self, features: Floats) -> Similarity:
+        import torch
+
+        from gannet.training.similarity import thresholded_cosine
+
+        if self.similarity not in SIMILARITIES:
+            raise unknown_name("similarity", self.similarity, SIMILARITIES)
+        if self.dissimilar not in (0, -1):
+            raise GannetError(f"dissimilar must be 0 or -1, not {self.dissimilar}")
+        origin = features.mean(axis=0) if self.similarity == "centered-cosine" else np.zeros_like(features[0])
+        unit = torch.from_numpy(center_and_normalize(features, origin))
+        return thresholded_cosine(unit, self.similarity_threshold, self.dissimilar)
+
+    def _loss(self) -> PairLoss:
+        from gannet.training.losses import pair_loss
+
+        return pair_loss(self.loss)
+
+    def _schedule(self) -> Schedule:
+        from gannet.training.loop import Schedule
+
+        return Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate, self.tanh_growth)
+
+
+class UHGAPlain(UHGA):
+    """UHGA with the plain gradient: the same similarities, loss, seeds and steps, and no attention.
+
+    The source's Table 3 compares it with `UHGA` to show what gradient attention adds.
+    """
+
+    name = "uhga-plain"
+    uses_attention = False

@@ -1,0 +1,182 @@
+"""From images to codes: preprocessing, backbone and hasher tied together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from gannet.backbones import DEFAULT_BACKBONE, get_backbone
+from gannet.backbones.cache import FeatureCache
+from gannet.backbones.extract import extract
+from gannet.backbones.runtime import FeatureExtractor
+from gannet.codes import Codes
+from gannet.data import ImageSource, MatrixSource, Skipped, decode, digest, open_source
+from gannet.errors import GannetError
+from gannet.model import Model
+
+if TYPE_CHECKING:
+    from gannet.hashers.base import Hasher
+
+Images = ImageSource | MatrixSource | str | os.PathLike[str] | Sequence[npt.NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a source gave: a row of features for each item that could be read.
+
+    Attributes:
+        values: ``(n, n_features)``, float32 for images, the matrix itself for a matrix.
+        paths: name of each row's item.
+        digests: content digest of each row's item; empty for a matrix.
+        skipped: what could not be read, and why.
+    """
+
+    values: npt.NDArray[Any]
+    paths: Sequence[str]
+    digests: Sequence[bytes]
+    skipped: Sequence[Skipped]
+
+
+class ImageHasher:
+    """Learn codes from images and encode new ones.
+
+    Images are a path (whatever `gannet.data.open_source` takes), an opened source, or a sequence of uint8 arrays
+    ``(h, w, 3)``. With a matrix of features as source no image network is involved and ``backbone`` is not used.
+
+    Parameters:
+        hasher: an unfitted `Hasher`; UHGA of 64 bits where None.
+        backbone: name of the image network.
+    """
+
+    def __init__(self, hasher: Hasher | None = None, backbone: str = DEFAULT_BACKBONE) -> None:
+        if hasher is None:
+            from gannet.hashers.uhga import UHGA
+
+            hasher = UHGA()
+        self.hasher: Hasher | None = hasher
+        self.backbone = backbone
+        self._model: Model | None = None
+        self._extractor: FeatureExtractor | None = None
+
+    @property
+    def model(self) -> Model:
+        """The fitted model; GannetError before `fit`."""
+        if self._model is None:
+            raise GannetError("this ImageHasher is not fitted: call fit, or load a saved one")
+        return self._model
+
+    def fit(self, images: Images) -> Self:
+        """Learn from images, without labels.
+
+        Raises: `GannetError` if no image can be read, or for fewer images than bits.
+        """
+        self.learn(self.features(images))
+        return self
+
+    def learn(self, features: Features) -> None:
+        """Learn from features that `features` returned, so that they need not be computed twice."""
+        if self.hasher is None:
+            raise GannetError("a loaded model is not trained again: make a new ImageHasher with a hasher")
+        if not len(features.values):
+            raise GannetError("none of the images could be read: " + _first_reason(features.skipped))
+        self.hasher.fit(features.values)
+        settings = self.hasher.get_params()
+        if self._extractor is None:
+            self._model = Model(self.hasher.encoder_, self.hasher.name, settings)
+        else:
+            network = self._extractor.backbone
+            self._model = Model(
+                self.hasher.encoder_,
+                self.hasher.name,
+                settings,
+                network.name,
+                network.size,
+                dict(self._extractor.weights),
+            )
+
+    def encode(self, images: Images) -> Codes:
+        """Return the codes ``(n, ceil(n_bits / 8))`` of images, in their order.
+
+        Raises: `GannetError` for an image that cannot be read (`features` skips those instead), or for a matrix
+            where the model is one of images.
+        """
+        found = self.features(images)
+        if found.skipped:
+            raise GannetError(f"cannot read {_first_reason(found.skipped)}")
+        return self.model.encoder.encode(found.values)
+
+    def features(self, images: Images) -> Features:
+        """Return the features of all images that can be read, from the cache where it has them.
+
+        Raises: `GannetError` for a matrix where the model is one of images, or the other way round.
+        """
+        source = _opened(images)
+        if isinstance(source, MatrixSource):
+            if self._model is not None and self._model.backbone is not None:
+                raise GannetError(
+                    f"{source.name} is a matrix, but the model reads images with {self._model.backbone}: give images, "
+                    "or fit a model on a matrix"
+                )
+            self._extractor = None
+            return Features(source.features, source.paths, (), ())
+        return self._image_features(source)
+
+    def _image_features(self, source: ImageSource) -> Features:
+        if self._model is not None and self._model.backbone is None:
+            raise GannetError("the model reads feature vectors, not images: give a matrix (.npy, .npz or Parquet)")
+        if self._extractor is None:
+            self._extractor = self._make_extractor()
+        extractor = self._extractor
+        with FeatureCache(extractor.key, extractor.backbone.n_features) as cache:
+            found = extract(len(source), source.read, decode, digest, extractor, cache, "encoding")
+        skipped = [*source.skipped, *(Skipped(source.paths[i], reason) for i, reason in found.failures)]
+        return Features(found.values, [source.paths[i] for i in found.kept], found.digests, skipped)
+
+    def _make_extractor(self) -> FeatureExtractor:
+        if self._model is None:
+            return FeatureExtractor(get_backbone(self.backbone))
+        return FeatureExtractor(get_backbone(str(self._model.backbone), self._model.image_size), self._model.weights)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to a file (safetensors and JSON) with all that encoding a new image takes."""
+        self.model.save(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ImageHasher:
+        """Read a model file; raises `GannetError` where it is not one, or damaged."""
+        return cls.of(Model.load(path))
+
+    @classmethod
+    def of(cls, model: Model) -> ImageHasher:
+        """Return the ImageHasher of a loaded model: it encodes, and cannot be trained again."""
+        self = cls.__new__(cls)
+        self.hasher, self.backbone = None, model.backbone or DEFAULT_BACKBONE
+        self._model, self._extractor = model, None
+        return self
+
+
+class _Pixels(ImageSource):
+    """Images given as arrays."""
+
+    def __init__(self, images: Sequence[npt.NDArray[np.uint8]]) -> None:
+        super().__init__("images", [str(i) for i in range(len(images))], "#")
+        self._images = images
+
+    def read(self, index: int) -> npt.NDArray[np.uint8]:
+        return self._images[index]
+
+
+def _opened(images: Images) -> ImageSource | MatrixSource:
+    if isinstance(images, str | os.PathLike):
+        return open_source(images)
+    return images if isinstance(images, ImageSource | MatrixSource) else _Pixels(images)
+
+
+def _first_reason(skipped: Iterable[Skipped]) -> str:
+    first = next(iter(skipped), None)
+    return f"{first.path}: {first.reason}" if first else "the source is empty"

@@ -1,0 +1,180 @@
+"""The model file: everything that turns a new item into a code, as safetensors with a JSON header.
+
+Loading runs no code from the file: arrays and plain text only, never pickle. A digest over all arrays is checked
+before anything is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gannet.encoders import Encoder
+from gannet.errors import GannetError
+
+FORMAT = "gannet-model"
+VERSION = 1
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted encoder and, for images, the backbone it reads features from.
+
+    Attributes:
+        encoder: from features to codes.
+        method: name of the hasher that learned it.
+        settings: the hasher's settings, for the record.
+        backbone: name of the image network, or None for a model of feature vectors.
+        image_size: side in pixels that the backbone sees, or None.
+        weights: the backbone's arrays by name; empty for a model of feature vectors.
+    """
+
+    encoder: Encoder
+    method: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    backbone: str | None = None
+    image_size: int | None = None
+    weights: Arrays = field(default_factory=dict)
+
+    @property
+    def n_bits(self) -> int:
+        """Length of the codes."""
+        return self.encoder.n_bits
+
+    def to_bytes(self) -> bytes:
+        """Return the model as the bytes of a model file."""
+        from safetensors.numpy import save
+
+        tensors = {f"encoder.{name}": value for name, value in self.encoder.arrays().items()}
+        tensors |= {f"backbone.{name}": value for name, value in self.weights.items()}
+        header = {
+            "version": VERSION,
+            "method": self.method,
+            "settings": dict(self.settings),
+            "encoder": self.encoder.kind,
+            "n_bits": self.n_bits,
+            "backbone": self.backbone,
+            "image_size": self.image_size,
+            "digest": _digest(tensors),
+        }
+        contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+        return save(contiguous, metadata={FORMAT: json.dumps(header)})
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model file in one step: a kill or a full disk leaves what was there before."""
+        write_atomically(Path(path), self.to_bytes())
+
+    @classmethod
+    def from_bytes(cls, data: bytes, origin: str = "the model") -> Model:
+        """Read a model from the bytes of a model file; ``origin`` names it in errors."""
+        header, tensors = _read(data, origin)
+        encoder = _parts(tensors, "encoder.")
+        try:
+            made = _encoder_kind(str(header["encoder"]))(**encoder)
+            model = cls(
+                made,
+                str(header["method"]),
+                dict(header["settings"]),
+                header["backbone"],
+                header["image_size"],
+                _parts(tensors, "backbone."),
+            )
+            consistent = model.n_bits == header["n_bits"]
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+            consistent = False
+        if not consistent:
+            raise GannetError(f"{origin} does not hold a complete model: make it again with `gannet fit`")
+        return model
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Model:
+        """Read a model file.
+
+        Raises: `GannetError` where it cannot be read, is not a model, is damaged, or comes from a newer version.
+        """
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise GannetError(f"cannot read the model {os.fspath(path)}: {error.strerror}") from None
+        return cls.from_bytes(data, os.fspath(path))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace the file at ``path`` by ``data`` at once; raise a `GannetError` where it cannot be written."""
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise GannetError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _read(data: bytes, origin: str) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    header = _header(data)
+    if header is None:
+        raise GannetError(f"{origin} is not a model of Gannet: make one with `gannet fit`")
+    if header.get("version") != VERSION:
+        raise GannetError(f"{origin} comes from another version of Gannet: update Gannet or fit it again")
+    try:
+        tensors = load(data)
+    except (SafetensorError, KeyError, ValueError, TypeError):
+        raise GannetError(f"{origin} is truncated or damaged: copy it again or fit it again") from None
+    if _digest(tensors) != header.get("digest"):
+        raise GannetError(f"{origin} is damaged: copy it again or fit it again")
+    return header, tensors
+
+
+def _header(data: bytes) -> dict[str, Any] | None:
+    """Return the JSON header of a model file, or None where ``data`` is not one.
+
+    The layout is safetensors': eight bytes of length, then JSON. The library reads metadata from files only.
+    """
+    length = int.from_bytes(data[:8], "little")
+    try:
+        header = json.loads(json.loads(data[8 : 8 + min(length, len(data))])["__metadata__"][FORMAT])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return header if isinstance(header, dict) else None
+
+
+def _encoder_kind(kind: str) -> type[Encoder]:
+    if kind not in Encoder.kinds:
+        # Methods may bring encoders of their own, which are known once the methods are loaded.
+        from gannet.hashers import all_hashers
+
+        all_hashers()
+    return Encoder.kinds[kind]
+
+
+def _parts(tensors: Arrays, prefix: str) -> dict[str, npt.NDArray[Any]]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _digest(tensors: Arrays) -> str:
+    total = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        total.update(f"{name} {array.dtype.str} {array.shape};".encode())
+        total.update(array.reshape(-1).view(np.uint8).data)
+    return total.hexdigest()

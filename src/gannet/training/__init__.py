@@ -1,0 +1,1 @@
+"""Learning from pairs: similarities, losses, gradient attention and the loop (needs torch)."""

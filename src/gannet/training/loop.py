@@ -1,0 +1,169 @@
+"""The training loop of pairwise hashing, with the plain gradient or with gradient attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jvp
+
+from gannet.errors import GannetError, unknown_name
+from gannet.progress import progress
+from gannet.training.gradient_attention import GradientAttention
+from gannet.training.losses import PairLoss
+
+Similarity = Callable[[Tensor, Tensor], Tensor]
+"""From indices ``(n,)`` and ``(m,)`` of training items to their similarities ``(n, m)``."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how to step: batches are ``batch_size`` items against ``batch_size`` others."""
+
+    n_steps: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    tanh_growth: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check what a typing error on the command line would break."""
+        if self.optimizer not in OPTIMIZERS:
+            raise unknown_name("optimizer", self.optimizer, OPTIMIZERS)
+        if self.n_steps < 1 or self.batch_size < 2:
+            raise GannetError("n_steps must be at least 1 and batch_size at least 2")
+        if not self.learning_rate > 0:
+            raise GannetError(f"learning_rate must be positive, not {self.learning_rate}")
+
+
+def _adam(parameters: Iterator[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+    return torch.optim.Adam(parameters, lr=learning_rate)
+
+
+def _sgd(parameters: Iterator[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr=learning_rate, momentum=0.9)
+
+
+OPTIMIZERS = {"adam": _adam, "sgd": _sgd}
+
+
+class PairwiseTrainer:
+    """Train ``network`` so that inner products of ``tanh`` codes follow the similarities.
+
+    Parameters: ``network``, from inputs ``(n, d)`` to values ``(n, k)``; ``loss``, elementwise in the inner products,
+    summed over pairs and divided by ``n``; ``attention``, or None for the plain gradient, with its own Adam at
+    ``attention_learning_rate`` (GAH: 0.05 to 0.1).
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: PairLoss,
+        schedule: Schedule,
+        attention: GradientAttention | None = None,
+        attention_learning_rate: float = 0.05,
+    ) -> None:
+        self.network, self.loss, self.schedule, self.attention = network, loss, schedule, attention
+        self.optimizer = OPTIMIZERS[schedule.optimizer](network.parameters(), schedule.learning_rate)
+        if attention is not None:
+            self.attention_optimizer = torch.optim.Adam(attention.parameters(), lr=attention_learning_rate)
+        self.step_count = 0
+
+    def fit(self, inputs: Tensor, similarity: Similarity, generator: torch.Generator) -> None:
+        """Take all steps of the schedule over ``inputs (N, d)``, in random batches without replacement."""
+        n = min(self.schedule.batch_size, len(inputs) // 2)
+        batches = _batches(len(inputs), 2 * n, generator)
+        with progress(self.schedule.n_steps, "training", "step") as bar:
+            for _ in range(self.schedule.n_steps):
+                batch = next(batches)
+                self.step(inputs[batch], similarity(batch[:n], batch[n:]))
+                bar.update(1)
+
+    def step(self, inputs: Tensor, similarity: Tensor) -> None:
+        """Take one step on ``inputs (n + m, d)``: the first n are one side of all pairs, the rest the other."""
+        n = len(similarity)
+        codes = self._activate(self.network(inputs))
+        pair_gradient = self._pair_gradient(codes[:n], codes[n:], similarity)
+        if self.attention is None:
+            self._descend(codes, torch.cat([pair_gradient @ codes[n:], pair_gradient.T @ codes[:n]]))
+        else:
+            before = {name: p.detach().clone() for name, p in self.network.named_parameters()}
+            weighted = torch.cat(self.attention(codes[:n], codes[n:], pair_gradient))
+            self._descend(codes, weighted)
+            self._train_attention(inputs, similarity, weighted, before)
+        self.step_count += 1
+
+    def _activate(self, values: Tensor) -> Tensor:
+        """Return ``tanh(beta_t values)``, beta_t = sqrt(1 + growth t) as in GAH."""
+        return torch.tanh((1 + self.schedule.tanh_growth * self.step_count) ** 0.5 * values)
+
+    def _total(self, products: Tensor, similarity: Tensor, n_bits: int) -> Tensor:
+        return self.loss(products, similarity, n_bits).sum() / len(products)
+
+    def _pair_gradient(self, codes_a: Tensor, codes_b: Tensor, similarity: Tensor) -> Tensor:
+        products = (codes_a.detach() @ codes_b.detach().T).requires_grad_()
+        (gradient,) = torch.autograd.grad(self._total(products, similarity, codes_a.shape[1]), products)
+        return gradient
+
+    def _descend(self, codes: Tensor, gradient: Tensor) -> None:
+        self.optimizer.zero_grad()
+        codes.backward(gradient.detach())  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+    def _train_attention(self, inputs: Tensor, similarity: Tensor, weighted: Tensor, before: dict[str, Tensor]) -> None:
+        """Look ahead: the loss of the same batch after the step says how the derivatives should have been weighed."""
+        n = len(similarity)
+        parameters = dict(self.network.named_parameters())
+        codes = self._activate(self.network(inputs))
+        loss = self._total(codes[:n] @ codes[n:].T, similarity, codes.shape[1])
+        gradients = torch.autograd.grad(loss, list(parameters.values()))
+        descent = {
+            name: step_per_gradient(self.optimizer, parameter) * gradient
+            for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True)
+        }
+        direction = look_ahead_gradient(
+            lambda weights: self._activate(functional_call(self.network, weights, (inputs,))), before, descent
+        )
+        self.attention_optimizer.zero_grad()
+        weighted.backward(direction)  # type: ignore[no-untyped-call]
+        self.attention_optimizer.step()
+
+
+def look_ahead_gradient(
+    codes: Callable[[dict[str, Tensor]], Tensor], weights: dict[str, Tensor], descent: dict[str, Tensor]
+) -> Tensor:
+    """Return the look-ahead loss's gradient in the weighted derivatives, ``-J P v`` of shape ``(n, k)``.
+
+    ``codes`` maps network weights to the batch's codes, ``weights`` are those before the step (where the Jacobian J is
+    taken), and ``descent`` is ``P v``: the look-ahead loss's gradient v in the weights, times the optimizer's step per
+    unit of gradient P. One forward-mode product; no second-order graph is built.
+    """
+    tangent: Tensor = jvp(codes, (weights,), (descent,))[1]
+    return -tangent.detach()
+
+
+def step_per_gradient(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> Tensor | float:
+    """Return how far the last step moved a parameter per unit of its gradient: the optimizer's diagonal P.
+
+    The learning rate for SGD (momentum adds past gradients, which do not depend on this step's); for Adam the current
+    preconditioner ``lr (1 - beta1) / (1 - beta1^t) / (sqrt(v_hat) + eps)``, held constant.
+    """
+    group = optimizer.param_groups[0]
+    rate = float(group["lr"])
+    if not isinstance(optimizer, torch.optim.Adam):
+        return rate
+    state, (beta1, beta2) = optimizer.state[parameter], group["betas"]
+    t = float(state["step"])
+    second_moment: Tensor = state["exp_avg_sq"] / (1 - beta2**t)
+    preconditioner: Tensor = rate * (1 - beta1) / (1 - beta1**t) / (second_moment.sqrt() + group["eps"])
+    return preconditioner
+
+
+def _batches(n_items: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Yield batches of ``size`` distinct indices for ever, each pass in a new random order."""
+    while True:
+        order = torch.randperm(n_items, generator=generator)
+        for start in range(0, n_items - size + 1, size):
+            yield order[start : start + size]

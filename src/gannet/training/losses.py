@@ -1,0 +1,42 @@
+"""Pairwise losses: elementwise in the inner products ``P (n, m)`` of codes, unreduced.
+
+Each takes ``(products, similarity, n_bits)`` of shapes ``(n, m), (n, m)`` and returns ``(n, m)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from gannet.errors import unknown_name
+
+PairLoss = Callable[[Tensor, Tensor, int], Tensor]
+
+GAMMA = 0.2
+"""Steepness of the likelihood loss; GAH uses 0.15 to 0.3 by data set."""
+
+
+def squared_loss(products: Tensor, similarity: Tensor, n_bits: int) -> Tensor:
+    """Return ``(P / k - s)^2``: pull the mean agreement of a pair's bits towards its similarity."""
+    return (products / n_bits - similarity).square()
+
+
+def likelihood_loss(products: Tensor, similarity: Tensor, n_bits: int) -> Tensor:
+    """Return ``log(1 + e^(gamma P)) - gamma s P``, the pairwise likelihood of GAH (Huang et al. 2019).
+
+    ``s`` is 1 or 0; a similarity of -1 counts as 0.
+    """
+    scaled = GAMMA * products
+    return nn.functional.softplus(scaled) - torch.relu(similarity) * scaled
+
+
+PAIR_LOSSES: dict[str, PairLoss] = {"squared": squared_loss, "likelihood": likelihood_loss}
+
+
+def pair_loss(name: str) -> PairLoss:
+    """Return the pairwise loss of that name."""
+    if name not in PAIR_LOSSES:
+        raise unknown_name("loss", name, PAIR_LOSSES)
+    return PAIR_LOSSES[name]

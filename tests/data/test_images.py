@@ -1,0 +1,265 @@
+"""Decoding: every common format to the same pixels, every failure to one short reason."""
+
+import io
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from gannet.data.images import MAX_PIXELS, decode, digest, thumbnail
+from gannet.errors import GannetError
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+
+
+def encode(image, kind="PNG", **options):
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def quadrants(size=32):
+    """Red, green / blue, white: every turn and flip of it differs."""
+    pixels = np.zeros((size, size, 3), np.uint8)
+    half = size // 2
+    pixels[:half, :half], pixels[:half, half:] = RED, GREEN
+    pixels[half:, :half], pixels[half:, half:] = BLUE, WHITE
+    return Image.fromarray(pixels)
+
+
+def noise(seed=0, size=(48, 64)):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8))
+
+
+def png_header(width, height):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_every_format_decodes_to_the_same_picture(kind):
+    pixels = decode(encode(quadrants(), kind), 16)
+    assert pixels.shape == (16, 16, 3) and pixels.dtype == np.uint8
+    for (row, column), color in {(3, 3): RED, (3, 12): GREEN, (12, 3): BLUE, (12, 12): WHITE}.items():
+        assert np.abs(pixels[row, column].astype(int) - color).max() < 40, (kind, row, column)
+
+
+@pytest.mark.parametrize("size", [1, 7, 24, 63, 65, 128])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 90), (90, 1), (7, 24), (65, 63)])
+def test_any_shape_gives_any_size(shape, size):
+    pixels = decode(encode(noise(size=shape)), size)
+    assert pixels.shape == (size, size, 3)
+    assert pixels.flags.writeable
+
+
+def test_same_size_is_exact():
+    pixels = np.asarray(noise(size=(32, 32)))
+    assert np.array_equal(decode(encode(Image.fromarray(pixels)), 32), pixels)
+    assert np.array_equal(decode(pixels, 32), pixels)
+
+
+def test_shorter_side_is_resized_and_the_centre_is_cut():
+    pixels = np.zeros((20, 60, 3), np.uint8)
+    pixels[:, 20:40] = GREEN
+    pixels[:, :20] = RED
+    assert np.array_equal(decode(pixels, 20), pixels[:, 20:40])
+    assert np.array_equal(decode(pixels.transpose(1, 0, 2).copy(), 20), pixels[:, 20:40])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_exif_orientation_is_applied(kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    wanted = {
+        1: [RED, GREEN, BLUE, WHITE], 2: [GREEN, RED, WHITE, BLUE], 3: [WHITE, BLUE, GREEN, RED],
+        4: [BLUE, WHITE, RED, GREEN], 5: [RED, BLUE, GREEN, WHITE], 6: [BLUE, RED, WHITE, GREEN],
+        7: [WHITE, GREEN, BLUE, RED], 8: [GREEN, WHITE, RED, BLUE],
+    }[orientation]  # fmt: skip
+    raw = encode(quadrants(), kind, exif=exif)
+    shown = Image.open(io.BytesIO(thumbnail(raw, 32)))
+    for pixels in (decode(raw, 32), np.asarray(shown)):
+        corners = [pixels[6, 6], pixels[6, 25], pixels[25, 6], pixels[25, 25]]
+        assert np.abs(np.array(corners, dtype=int) - wanted).max() < 60
+
+
+def test_orientation_beyond_the_standard_is_ignored():
+    exif = Image.Exif()
+    exif[0x0112] = 77
+    assert np.array_equal(decode(encode(quadrants(), exif=exif), 32), np.asarray(quadrants()))
+
+
+def test_transparency_lies_on_white():
+    clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    assert (decode(encode(clear), 8) == 255).all()
+    half = Image.new("RGBA", (8, 8), (0, 0, 0, 128))
+    assert np.abs(decode(encode(half), 8).astype(int) - 127).max() <= 1
+    assert (decode(encode(Image.new("LA", (8, 8), (0, 0))), 8) == 255).all()
+
+
+def test_palette_with_and_without_transparency():
+    palette = quadrants().quantize(8)
+    assert np.abs(decode(encode(palette), 32)[3, 3].astype(int) - RED).max() < 20
+    index = palette.getpixel((0, 0))
+    assert (decode(encode(palette, transparency=index), 32)[3, 3] == 255).all()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "CMYK", "YCbCr", "LAB"])
+def test_other_modes(mode):
+    kind = "TIFF" if mode in ("CMYK", "YCbCr", "LAB", "1") else "PNG"
+    image = Image.new("RGB", (9, 9), "white")
+    image = Image.new("LAB", (9, 9), (255, 128, 128)) if mode == "LAB" else image.convert(mode)
+    assert decode(encode(image, kind), 9).min() > 245
+
+
+def test_cmyk_jpeg():
+    pixels = decode(encode(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG"), 16)
+    assert np.abs(pixels[8, 8].astype(int) - RED).max() < 40
+
+
+def test_sixteen_bit_grey_uses_its_whole_range():
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    pixels = decode(encode(Image.fromarray(ramp)), 8)
+    assert np.abs(pixels[..., 0].astype(int) - np.rint(ramp / 257)).max() == 0
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_32_bit_grey_is_stretched(dtype):
+    ramp = np.arange(64, dtype=dtype).reshape(8, 8) * 1000 - 5000
+    pixels = decode(encode(Image.fromarray(ramp), "TIFF"), 8)
+    assert pixels.min() == 0 and pixels.max() == 255
+    assert (decode(encode(Image.fromarray(np.full((8, 8), 3, dtype)), "TIFF"), 8) == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF"])
+def test_first_frame_of_an_animation(kind):
+    frames = [Image.new("RGB", (16, 16), color) for color in (RED, GREEN, BLUE)]
+    raw = encode(frames[0], kind, save_all=True, append_images=frames[1:])
+    assert np.abs(decode(raw, 8)[4, 4].astype(int) - RED).max() < 20
+
+
+def test_large_jpeg_reduced_while_decoding_looks_like_the_full_decode():
+    smooth = noise(size=(12, 16)).resize((1600, 1200), Image.Resampling.BICUBIC)
+    raw = encode(smooth, "JPEG", quality=95)
+    full = decode(np.asarray(Image.open(io.BytesIO(raw))), 64)
+    assert np.abs(decode(raw, 64).astype(int) - full).mean() < 1.5
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"", "empty"),
+        (b"hello, not a picture", "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+        (png_header(60_000, 60_000), "too many pixels"),
+        (png_header(2**31 - 1, 2**31 - 1), "too many pixels"),
+        (encode(noise(), "JPEG")[:900], "truncated"),
+        (encode(noise())[:900], "truncated"),
+    ],
+)
+@pytest.mark.parametrize("function", [decode, thumbnail])
+def test_bad_data_is_named(function, raw, reason):
+    with pytest.raises(GannetError, match=reason) as caught:
+        function(raw, 16)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_pixel_limit_does_not_hang_on_pillows(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    with pytest.raises(GannetError, match="too many pixels"):
+        decode(png_header(MAX_PIXELS, 2), 16)
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 5)])
+def test_zero_size(shape):
+    with pytest.raises(GannetError):
+        decode(png_header(*shape), 16)
+    with pytest.raises(GannetError, match="uint8"):
+        decode(np.zeros((*shape, 3), np.uint8), 16)
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)])
+def test_arrays_of_another_form_are_refused(pixels):
+    with pytest.raises(GannetError, match=r"\(h, w, 3\) uint8"):
+        decode(pixels, 8)
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=200, deadline=None)
+def test_random_bytes_raise_nothing_else(raw):
+    with pytest.raises(GannetError):
+        decode(raw, 8)
+
+
+VALID = {kind: encode(noise(size=(20, 20)), kind) for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")}
+VALID["LZW"] = encode(noise(size=(20, 20)), "TIFF", compression="tiff_lzw")
+
+
+@given(
+    st.sampled_from(sorted(VALID)),
+    st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), max_size=12),
+    st.integers(1, 1 << 16),
+)
+@settings(max_examples=300, deadline=None)
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_files_raise_nothing_else(kind, changes, length):
+    data = bytearray(VALID[kind])
+    for position, value in changes:
+        data[position % len(data)] = value
+    try:
+        pixels = decode(bytes(data[:length]), 8)
+    except GannetError as error:
+        assert len(str(error).splitlines()) == 1
+    else:
+        assert pixels.shape == (8, 8, 3)
+
+
+def test_nothing_is_printed_about_damaged_files():
+    code = """
+import io, sys
+from PIL import Image
+from gannet.data import decode
+from gannet.errors import GannetError
+Image.MAX_IMAGE_PIXELS = 100
+lzw = {"compression": "tiff_lzw"}
+for kind, options in [("TIFF", lzw), ("TIFF", {}), ("JPEG", {}), ("PNG", {}), ("GIF", {})]:
+    out = io.BytesIO()
+    Image.effect_noise((13, 13), 90).save(out, kind, **options)
+    data = bytearray(out.getvalue())
+    for at in [None, *range(8, len(data), 7)]:
+        if at is not None:
+            data[at] ^= 0x5A
+        try:
+            decode(bytes(data), 8)
+        except GannetError:
+            pass
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+def test_thumbnail_keeps_the_aspect_and_never_enlarges():
+    assert Image.open(io.BytesIO(thumbnail(encode(noise(size=(50, 200))), 100))).size == (100, 25)
+    small = Image.open(io.BytesIO(thumbnail(encode(noise(size=(8, 8))), 100)))
+    assert small.size == (8, 8) and small.format == "JPEG"
+    clear = thumbnail(encode(Image.new("RGBA", (8, 8), (0, 0, 0, 0))), 100)
+    assert np.asarray(Image.open(io.BytesIO(clear))).min() > 250
+
+
+def test_digest_names_the_content():
+    assert len(digest(b"a")) == 16
+    assert digest(b"a") == digest(b"a") != digest(b"b")
+    tall, wide = np.zeros((4, 2, 3), np.uint8), np.zeros((2, 4, 3), np.uint8)
+    assert digest(tall) != digest(wide)
+    assert digest(tall) != digest(tall.tobytes())
+    turned = np.asarray(noise()).transpose(1, 0, 2)
+    assert digest(turned) == digest(turned.copy())
