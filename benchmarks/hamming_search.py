@@ -19,7 +19,7 @@ import faiss
 import numba
 import numpy as np
 
-from gannet.search import HammingIndex
+from gannet import HammingIndex
 
 K = 10
 THREADS = 2
@@ -82,7 +82,7 @@ def measure(n: int, bits: int, rounds: int) -> None:
     for name, times, count in (("one query", single, 1), (f"{QUERIES} queries", batch, QUERIES)):
         ours, theirs = times["gannet"] / count, times["faiss"] / count
         print(
-            f"  {name:<11}gannet {ours:7.2f} ms/query   faiss {theirs:7.2f} ms/query   "
+            f"  {name:<12}gannet {ours:7.2f} ms/query   faiss {theirs:7.2f} ms/query   "
             f"{theirs / ours:5.1f} times faster   {single['scan'] / ours:.2f} times the scan's speed"
         )
 

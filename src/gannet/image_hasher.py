@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 import numpy.typing as npt
 
 from gannet.backbones import DEFAULT_BACKBONE, get_backbone
@@ -15,14 +14,14 @@ from gannet.backbones.cache import FeatureCache
 from gannet.backbones.extract import extract
 from gannet.backbones.runtime import FeatureExtractor
 from gannet.codes import Codes
-from gannet.data import ImageSource, MatrixSource, Skipped, decode, digest, open_source
+from gannet.data import ImageSource, MatrixSource, RawImage, Skipped, decode, digest, open_source
 from gannet.errors import GannetError
 from gannet.model import Model
 
 if TYPE_CHECKING:
     from gannet.hashers.base import Hasher
 
-Images = ImageSource | MatrixSource | str | os.PathLike[str] | Sequence[npt.NDArray[np.uint8]]
+Images = ImageSource | MatrixSource | str | os.PathLike[str] | Sequence[RawImage]
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,9 @@ class Features:
 class ImageHasher:
     """Learn codes from images and encode new ones.
 
-    Images are a path (whatever `gannet.data.open_source` takes), an opened source, or a sequence of uint8 arrays
-    ``(h, w, 3)``. With a matrix of features as source no image network is involved and ``backbone`` is not used.
+    Images are a path (whatever `gannet.data.open_source` takes), an opened source, or a sequence of images, each
+    the bytes of an image file or uint8 pixels ``(h, w, 3)``. With a matrix of features as source no image network
+    is involved and ``backbone`` is not used.
 
     Parameters:
         hasher: an unfitted `Hasher`; UHGA of 64 bits where None.
@@ -161,13 +161,13 @@ class ImageHasher:
 
 
 class _Pixels(ImageSource):
-    """Images given as arrays."""
+    """Images given as a sequence."""
 
-    def __init__(self, images: Sequence[npt.NDArray[np.uint8]]) -> None:
+    def __init__(self, images: Sequence[RawImage]) -> None:
         super().__init__("images", [str(i) for i in range(len(images))], "#")
         self._images = images
 
-    def read(self, index: int) -> npt.NDArray[np.uint8]:
+    def read(self, index: int) -> RawImage:
         return self._images[index]
 
 

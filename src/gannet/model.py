@@ -68,7 +68,8 @@ class Model:
             "image_size": self.image_size,
             "digest": _digest(tensors),
         }
-        contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+        contiguous = {name: np.asarray(value, order="C") for name, value in tensors.items()}
+        # safetensors writes the buffer as it lies, so the order must be C.
         return save(contiguous, metadata={FORMAT: json.dumps(header)})
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -174,7 +175,7 @@ def _parts(tensors: Arrays, prefix: str) -> dict[str, npt.NDArray[Any]]:
 def _digest(tensors: Arrays) -> str:
     total = hashlib.blake2b(digest_size=16)
     for name in sorted(tensors):
-        array = np.ascontiguousarray(tensors[name])
+        array = np.asarray(tensors[name], order="C")
         total.update(f"{name} {array.dtype.str} {array.shape};".encode())
         total.update(array.reshape(-1).view(np.uint8).data)
     return total.hexdigest()

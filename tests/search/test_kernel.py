@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gannet.codes import hamming, pack
-from gannet.search import slices
+from gannet.search import kernel, slices
 from gannet.search.rows import Rows
 from gannet.search.slices import Slices
 
@@ -103,3 +103,13 @@ def test_no_queries() -> None:
         none = np.empty((0, 3), np.uint8)
         assert [part.shape for part in store.nearest(none, 4)] == [(0, 4), (0, 4)]
         assert store.within(none, 4) == []
+
+
+def test_kernels_compile_without_a_place_for_their_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def njit(*, nogil: bool, cache: bool = False):
+        if cache:
+            raise RuntimeError("no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(kernel.numba, "njit", njit)
+    assert kernel._jit(len)([1, 2]) == 2

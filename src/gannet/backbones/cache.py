@@ -58,10 +58,8 @@ class FeatureCache:
         size = 4 * self.n_features
         rows = {digest: row for digest, row in rows.items() if len(row) == size}
         found = np.fromiter((digest in rows for digest in digests), bool, len(digests))
-        values = np.empty((int(found.sum()), self.n_features), np.float32)
-        for row, position in enumerate(np.flatnonzero(found).tolist()):
-            values[row] = np.frombuffer(rows[digests[position]], "<f4")
-        return found, values
+        together = b"".join(rows[digest] for digest in digests if digest in rows)
+        return found, np.frombuffer(together, "<f4").astype(np.float32, copy=False).reshape(-1, self.n_features)
 
     def put_many(self, digests: Sequence[bytes], values: Features) -> None:
         """Keep features, float32 ``(n, d)``, under their digests, in one transaction."""

@@ -1,1 +1,57 @@
+"""The command line: ``gannet``. Commands are thin; each file here holds one or a few that belong together."""
 
+from __future__ import annotations
+
+import sys
+
+from gannet.cli.group import LazyGroup
+from gannet.errors import GannetError
+
+_COMMANDS = {
+    "demo": "gannet.cli.demo:demo",
+    "fit": "gannet.cli.fit:fit",
+    "index": "gannet.cli.collect:index",
+    "add": "gannet.cli.collect:add",
+    "remove": "gannet.cli.collect:remove",
+    "search": "gannet.cli.search:search",
+    "methods": "gannet.cli.lists:methods",
+    "backbones": "gannet.cli.lists:backbones",
+}
+
+
+def main() -> None:
+    """Run the command line; errors are one line on standard error, exit status 2."""
+    import click
+
+    try:
+        status = _group().main(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except click.exceptions.Abort:
+        _fail("interrupted", 130)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except GannetError as error:
+        _fail(str(error), 2)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except MemoryError:
+        _fail("out of memory: use fewer items or a smaller batch_size", 2)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        _fail(f"{name}{error.strerror or error}", 2)
+
+
+def _fail(message: str, status: int) -> None:
+    line = " ".join(message.split())
+    sys.stderr.write(f"gannet: {line}\n".encode(errors="backslashreplace").decode())
+    sys.exit(status)
+
+
+def _group() -> LazyGroup:
+    from gannet import __version__
+
+    group = LazyGroup("gannet", _COMMANDS)
+    return group.with_version(__version__)

@@ -51,9 +51,7 @@ class Collection:
         self._width = n_bytes(self.n_bits)
 
     @classmethod
-    def create(
-        cls, path: str | os.PathLike[str], n_bits: int, model: bytes, overwrite: bool = False
-    ) -> Collection:
+    def create(cls, path: str | os.PathLike[str], n_bits: int, model: bytes, overwrite: bool = False) -> Collection:
         """Make an empty collection at ``path`` and open it.
 
         The file appears at once and whole. An existing file is an error unless ``overwrite``.

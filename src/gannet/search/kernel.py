@@ -1,10 +1,10 @@
 """Compiled Hamming kernels over bit-sliced codes; importing this module imports numba.
 
-A block holds `BLOCK` codes as bit planes: one bit of every code in a row of `WORDS` words, so that one vector
-instruction handles that bit of hundreds of codes. A query's distances are counted by carry-save adders (Harley and
-Seal; Warren, *Hacker's Delight*, 5-1) in counters that are bit-sliced too: 51 logical operations add eight bits of
-all codes in a vector. The counters start at ``2^m - 1 - budget``, so that a code whose distance passes the budget
-overflows: when all codes of a block have overflowed, the rest of its planes is never read.
+A block holds `BLOCK` codes as bit planes: one bit of every code in a row of words, so that one vector instruction
+handles that bit of hundreds of codes, and distances are counted by the bit-sliced adders of `gannet.search.planes`.
+The counters start at ``2^m - 1 - budget``, so that a code whose distance passes the budget overflows: when all codes
+of a block have overflowed, the rest of its planes is never read. For a batch of queries, the sums of each three planes
+of a block are tabulated once for all eight values that a query may have there, and queries only add them up.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def _jit(function: F) -> F:
 
 
 @_jit
-def _popcount(x: int) -> int:
+def _popcount(word: Any) -> Any:
     """Return the number of set bits of a 64-bit word."""
-    x = np.uint64(x)
+    x = np.uint64(word)
     x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
     x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
     x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
@@ -63,9 +63,9 @@ def _popcount(x: int) -> int:
 
 
 @_jit
-def _transpose(x: int) -> int:
+def _transpose(matrix: Any) -> Any:
     """Transpose an 8 x 8 bit matrix held in a word (*Hacker's Delight*, 7-3)."""
-    x = np.uint64(x)
+    x = np.uint64(matrix)
     t = (x ^ (x >> np.uint64(7))) & np.uint64(0x00AA00AA00AA00AA)
     x = x ^ t ^ (t << np.uint64(7))
     t = (x ^ (x >> np.uint64(14))) & np.uint64(0x0000CCCC0000CCCC)
@@ -84,9 +84,9 @@ def slice_codes(codes: Any, order: Any, planes: Any, first_block: int, last_bloc
                 packed = np.uint64(0)
                 for i in range(start, min(start + 8, len(order))):
                     packed |= np.uint64(codes[order[i], group]) << np.uint64(8 * (i - start))
-                packed = _transpose(packed)
+                columns = _transpose(packed)
                 for plane in range(8):
-                    bits = (packed >> np.uint64(8 * plane)) & np.uint64(0xFF)
+                    bits = (columns >> np.uint64(8 * plane)) & np.uint64(0xFF)
                     planes[group, block, plane, eighth // 8] |= bits << np.uint64(8 * (eighth % 8))
 
 
@@ -100,9 +100,9 @@ def unslice_codes(planes: Any, order: Any, codes: Any) -> None:
             for plane in range(8):
                 bits = planes[group, block, plane, eighth // 8] >> np.uint64(8 * (eighth % 8))
                 packed |= (bits & np.uint64(0xFF)) << np.uint64(8 * plane)
-            packed = _transpose(packed)
+            rows = _transpose(packed)
             for i in range(start, min(start + 8, len(order))):
-                codes[order[i], group] = np.uint8((packed >> np.uint64(8 * (i - start))) & np.uint64(0xFF))
+                codes[order[i], group] = np.uint8((rows >> np.uint64(8 * (i - start))) & np.uint64(0xFF))
 
 
 @_jit
@@ -187,7 +187,7 @@ def _masks(query_bytes: Any) -> Any:
 
 
 @_jit
-def _steps(planes: Any) -> int:
+def _steps(planes: Any) -> Any:
     """Return in how many steps tables add up the planes; what lacks to whole ones is taken as zeros."""
     return -(-8 * planes.shape[0] // (3 * STEP))
 
@@ -236,14 +236,14 @@ def nearest(
 ) -> None:
     """Update each query's max-heap of keys ``heaps (q, k)`` with the codes of a range of blocks.
 
-    ``bounds (q,)`` are distances known to hold k codes. Threads share them: they only fall, so that a lost write
-    costs time, never an answer.
+    ``bounds (q,)`` are distances known to hold k codes. Threads share them without a lock: whatever is written last
+    is such a distance, so that a lost write costs time, never an answer.
     """
     state, keys = np.empty(WORDS * STATE_ROWS, np.uint64), np.empty(BLOCK, np.uint64)
     flat, n_groups, n_blocks = planes.reshape(-1), planes.shape[0], planes.shape[1]
     tabled = len(query_heads) >= _QUERIES_FOR_TABLES
     n_steps = _steps(planes) if tabled else 0
-    masks, table_keys = _masks(query_bytes), _table_keys(query_bytes, n_steps)
+    masks, table_keys = _masks(query_bytes[: 0 if tabled else len(query_bytes)]), _table_keys(query_bytes, n_steps)
     whole = np.zeros(n_steps * STEP * 3 * WORDS, np.uint64)
     tables = np.empty(n_steps * STEP * TRIPLE_ROWS * WORDS, np.uint64)
     for block in range(first_block, last_block):
@@ -305,7 +305,7 @@ def seed_bounds(
         for probe in range(probes):
             flip = 0 if probe == 0 else 1 << (probe - 1)
             place = np.searchsorted(heads, np.uint16(query_heads[query] ^ flip))
-            block = min(place, len(heads) - 1) // BLOCK
+            block = min(int(place), len(heads) - 1) // BLOCK
             visited[probe] = block
             if block not in visited[:probe]:
                 nearest(
@@ -332,7 +332,7 @@ def within(
     flat, n_groups, n_blocks = planes.reshape(-1), planes.shape[0], planes.shape[1]
     tabled = len(query_heads) >= _QUERIES_FOR_TABLES
     n_steps = _steps(planes) if tabled else 0
-    masks, table_keys = _masks(query_bytes), _table_keys(query_bytes, n_steps)
+    masks, table_keys = _masks(query_bytes[: 0 if tabled else len(query_bytes)]), _table_keys(query_bytes, n_steps)
     whole = np.zeros(n_steps * STEP * 3 * WORDS, np.uint64)
     tables = np.empty(n_steps * STEP * TRIPLE_ROWS * WORDS, np.uint64)
     total = 0

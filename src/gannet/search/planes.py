@@ -3,6 +3,8 @@
 Rows of `WORDS` words hold one bit of `BLOCK` codes. Distances are counted by carry-save adders (Harley and Seal;
 Warren, *Hacker's Delight*, 5-1) in counters that are rows too. LLVM fits the rows to the width of the machine's
 vectors, from SSE2 to AVX-512 and NEON.
+
+After a change here, change `gannet.search.kernel` too: numba's cache of compiled kernels watches that file only.
 """
 
 from __future__ import annotations
@@ -64,7 +66,8 @@ class _Emitter:
 
     def add(self, numbers: list[list[Any]], counters: list[Any]) -> tuple[list[Any], list[Any]]:
         """Add numbers, lists of rows from ones on, to counters; return counters and what is carried out of them."""
-        totals, carries = [], []
+        totals: list[Any] = []
+        carries: list[Any] = []
         for place, total in enumerate(counters):
             bits = carries + [number[place] for number in numbers if place < len(number)]
             carries = []
@@ -220,9 +223,7 @@ def scan_tables(
         b = emit.builder
         first = b.add(first_key, b.mul(step, _INT(2 * STEP)))
         words = [b.zext(emit.word(keys, b.add(first, _INT(i))), _INT) for i in range(2 * STEP)]
-        rows = [
-            b.load(b.bitcast(b.gep(tables, [word]), _ROW.as_pointer()), align=8) for word in words
-        ]
+        rows = [b.load(b.bitcast(b.gep(tables, [word]), _ROW.as_pointer()), align=8) for word in words]
         return [list(pair) for pair in zip(rows[::2], rows[1::2], strict=True)]
 
     def generate(context: Any, b: Any, signature: Any, args: Any) -> Any:

@@ -44,13 +44,13 @@ class Rows:
         """Return for each query distances and positions of all codes within ``radius``, in the same order."""
         return [_sorted_within(self._distances(query), radius) for query in queries]
 
-    def _distances(self, query: Codes) -> npt.NDArray[np.uint8] | npt.NDArray[np.int32]:
+    def _distances(self, query: Codes) -> npt.NDArray[np.integer]:
         words = query.view(self._word)
-        if len(words) == 1:
-            return np.bitwise_count(self._words[:, 0] ^ words[0])
-        total = np.zeros(len(self), np.int32)
-        for column, word in enumerate(words):
-            total += np.bitwise_count(self._words[:, column] ^ word)
+        total: npt.NDArray[np.integer] = np.bitwise_count(self._words[:, 0] ^ words[0])
+        if len(words) > 1:
+            total = total.astype(np.int32)
+        for column in range(1, len(words)):
+            total += np.bitwise_count(self._words[:, column] ^ words[column])
         return total
 
 

@@ -130,7 +130,7 @@ class Slices:
 
 def _heads(codes: Codes) -> npt.NDArray[np.uint16]:
     """Return the first 16 bits of the codes as numbers that sort as the codes do."""
-    heads = codes[:, 0].astype(np.uint16) << 8
+    heads = codes[:, 0].astype(np.uint16) << np.uint16(8)
     if codes.shape[1] > 1:
         heads |= codes[:, 1]
     return heads

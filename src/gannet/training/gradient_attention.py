@@ -37,29 +37,24 @@ class GradientAttention(nn.Module):
         Returns: ``(weighted_a (n, k), weighted_b (m, k))``, differentiable in this module's parameters.
         """
         codes_a, codes_b, pair_gradient = codes_a.detach(), codes_b.detach(), pair_gradient.detach()
-        score_a = self._scores(codes_a, codes_b, pair_gradient)
-        score_b = self._scores(codes_b, codes_a, pair_gradient.T).transpose(0, 1)
+        item_a = self._item_part(codes_a, pair_gradient @ codes_b)
+        item_b = self._item_part(codes_b, pair_gradient.T @ codes_a)
+        w, v = self.fc_in.weight[:, 1:3], self.fc_out.weight[0]
+        if codes_a.device.type == "cpu":
+            from gannet.training.attention_kernel import weigh
+
+            item_a, item_b = item_a.transpose(1, 2), item_b.transpose(1, 2)
+            return weigh(item_a, item_b, codes_a, codes_b, pair_gradient, w, v)
+        # The two derivatives of pair (i, j) and bit b are G_ij B_jb and G_ij A_ib.
+        pair_a = pair_gradient[:, :, None] * codes_b
+        pair_b = pair_gradient[:, :, None] * codes_a[:, None]
+        score_a = torch.relu(item_a[:, None] + preprocess(pair_a) @ w.T) @ v
+        score_b = torch.relu(item_b + preprocess(pair_b) @ w.T) @ v
         # The softmax over two scores is a sigmoid of their difference; fc_out's bias cancels in it.
         weight_a = torch.sigmoid(score_a - score_b)
-        # The two derivatives of pair (i, j) and bit b are G_ij B_jb and G_ij A_ib.
-        share_a = 2 * weight_a * pair_gradient[:, :, None]
-        share_b = 2 * pair_gradient[:, :, None] - share_a
-        weighted_a = (share_a * codes_b[None, :]).sum(dim=1)
-        weighted_b = (share_b * codes_a[:, None]).sum(dim=0)
-        return weighted_a, weighted_b
+        return (2 * weight_a * pair_a).sum(dim=1), (2 * (1 - weight_a) * pair_b).sum(dim=0)
 
-    def _scores(self, codes: Tensor, others: Tensor, gradient: Tensor) -> Tensor:
-        """Return the scores ``(n, m, k)`` of the side ``codes (n, k)`` against ``others (m, k)``.
-
-        The first layer is split: what a code's pairs have in common is computed once per code and bit.
-        """
-        batch_derivative = gradient @ others
+    def _item_part(self, codes: Tensor, batch_derivative: Tensor) -> Tensor:
+        """Return the first layer's sum over what all pairs of a code have in common, ``(n, k, hidden)``."""
         items = torch.cat([codes[..., None], preprocess(batch_derivative)], dim=-1)
-        item_part = nn.functional.linear(items, self.fc_in.weight[:, [0, 3, 4]], self.fc_in.bias)
-        pair_weight, out = self.fc_in.weight[:, 1:3], self.fc_out.weight[0]
-        if codes.device.type == "cpu":
-            from gannet.training.attention_kernel import pair_scores
-
-            return pair_scores(item_part.transpose(1, 2), others, gradient, pair_weight, out)
-        pair_part = preprocess(gradient[:, :, None] * others[None]) @ pair_weight.T
-        return torch.relu(pair_part + item_part[:, None]) @ out
+        return nn.functional.linear(items, self.fc_in.weight[:, [0, 3, 4]], self.fc_in.bias)

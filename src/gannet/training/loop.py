@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -75,7 +76,7 @@ class PairwiseTrainer:
         """Take all steps of the schedule over ``inputs (N, d)``, in random batches without replacement."""
         n = min(self.schedule.batch_size, len(inputs) // 2)
         batches = _batches(len(inputs), 2 * n, generator)
-        with progress(self.schedule.n_steps, "training", "step") as bar:
+        with progress(self.schedule.n_steps, "training", "step") as bar, single_threaded():
             for _ in range(self.schedule.n_steps):
                 batch = next(batches)
                 self.step(inputs[batch], similarity(batch[:n], batch[n:]))
@@ -129,6 +130,21 @@ class PairwiseTrainer:
         self.attention_optimizer.zero_grad()
         weighted.backward(direction)  # type: ignore[no-untyped-call]
         self.attention_optimizer.step()
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Keep torch's own operations on one thread for a while.
+
+    A step on features is many small operations: handing each to several threads gains little on idle cores, and on busy
+    ones the threads wait for each other, many times longer than the work takes.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def look_ahead_gradient(

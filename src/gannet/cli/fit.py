@@ -1,0 +1,70 @@
+"""``gannet fit``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from gannet.cli.output import say, warn_skipped
+from gannet.errors import GannetError
+
+
+@click.command(epilog="Example: gannet fit ~/Pictures -o photos.model --bits 64")
+@click.argument("source")
+@click.option("-o", "--output", required=True, metavar="M", help="The model file to write.")
+@click.option("--method", default="uhga", show_default=True, help="A name that `gannet methods` lists.")
+@click.option("--bits", default=64, show_default=True, type=int, help="Length of the codes.")
+@click.option("--backbone", default=None, help="A name that `gannet backbones` lists; for images only.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Random seed.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the method; repeatable.")
+def fit(
+    source: str, output: str, method: str, bits: int, backbone: str | None, seed: int, settings: Sequence[str]
+) -> None:
+    """Learn codes from SOURCE, without labels, and write them as a model.
+
+    SOURCE is a folder of images (with its subfolders), a .zip of images, the official CIFAR-10, or a matrix of
+    embeddings (.npy, .npz or .parquet; no image network is involved then).
+    """
+    from gannet.backbones import DEFAULT_BACKBONE
+    from gannet.data import MatrixSource, open_source
+    from gannet.hashers.settings import make_hasher
+    from gannet.image_hasher import ImageHasher
+
+    _check_output(Path(output))
+    hasher = ImageHasher(make_hasher(method, bits, seed, _parse(settings)), backbone or DEFAULT_BACKBONE)
+    opened = open_source(source)
+    if isinstance(opened, MatrixSource) and backbone is not None:
+        raise GannetError(f"{source} is a matrix of features: leave --backbone out")
+    features = hasher.features(opened)
+    warn_skipped(features.skipped)
+    started = time.perf_counter()
+    hasher.learn(features)
+    seconds = time.perf_counter() - started
+    hasher.save(output)
+    say(f"learned {bits} bits from {len(features.values):,} items with {method} in {seconds:.1f} s: {output}")
+
+
+def _parse(settings: Sequence[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in settings]
+    for text, (key, mark, _) in zip(settings, pairs, strict=True):
+        if not key or not mark:
+            raise GannetError(f"--set takes KEY=VALUE, not {text!r}")
+    return {key: value for key, _, value in pairs}
+
+
+def _check_output(path: Path) -> None:
+    """Refuse before the work what could not be written after it, and never replace anything but a model."""
+    from gannet.model import Model
+
+    if not path.parent.is_dir():
+        raise GannetError(f"the folder {path.parent} does not exist: make it first")
+    if path.is_dir():
+        raise GannetError(f"{path} is a folder: name a file for the model")
+    if path.exists():
+        try:
+            Model.load(path)
+        except GannetError:
+            raise GannetError(f"{path} exists and is not a model: name another file") from None

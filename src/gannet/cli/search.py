@@ -1,0 +1,41 @@
+"""``gannet search``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from gannet.cli.output import say, say_json
+
+
+@click.command(epilog="Example: gannet search photos.gannet query.jpg -k 20 --html neighbours.html")
+@click.argument("collection")
+@click.argument("queries", nargs=-1, required=True, metavar="QUERY...")
+@click.option("-k", default=10, show_default=True, help="How many neighbours.")
+@click.option("--radius", default=None, type=int, metavar="R", help="All items that differ in at most R bits instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--html", "page", default=None, metavar="FILE", help="Write a page with pictures.")
+def search(
+    collection: str, queries: Sequence[str], k: int, radius: int | None, as_json: bool, page: str | None
+) -> None:
+    """Find the nearest items of COLLECTION to each QUERY.
+
+    A QUERY is an id of the collection, an image file, an item's path, or a row of a matrix: vectors.npy#17.
+    """
+    from gannet.search import Collection
+    from gannet.search import query as search_query
+
+    with Collection.open(collection, readonly=True) as store:
+        answers = search_query.search(store, queries, k, radius)
+        if page is not None:
+            _write_page(store, answers, page)
+    if as_json:
+        say_json(answers)
+        return
+    for answer in answers:
+        say(f"{answer['query']}")
+        for item in answer["results"]:
+            say(f"{item['distance']:>5}  {item['id']:>8}  {item['path']}")
+    if page is not None:
+        say(f"wrote {page}")

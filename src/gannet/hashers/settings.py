@@ -1,0 +1,54 @@
+"""Making a hasher from names and texts, as the command line gives them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from gannet.errors import GannetError, unknown_name
+from gannet.hashers import get_hasher
+
+if TYPE_CHECKING:
+    from gannet.hashers.base import Hasher
+
+_OWN_OPTIONS = ("n_bits", "random_state")
+
+
+def defaults(hasher: type[Hasher]) -> dict[str, Any]:
+    """Return a method's settings with their defaults, apart from the length of the codes and the seed."""
+    parameters = inspect.signature(hasher).parameters
+    return {name: p.default for name, p in parameters.items() if name not in _OWN_OPTIONS}
+
+
+def make_hasher(name: str, n_bits: int, seed: int, settings: Mapping[str, str]) -> Hasher:
+    """Return the unfitted method of that name; each setting's text is read as its default's type.
+
+    Raises: `GannetError` for an unknown method or setting (with the nearest name), and for a text of another type.
+    """
+    hasher = get_hasher(name)
+    known = defaults(hasher)
+    values: dict[str, Any] = {}
+    for key, text in settings.items():
+        if key not in known:
+            if key == "gradient_attention":
+                raise GannetError(f"{name} does not learn from pairs, so gradient attention has no place in it")
+            raise unknown_name(f"setting of {name}", key, known) if known else GannetError(f"{name} has no settings")
+        values[key] = _read(key, text, known[key])
+    return hasher(n_bits, random_state=seed, **values)
+
+
+def _read(key: str, text: str, default: Any) -> Any:
+    if isinstance(default, str):
+        return text
+    if isinstance(default, bool) or default is None:
+        choices = {"true": True, "false": False}
+        if text.lower() not in choices:
+            raise GannetError(f"{key} must be true or false, not {text!r}")
+        return choices[text.lower()]
+    kind = type(default)
+    try:
+        return kind(text)
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise GannetError(f"{key} must be {what}, not {text!r}") from None

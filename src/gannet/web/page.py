@@ -1,0 +1,209 @@
+"""Render self-contained pages: one file, no script, no outside request, pictures inlined."""
+
+from __future__ import annotations
+
+import base64
+import io
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import PurePath
+from typing import Any, TypedDict
+
+import jinja2
+from markupsafe import Markup
+from PIL import Image
+
+from gannet.codes import n_bytes
+from gannet.data import read_item, thumbnail
+from gannet.errors import GannetError
+from gannet.web.report import DemoPicture, DemoReport
+
+#: Longer side in pixels of the thumbnails a page shows: twice what it shows them at, for fine screens.
+PICTURE_SIDE = 288
+
+# Pictures up to this side are enlarged to crisp pixels instead of a blur.
+_TINY = 64
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_JOINERS = "\u200c\u200d"
+
+
+class SearchNeighbour(TypedDict):
+    """One result of a query, as ``gannet search --json`` gives it."""
+
+    id: int
+    path: str
+    distance: int
+
+
+class SearchResult(TypedDict):
+    """A query and its results, nearest first."""
+
+    query: str
+    results: list[SearchNeighbour]
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A picture as the templates show it; ``uri`` is None where there is nothing to show but the name."""
+
+    path: str
+    name: str
+    uri: str | None
+    tiny: bool
+
+
+@dataclass(frozen=True)
+class _Neighbour:
+    picture: _Picture
+    label: str
+    distance: int
+    same_class: bool | None
+
+
+@dataclass(frozen=True)
+class _Query:
+    picture: _Picture
+    label: str
+    neighbours: Sequence[_Neighbour]
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """Shares of all pairs at distance 0, 1, ... and their mean distance."""
+
+    shares: Sequence[float]
+    mean: float
+
+    @classmethod
+    def of(cls, counts: Sequence[int]) -> _Curve:
+        total = sum(counts) or 1
+        return cls([count / total for count in counts], sum(x * count for x, count in enumerate(counts)) / total)
+
+
+def search_page(
+    results: Sequence[SearchResult], title: str, n_bits: int, picture: Callable[[str], bytes | None]
+) -> str:
+    """Return the HTML page of a search.
+
+    Args:
+        results: queries and their neighbours, as ``gannet search --json`` gives them.
+        title: heading of the page.
+        n_bits: length of the codes, which the distances are out of.
+        picture: a JPEG thumbnail of the item with this path, or None where there is none; see `read_picture`.
+
+    Raises:
+        GannetError: ``n_bits`` is not a length of codes.
+    """
+    n_bytes(n_bits)
+    shown = cache(lambda path: _picture(path, picture(path)))
+    queries = [
+        _Query(
+            shown(result["query"]),
+            _name(result["query"]),
+            [
+                _Neighbour(shown(item["path"]), _name(item["path"]), item["distance"], None)
+                for item in result["results"]
+            ],
+        )
+        for result in results
+    ]
+    return _render("search.html", title=title, n_bits=n_bits, queries=queries, tiny=_all_tiny(queries))
+
+
+def demo_page(report: DemoReport) -> str:
+    """Return the HTML page of the demo."""
+    queries = [
+        _Query(
+            _demo_picture(query.picture),
+            query.picture.class_name,
+            [
+                _Neighbour(_demo_picture(near.picture), near.picture.class_name, near.distance, near.same_class)
+                for near in query.neighbours
+            ],
+        )
+        for query in report.queries
+    ]
+    return _render(
+        "demo.html",
+        report=report,
+        n_bits=report.n_bits,
+        code_bytes=n_bytes(report.n_bits),
+        queries=queries,
+        tiny=_all_tiny(queries),
+        same=_Curve.of(report.same_class_distances),
+        other=_Curve.of(report.other_class_distances),
+    )
+
+
+def read_picture(path: str) -> bytes | None:
+    """Return a JPEG thumbnail of an item by its path; None for a matrix's row and what can no longer be read."""
+    try:
+        return thumbnail(read_item(path), PICTURE_SIDE)
+    except GannetError:
+        return None
+
+
+def _demo_picture(picture: DemoPicture) -> _Picture:
+    return _picture(picture.path, picture.jpeg)
+
+
+def _picture(path: str, jpeg: bytes | None) -> _Picture:
+    if jpeg is None:
+        return _Picture(path, _name(path), None, False)
+    with Image.open(io.BytesIO(jpeg)) as image:
+        tiny = max(image.size) <= _TINY
+    return _Picture(path, _name(path), "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"), tiny)
+
+
+def _name(path: str) -> str:
+    return PurePath(path).name or path
+
+
+def _all_tiny(queries: Sequence[_Query]) -> bool:
+    """Tell whether every picture is tiny, so that the page can show them smaller."""
+    pictures = [query.picture for query in queries] + [near.picture for query in queries for near in query.neighbours]
+    return all(picture.tiny for picture in pictures if picture.uri is not None)
+
+
+def _render(template: str, **values: Any) -> str:
+    return _environment().get_template(template).render(values)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gannet.web"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"thousands": "{:,}".format, "duration": _duration}
+    return environment
+
+
+def _visible(value: object) -> object:
+    r"""Spell out characters that a page cannot hold or show, as in ``\udcff`` and ``\n``.
+
+    These are control characters, the surrogates that stand for bytes of names that are not UTF-8, and the marks
+    that reverse the direction of text, by which a name can look like another. Every value of every template
+    comes through here before it is escaped.
+    """
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "".join(
+        char.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(char) in _HIDDEN and char not in _JOINERS
+        else char
+        for char in value
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
