@@ -48,6 +48,13 @@ def test_tighter_tolerances_are_met():
     assert shared.std() <= 0.08 * 500
 
 
+def test_the_spread_alone_keeps_it_going():
+    features = normal(2000, 32)
+    hasher = SpH(n_bits=16, mean_tolerance=9, std_tolerance=0.05).fit(features)
+    assert shared_counts(bits_of(hasher, features)).std() <= 0.05 * 500
+    assert hasher.n_iterations_ > 0
+
+
 def test_one_round_moves_the_pivots_as_the_paper_says():
     features = normal(400, 6)
     once = SpH(n_bits=5, n_iterations=1, mean_tolerance=0)

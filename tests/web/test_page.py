@@ -7,6 +7,8 @@ import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -236,7 +238,7 @@ def test_pages_can_be_read_aloud(found: Page) -> None:
     assert found.all("html") == [{"lang": "en"}]
     assert len(found.all("h1")) == len(found.all("main")) == len(found.all("title")) == 1
     levels = [int(tag[1]) for tag, _ in found.elements if re.fullmatch("h[1-6]", tag)]
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
     ids = [attrs["id"] for _, attrs in found.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
     assert {attrs["aria-labelledby"] for _, attrs in found.elements if "aria-labelledby" in attrs} <= set(ids)
@@ -284,7 +286,7 @@ def test_demo_without_figures_is_still_a_page() -> None:
     assert "What was tried" not in text
 
 
-def test_pictures_are_read_by_path_or_left_out(tmp_path) -> None:
+def test_pictures_are_read_by_path_or_left_out(tmp_path: Path) -> None:
     Image.new("RGB", (400, 200), "teal").save(tmp_path / "a.png")
     found = read_picture(str(tmp_path / "a.png"))
     assert found is not None

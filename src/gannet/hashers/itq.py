@@ -36,8 +36,8 @@ class ITQ(Hasher):
     def _learn(self, features: Floats) -> Linear:
         if self.n_bits > features.shape[1]:
             raise GannetError(
-                f"itq makes at most one bit a feature: {self.n_bits} bits from {features.shape[1]} features is too "
-                "many; ask for fewer bits, or use lsh or uhga"
+                f"itq makes at most one bit a feature: n_features={features.shape[1]} is too few for {self.n_bits} bits; "
+                "ask for fewer bits, or use lsh or uhga"
             )
         pca = PCA(self.n_bits, svd_solver="auto", random_state=check_random_state(self.random_state))
         projected = pca.fit_transform(features)

@@ -121,7 +121,7 @@ def _score_difference(
 def _add_derivatives(
     item: Any, w: Any, log: Any, sign: Any, delta: Any, active: Any, by_log: Any, by_sign: Any, by_value: Any
 ) -> None:
-    """Add one side's share of one pair to the sums over pairs, each ``(hidden, k)``; ``delta (k,)`` is d loss/d score."""
+    """Add one side's share of one pair to the sums, each ``(hidden, k)``; ``delta (k,)`` is d loss / d score."""
     zero = item.dtype.type(0)
     for c in range(item.shape[0]):
         base, w_log, w_sign = item[c], w[c, 0], w[c, 1]
@@ -167,8 +167,9 @@ def _differentiate(
 
 def _over_rows(kernel: Callable[..., Any], by_row: list[Any], shared: list[Any]) -> list[Any]:
     """Call ``kernel(*rows, *shared)`` on equal ranges of the arrays in ``by_row``, one a thread."""
-    n, threads = len(by_row[0]), _n_threads()
-    ranges = [slice(n * t // threads, n * (t + 1) // threads) for t in range(min(threads, n))]
+    n = len(by_row[0])
+    threads = min(_n_threads(), n)
+    ranges = [slice(n * t // threads, n * (t + 1) // threads) for t in range(threads)]
     calls = [_pool().submit(kernel, *(array[part] for array in by_row), *shared) for part in ranges]
     return [call.result() for call in calls]
 

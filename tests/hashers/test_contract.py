@@ -1,0 +1,117 @@
+"""The contract that every method of the hashers folder is held to; a new file there is tested by being there."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from gannet.codes import n_bytes
+from gannet.errors import GannetError
+from gannet.hashers import all_hashers, get_hasher
+from gannet.hashers.base import Hasher
+from gannet.hashers.settings import defaults, make_hasher
+from gannet.model import Model
+
+QUICK = {"n_steps": 3, "n_epochs": 1, "batch_size": 8}
+NAMES = sorted(all_hashers())
+
+
+def make(name: str, n_bits: int = 8, seed: int = 0, **settings: Any) -> Hasher:
+    cls = get_hasher(name)
+    quick = {key: value for key, value in QUICK.items() if key in inspect.signature(cls).parameters}
+    return cls(n_bits, random_state=seed, **(quick | settings))
+
+
+@pytest.fixture(scope="module")
+def features() -> np.ndarray:
+    random = np.random.default_rng(0)
+    centres = random.normal(size=(5, 24)) * 3
+    return (centres[random.integers(5, size=150)] + random.normal(size=(150, 24))).astype(np.float32)
+
+
+@parametrize_with_checks([make(name, n_bits=2) for name in NAMES])
+def test_scikit_learn_contract(estimator: Hasher, check: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check(estimator)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("n_bits", [1, 7, 8, 17])
+def test_codes_are_packed_signs(name: str, n_bits: int, features: np.ndarray) -> None:
+    hasher = make(name, n_bits).fit(features)
+    codes, values = hasher.transform(features), hasher.decision_function(features)
+    assert codes.shape == (len(features), n_bytes(n_bits)) and codes.dtype == np.uint8
+    assert values.shape == (len(features), n_bits)
+    # A value on the border may round to either side when rows are multiplied one by one or together.
+    clear = np.abs(values).min(axis=1) > 1e-4
+    assert clear.any()
+    assert np.array_equal(codes[clear], np.packbits(values[clear] >= 0, axis=1))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_seed_same_codes_and_input_untouched(name: str, features: np.ndarray) -> None:
+    kept = features.copy()
+    first = make(name).fit(features).transform(features)
+    again = make(name).fit(features, y=np.arange(len(features))).transform(features)
+    assert np.array_equal(first, again)
+    assert np.array_equal(features, kept)
+    assert len(np.unique(first, axis=0)) > 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_encoder_survives_the_model_file(name: str, features: np.ndarray) -> None:
+    hasher = make(name).fit(features)
+    model = Model.from_bytes(Model(hasher.encoder_, name, hasher.get_params()).to_bytes())
+    assert model.method == name and model.n_bits == 8
+    assert np.array_equal(model.encoder.encode(features), hasher.transform(features))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_too_few_and_constant_items_are_one_clear_line(name: str, features: np.ndarray) -> None:
+    for bad in (features[:5], np.ones((50, 24), np.float32), np.full((50, 24), np.nan), features[:, :0]):
+        with pytest.raises(GannetError) as caught:
+            make(name).fit(bad)
+        assert "\n" not in str(caught.value) and len(str(caught.value)) > 20
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_methods_describe_themselves(name: str) -> None:
+    cls = get_hasher(name)
+    assert cls.name == name and len(cls.reference) > 20
+    assert cls.__doc__ and len(cls.__doc__) > 100
+    assert next(iter(inspect.signature(cls).parameters)) == "n_bits"
+    hasher = make_hasher(name, 12, 7, {key: str(value) for key, value in defaults(cls).items() if value is not None})
+    assert clone(hasher).get_params() == cls(12, random_state=7).get_params()
+
+
+def test_gradient_attention_is_refused_where_there_are_no_pairs() -> None:
+    with pytest.raises(GannetError, match="does not learn from pairs"):
+        make_hasher("itq", 8, 0, {"gradient_attention": "true"})
+
+
+@pytest.mark.parametrize("setting", [{"n_stepz": "3"}, {"n_steps": "many"}, {"gradient_attention": "perhaps"}])
+def test_settings_that_do_not_fit_are_refused(setting: dict[str, str]) -> None:
+    with pytest.raises(GannetError):
+        make_hasher("uhga", 8, 0, setting)
+
+
+def test_plain_uhga_is_uhga_without_attention(features: np.ndarray) -> None:
+    plain = make("uhga-plain").fit(features).decision_function(features)
+    off = make("uhga", gradient_attention=False).fit(features).decision_function(features)
+    on = make("uhga").fit(features).decision_function(features)
+    assert np.array_equal(plain, off)
+    assert not np.array_equal(plain, on)
+
+
+def test_paper_settings_are_reachable_and_train(features: np.ndarray) -> None:
+    paper = make("uhga", attention_hidden=100, optimizer="sgd", learning_rate=0.01, loss="likelihood", n_steps=20,
+                 similarity="cosine", similarity_threshold=0.3, dissimilar=-1.0, tanh_growth=0.005)  # fmt: skip
+    codes = paper.fit(features).transform(features)
+    assert len(np.unique(codes, axis=0)) > 5
