@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gannet.cli.output import say, say_json
+
+if TYPE_CHECKING:
+    from gannet.search.query import Answer
 
 
 @click.command(epilog="Example: gannet search photos.gannet query.jpg -k 20 --html neighbours.html")
@@ -29,7 +34,7 @@ def search(
     with Collection.open(collection, readonly=True) as store:
         answers = search_query.search(store, queries, k, radius)
         if page is not None:
-            _write_page(store, answers, page)
+            _write_page(answers, f"Neighbours in {Path(collection).name}", store.n_bits, Path(page))
     if as_json:
         say_json(answers)
         return
@@ -39,3 +44,10 @@ def search(
             say(f"{item['distance']:>5}  {item['id']:>8}  {item['path']}")
     if page is not None:
         say(f"wrote {page}")
+
+
+def _write_page(answers: Sequence[Answer], title: str, n_bits: int, file: Path) -> None:
+    from gannet.model import write_atomically
+    from gannet.web import read_picture, search_page
+
+    write_atomically(file, search_page(answers, title, n_bits, read_picture).encode())

@@ -84,6 +84,27 @@ class ImageSource(ABC):
         return {path: index for index, path in enumerate(self.paths)}
 
 
+class Subset(ImageSource):
+    """Some pictures of another source, under their own full names.
+
+    Args:
+        source: where they are.
+        indices: (n,) which ones, in the order wanted.
+    """
+
+    def __init__(self, source: ImageSource, indices: Sequence[int] | NDArray[np.int64]) -> None:
+        self._source = source
+        self._indices = [int(i) for i in indices]
+        super().__init__(source.container, [source.members[i] for i in self._indices], "/")
+        self.paths = [source.paths[i] for i in self._indices]
+        self.labels = None if source.labels is None else source.labels[self._indices]
+        self.class_names = source.class_names
+
+    def read(self, index: int) -> RawImage:
+        """Return picture ``index`` of the subset."""
+        return self._source.read(self._indices[index])
+
+
 class ArraySource(ImageSource):
     """Pictures of one size in one array, in parts (such as train and test) that follow one another.
 

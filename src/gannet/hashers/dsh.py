@@ -22,7 +22,7 @@ Pairs = npt.NDArray[np.intp]
 class DSH(Hasher):
     """Density sensitive hashing: the planes midway between neighbouring groups of items that split them most evenly.
 
-    Jin, Li, Lin, Cai 2014 (first Lin, Cai, Li, arXiv 1205.2930), section 3. k-means makes ``groups_per_bit * n_bits``
+    Jin, Li, Lin, Cai 2014 (first Lin, Cai, Li, arXiv 1205.2930). k-means makes ``groups_per_bit * n_bits``
     groups. Two groups are r-adjacent if the centre of one is among the ``n_adjacent`` nearest to that of the other. The
     median plane of such a pair with centres u and v is ``(x - (u + v)/2) . (u - v) = 0``, and a bit is 1 on the side
     of u. With P the share of all items whose group's centre lies on that side, the balance of a plane is

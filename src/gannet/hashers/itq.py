@@ -36,7 +36,7 @@ class ITQ(Hasher):
     def _learn(self, features: Floats) -> Linear:
         if self.n_bits > features.shape[1]:
             raise GannetError(
-                f"itq makes at most one bit a feature: n_features={features.shape[1]} is too few for {self.n_bits} bits; "
+                f"itq makes at most one bit a feature, and n_features={features.shape[1]} is under {self.n_bits}: "
                 "ask for fewer bits, or use lsh or uhga"
             )
         pca = PCA(self.n_bits, svd_solver="auto", random_state=check_random_state(self.random_state))

@@ -28,7 +28,7 @@ class Sinusoid(Linear):
 class SH(Hasher):
     """Spectral hashing: the slowest standing waves on a box around the items, cut at zero.
 
-    Weiss, Torralba, Fergus 2008, section 3.1. On a uniform density over ``[a, b]`` the graph Laplacian has
+    Weiss, Torralba, Fergus 2008. On a uniform density over ``[a, b]`` the graph Laplacian has
     the eigenfunctions ``sin(pi/2 + k pi / (b - a) x)`` with the eigenvalues ``1 - exp(-eps^2/2 |k pi / (b - a)|^2)``,
     k = 1, 2, ... A box is laid around the items along their principal components; of the eigenfunctions of all its
     directions, the ``n_bits`` with the smallest eigenvalues (k = 0, the constant one, left out) each give the bit

@@ -40,8 +40,8 @@ class Spheres(Encoder):
 class SpH(Hasher):
     """Spherical hashing: hyperspheres that each hold half of the items, each pair sharing a quarter.
 
-    Heo, Lee, He, Chang, Yoon 2012, section 3.3 and algorithm 1. Each radius is set so that the sphere holds half of
-    the m items (eq. 6). For each pair of pivots with ``o_ij`` items in both spheres, the force
+    Heo, Lee, He, Chang, Yoon 2012. Each radius is set so that the sphere holds half of
+    the m items. For each pair of pivots with ``o_ij`` items in both spheres, the force
     ``f_ij = 1/2 (o_ij - m/4) / (m/4) (p_i - p_j)`` moves p_i by ``sum_j f_ij / n_bits``: apart where they share too
     many, together where too few. It ends when the mean of ``|o_ij - m/4|`` is at most ``mean_tolerance`` of m/4, and
     the standard deviation of ``o_ij`` at most ``std_tolerance`` of it.

@@ -75,10 +75,10 @@ class PairwiseTrainer:
     def fit(self, inputs: Tensor, similarity: Similarity, generator: torch.Generator) -> None:
         """Take all steps of the schedule over ``inputs (N, d)``, in random batches without replacement."""
         n = min(self.schedule.batch_size, len(inputs) // 2)
-        batches = _batches(len(inputs), 2 * n, generator)
+        order = batches(len(inputs), 2 * n, generator)
         with progress(self.schedule.n_steps, "training", "step") as bar, single_threaded():
             for _ in range(self.schedule.n_steps):
-                batch = next(batches)
+                batch = next(order)
                 self.step(inputs[batch], similarity(batch[:n], batch[n:]))
                 bar.update(1)
 
@@ -177,7 +177,7 @@ def step_per_gradient(optimizer: torch.optim.Optimizer, parameter: nn.Parameter)
     return preconditioner
 
 
-def _batches(n_items: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+def batches(n_items: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Yield batches of ``size`` distinct indices for ever, each pass in a new random order."""
     while True:
         order = torch.randperm(n_items, generator=generator)

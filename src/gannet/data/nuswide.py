@@ -1,0 +1,156 @@
+"""Images named by text lists, a path and its labels a line: the public layout of NUS-WIDE's 21 concepts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gannet.data.base import ImageSource, absolute, reason
+from gannet.data.files import FolderSource
+from gannet.errors import GannetError
+
+#: The concepts that label the NUS-WIDE images of the hashing literature.
+NUSWIDE_LABELS = 21
+
+_DATABASE, _QUERY, _TRAIN = "database.txt", "test.txt", "train.txt"
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class ListedImages:
+    """Images that lists name, with their labels. The labels judge a method; no method sees them.
+
+    Attributes:
+        source: the images, each once.
+        labels: (n, n_labels) bool, or (n,) class names where the list gives one name an image.
+        query, database, train: (q,), (m,), (t,) int64, the rows that each list names; None for a single list.
+    """
+
+    source: ImageSource
+    labels: NDArray[np.bool_] | NDArray[np.str_]
+    query: NDArray[np.int64] | None = None
+    database: NDArray[np.int64] | None = None
+    train: NDArray[np.int64] | None = None
+
+
+def has_lists(folder: str | os.PathLike[str]) -> bool:
+    """Tell whether a folder is laid out by ``database.txt`` and ``test.txt``."""
+    return all((Path(folder) / name).is_file() for name in (_DATABASE, _QUERY))
+
+
+def load_nuswide(folder: str | os.PathLike[str]) -> ListedImages:
+    """Return NUS-WIDE as `load_lists` reads it, with the 21 concepts as labels."""
+    found = load_lists(folder)
+    if found.labels.ndim != 2 or found.labels.shape[1] != NUSWIDE_LABELS:
+        width = found.labels.shape[1] if found.labels.ndim == 2 else "one name"
+        raise GannetError(f"the lists in {folder} label each image by {width}; NUS-WIDE has {NUSWIDE_LABELS} columns")
+    return found
+
+
+def load_lists(folder: str | os.PathLike[str]) -> ListedImages:
+    """Return the images that ``database.txt``, ``test.txt`` (queries) and ``train.txt`` in a folder name.
+
+    A line is a path relative to the folder and one 0 or 1 a label. Without ``train.txt`` the database is the
+    training set; its images need not be in the database, but no query may be in either.
+
+    Raises:
+        GannetError: a list is missing, malformed or contradicts another, or an image that it names is missing.
+    """
+    root = absolute(folder)
+    names = [name for name in (_DATABASE, _QUERY, _TRAIN) if name != _TRAIN or (Path(root) / name).is_file()]
+    lists = {name: _read_list(Path(root) / name) for name in names}
+    rows: dict[str, int] = {}
+    labels: list[tuple[str, ...]] = []
+    for name, entries in lists.items():
+        for path, values in entries.items():
+            row = rows.setdefault(path, len(labels))
+            if row == len(labels):
+                labels.append(values)
+            elif labels[row] != values:
+                raise GannetError(f"{path} has other labels in {name} than in another list of {root}: correct one")
+    for name in names:
+        _refuse_shared(lists[_QUERY], lists[name], name if name != _QUERY else None)
+    members = list(rows)
+    _check_present(root, members)
+    places = {name: np.array([rows[path] for path in entries], np.int64) for name, entries in lists.items()}
+    return ListedImages(
+        FolderSource(root, members),
+        _as_array(labels, root),
+        places[_QUERY],
+        places[_DATABASE],
+        places.get(_TRAIN, places[_DATABASE]),
+    )
+
+
+def load_list(path: str | os.PathLike[str]) -> ListedImages:
+    """Return the images of one list, without a split; paths are relative to the folder of the list.
+
+    A line is a path and either one class name or one 0 or 1 a label. Errors are those of `load_lists`.
+    """
+    file = Path(absolute(path))
+    entries = _read_list(file)
+    root = str(file.parent)
+    _check_present(root, list(entries))
+    return ListedImages(FolderSource(root, list(entries)), _as_array(list(entries.values()), str(file)))
+
+
+def _read_list(file: Path) -> dict[str, tuple[str, ...]]:
+    """Return path -> labels as written; each line has as many labels as the first."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise GannetError(f"there is no {file.name} in {file.parent}: each line is a path, then its labels") from None
+    except OSError as error:
+        raise GannetError(f"{file} {reason(error)}") from error
+    except UnicodeDecodeError:
+        raise GannetError(f"{file} is not a text file in UTF-8") from None
+    entries: dict[str, tuple[str, ...]] = {}
+    n_labels = 0
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        n_labels = n_labels or len(line.split()) - 1
+        # From the right: a path may hold spaces.
+        path, *values = line.strip().rsplit(maxsplit=n_labels) if n_labels else [line.strip()]
+        if not values or len(values) != n_labels or (n_labels > 1 and not set(values) <= {"0", "1"}):
+            what = "a class" if n_labels == 1 else f"{n_labels} zeros and ones" if n_labels else "its labels"
+            raise GannetError(f"{file}, line {number}: give a path, then {what}")
+        if Path(path).is_absolute():
+            raise GannetError(f"{file}, line {number}: {path} must be relative to {file.parent}")
+        if path in entries:
+            raise GannetError(f"{file}, line {number}: {path} is listed twice; take one line out")
+        entries[path] = tuple(values)
+    if not entries:
+        raise GannetError(f"{file} is empty: each line is a path, then its labels")
+    return entries
+
+
+def _refuse_shared(queries: dict[str, tuple[str, ...]], others: dict[str, tuple[str, ...]], name: str | None) -> None:
+    """Raise where a query is in the list ``name`` too; nothing for the list of queries itself."""
+    shared = [path for path in queries if path in others] if name else []
+    if shared:
+        raise GannetError(
+            f"{len(shared):,} images of {_QUERY} are in {name} too (first {shared[0]}): take them out of {name}"
+        )
+
+
+def _check_present(root: str, members: Sequence[str]) -> None:
+    missing = [member for member in members if not (Path(root) / member).is_file()]
+    if missing:
+        shown = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
+        raise GannetError(
+            f"{len(missing):,} of {len(members):,} listed images are missing in {root}: {shown}; "
+            "put them there, or take their lines out of the lists"
+        )
+
+
+def _as_array(labels: Sequence[tuple[str, ...]], where: str) -> NDArray[np.bool_] | NDArray[np.str_]:
+    if len({len(values) for values in labels}) > 1:
+        raise GannetError(f"the lists in {where} have different numbers of labels: give each line the same")
+    array = np.array(labels)
+    return array[:, 0] if array.shape[1] == 1 else array == "1"

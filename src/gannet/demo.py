@@ -1,0 +1,150 @@
+"""The main job on a real data set: learn codes, fill a collection, search it with pictures it has never seen, judge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gannet.codes import Codes, unpack
+from gannet.data import thumbnail
+from gannet.data.base import Subset
+from gannet.data.datasets import LabelledImages
+from gannet.errors import GannetError
+from gannet.evaluation import distance_histograms, evaluate, float_map
+from gannet.hashers.itq import ITQ
+from gannet.hashers.uhga import UHGA
+from gannet.image_hasher import Features, ImageHasher
+from gannet.model import write_atomically
+from gannet.search import Collection
+from gannet.search.indexing import Encoded, add_encoded
+from gannet.web import DemoNeighbour, DemoPicture, DemoQuery, DemoReport, Score, demo_page
+
+N_BITS = 64
+_N_ITEMS, _N_QUERIES = 10_000, 500  # what two cores encode, learn and search in well under three minutes
+_N_SHOWN, _N_NEIGHBOURS, _PICTURE_SIDE = 10, 8, 96
+_NAMES = {"cifar10": "CIFAR-10", "fashion-mnist": "Fashion-MNIST", "digits": "scikit-learn's digits"}
+
+
+@dataclass(frozen=True)
+class DemoFiles:
+    """What the demo leaves behind."""
+
+    model: Path
+    collection: Path
+    page: Path
+
+
+def run_demo(dataset: LabelledImages, folder: Path, say: Callable[[str], None]) -> DemoFiles:
+    """Run the whole job in ``folder`` and return the files it wrote; ``say`` is told each step in one line."""
+    files = DemoFiles(folder / "demo.model", folder / "demo.gannet", folder / "demo.html")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GannetError(f"cannot make the folder {folder}: {error.strerror}") from None
+    items, queries = _split(dataset)
+    hasher = ImageHasher(UHGA(N_BITS))
+
+    started = time.perf_counter()
+    item_features = hasher.features(Subset(dataset.source, items))
+    query_features = hasher.features(Subset(dataset.source, queries))
+    rate = (len(items) + len(queries)) / (time.perf_counter() - started)
+    say(f"encoded {len(items):,} pictures and {len(queries):,} queries, {rate:,.0f} a second")
+
+    started = time.perf_counter()
+    hasher.learn(item_features)
+    fit_seconds = time.perf_counter() - started
+    hasher.save(files.model)
+    say(f"learned {N_BITS} bits with uhga from {len(items):,} pictures, without labels, in {fit_seconds:.0f} s")
+
+    encoder = hasher.model.encoder
+    item_codes, query_codes = encoder.encode(item_features.values), encoder.encode(query_features.values)
+    with Collection.create(files.collection, N_BITS, hasher.model.to_bytes(), overwrite=True) as collection:
+        add_encoded(collection, Encoded(item_codes, item_features.paths, item_features.digests, ()))
+        distances, ids = collection.index().search(query_codes[:_N_SHOWN], _N_NEIGHBOURS)
+    say(f"built a collection of {len(items):,} codes: {files.collection}")
+
+    scores = _scores(
+        item_features, query_features, item_codes, query_codes, dataset.labels[items], dataset.labels[queries]
+    )
+    say("MAP: " + ", ".join(f"{score.name} ({score.size}) {score.map:.3f}" for score in scores))
+    histograms = distance_histograms(query_codes, item_codes, dataset.labels[queries], dataset.labels[items], N_BITS)
+    same = histograms.relevant.sum(0)
+    report = DemoReport(
+        dataset=_NAMES.get(dataset.name, dataset.name),
+        found=dataset.note,
+        attempts=dataset.attempts,
+        n_training=len(items),
+        n_database=len(items),
+        n_queries=len(queries),
+        n_classes=len(dataset.class_names),
+        backbone=str(hasher.model.backbone),
+        n_features=item_features.values.shape[1],
+        method="UHGA",
+        n_bits=N_BITS,
+        fit_seconds=fit_seconds,
+        images_per_second=rate,
+        scores=scores,
+        same_class_distances=same.tolist(),
+        other_class_distances=(histograms.items.sum(0) - same).tolist(),
+        n_distinct_codes=len(np.unique(item_codes, axis=0)),
+        ones_per_bit=unpack(item_codes, N_BITS).mean(0).tolist(),
+        queries=[_shown(dataset, queries[i], items[ids[i]], distances[i]) for i in range(min(_N_SHOWN, len(queries)))],
+    )
+    write_atomically(files.page, demo_page(report).encode())
+    return files
+
+
+def _split(dataset: LabelledImages) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return items and queries at random; queries come from the official test part where there is one."""
+    random = np.random.default_rng(0)
+    order = random.permutation(len(dataset))
+    is_query = np.zeros(len(dataset), bool)
+    candidates = order if dataset.is_test is None else order[dataset.is_test[order]]
+    is_query[candidates[: min(_N_QUERIES, len(dataset) // 10)]] = True
+    kept = order[~is_query[order]] if dataset.is_test is None else order[~dataset.is_test[order]]
+    return kept[:_N_ITEMS], order[is_query[order]]
+
+
+def _scores(
+    items: Features,
+    queries: Features,
+    item_codes: Codes,
+    query_codes: Codes,
+    item_labels: npt.NDArray[np.int64],
+    query_labels: npt.NDArray[np.int64],
+) -> list[Score]:
+    itq = ITQ(N_BITS).fit(items.values)
+    itq_codes = itq.transform(queries.values), itq.transform(items.values)
+    size = f"{N_BITS} bits"
+    return [
+        Score("UHGA", size, evaluate(query_codes, item_codes, query_labels, item_labels, N_BITS).map, True),
+        Score("ITQ", size, evaluate(*itq_codes, query_labels, item_labels, N_BITS).map),
+        Score(
+            "Float features",
+            f"{items.values.shape[1]:,} floats, cosine",
+            float_map(queries.values, items.values, query_labels, item_labels),
+        ),
+    ]
+
+
+def _shown(
+    dataset: LabelledImages, query: int, neighbours: npt.NDArray[np.int64], distances: npt.NDArray[np.int64]
+) -> DemoQuery:
+    def picture(index: int) -> DemoPicture:
+        raw = dataset.source.read(index)
+        return DemoPicture(
+            dataset.source.paths[index], dataset.class_names[dataset.labels[index]], thumbnail(raw, _PICTURE_SIDE)
+        )
+
+    return DemoQuery(
+        picture(query),
+        [
+            DemoNeighbour(picture(i), int(distance), bool(dataset.labels[i] == dataset.labels[query]))
+            for i, distance in zip(neighbours.tolist(), distances, strict=True)
+        ],
+    )
