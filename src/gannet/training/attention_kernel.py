@@ -36,7 +36,7 @@ def weigh(
 
     The score of a side of pair ``(i, j)`` and bit b is ``v . relu(item_b + w rho(pair derivative))``.
 
-    Parameters: ``item_a (n, hidden, k)`` and ``item_b (m, hidden, k)``, what a code's pairs share in the first layer;
+    Parameters: ``item_a (n, hidden, k)`` and ``item_b (hidden, m, k)``, what a code's pairs share in the first layer;
     ``codes_a (n, k)``, ``codes_b (m, k)`` and ``gradient (n, m)`` as for `GradientAttention`; ``w (hidden, 2)`` and
     ``v (hidden,)``, the weights of the pair's inputs and of the output. All on CPU, of one dtype.
     """
@@ -70,33 +70,49 @@ class _Weigh(torch.autograd.Function):
         ]
         shared = [t.numpy() for t in (item_b, codes_b, log_b, d_weighted_b.contiguous(), w, v)]
         parts = _over_rows(_differentiate, rows, shared)
-        d_item_b, by_log, by_sign, by_value = (torch.from_numpy(sum(part)) for part in zip(*parts, strict=True))
-        d_w = torch.stack([by_log.sum(1), by_sign.sum(1)], dim=1) * v[:, None]
-        return d_item_a, d_item_b, None, None, None, d_w, by_value.sum(1)
+        d_item_b, d_w, d_v = (torch.from_numpy(sum(part)) for part in zip(*parts, strict=True))
+        return d_item_a, d_item_b, None, None, None, d_w, d_v
 
 
-@_compile(inline="always")
-def _preprocess(gradient: Any, other: Any, log_gradient: Any, log_other: Any, log: Any, sign: Any) -> None:
-    """Write rho of ``gradient * other`` for one pair into ``log (k,)`` and ``sign (k,)``.
+@_compile
+def _preprocess(gradients: Any, others: Any, logs_g: Any, logs_o: Any, step: int, log: Any, sign: Any) -> None:
+    """Write rho of ``gradients[j] * others[j * step]`` for a tile of pairs into ``log`` and ``sign (tile, k)``.
 
-    The logarithm of the product is the sum of logarithms taken once per pair and once per code and bit.
+    The logarithm of the product is the sum of logarithms taken once per pair and once per code and bit. With step 0
+    all pairs share one code.
     """
-    for b in range(other.shape[0]):
-        value = gradient * other[b]
-        size = log_gradient + log_other[b]
-        large = size >= -1.0
-        log[b] = size if large else -1.0
-        sign[b] = (1.0 if value > 0 else -1.0) if large else value * _GROWTH
+    one, growth = gradients.dtype.type(1), gradients.dtype.type(_GROWTH)
+    for j in range(len(gradients)):
+        g, log_g, other, log_other = gradients[j], logs_g[j], others[j * step], logs_o[j * step]
+        row_log, row_sign = log[j], sign[j]
+        for b in range(other.shape[0]):
+            value = g * other[b]
+            size = log_g + log_other[b]
+            row_log[b] = max(size, -one)
+            row_sign[b] = math.copysign(one, value) if size >= -one else value * growth
 
 
-@_compile(inline="always")
-def _add_scores(item: Any, w: Any, v: Any, log: Any, sign: Any, factor: Any, scores: Any) -> None:
-    """Add ``factor`` times one side's scores of a pair to ``scores (k,)``."""
-    zero = item.dtype.type(0)
-    for c in range(item.shape[0]):
-        base, w_log, w_sign, out = item[c], w[c, 0], w[c, 1], v[c] * factor
-        for b in range(scores.shape[0]):
-            scores[b] += out * max(base[b] + w_log * log[b] + w_sign * sign[b], zero)
+@_compile
+def _add_scores(base: Any, w_log: Any, w_sign: Any, out: Any, log: Any, sign: Any, scores: Any) -> None:
+    """Add one hidden unit's share of one side's scores, over a flat tile of pairs and bits."""
+    zero = base.dtype.type(0)
+    for x in range(scores.shape[0]):
+        scores[x] += out * max(base[x] + w_log * log[x] + w_sign * sign[x], zero)
+
+
+@_compile
+def _add_derivatives(base: Any, w_log: Any, w_sign: Any, delta: Any, log: Any, sign: Any, active: Any) -> Any:
+    """Add one hidden unit's derivative in ``base`` to ``active``; return its sums for the weights."""
+    zero = base.dtype.type(0)
+    by_log, by_sign, by_value = zero, zero, zero
+    for x in range(active.shape[0]):
+        value = base[x] + w_log * log[x] + w_sign * sign[x]
+        passed = delta[x] if value > zero else zero
+        active[x] += passed
+        by_log += passed * log[x]
+        by_sign += passed * sign[x]
+        by_value += passed * value
+    return by_log, by_sign, by_value
 
 
 @_compile
@@ -105,33 +121,27 @@ def _score_difference(
     item_b: Any, codes_b: Any, logs_b: Any, w: Any, v: Any,
 ) -> None:  # fmt: skip
     """Write score_a - score_b of every pair and bit into ``difference (n, m, k)``."""
-    log, sign = np.empty_like(codes_a[0]), np.empty_like(codes_a[0])
-    plus, minus = item_a.dtype.type(1), item_a.dtype.type(-1)
-    for i in range(item_a.shape[0]):
-        for j in range(item_b.shape[0]):
-            scores = difference[i, j]
-            scores[:] = 0
-            _preprocess(gradient[i, j], codes_b[j], logs_g[i, j], logs_b[j], log, sign)
-            _add_scores(item_a[i], w, v, log, sign, plus, scores)
-            _preprocess(gradient[i, j], codes_a[i], logs_g[i, j], logs_a[i], log, sign)
-            _add_scores(item_b[j], w, v, log, sign, minus, scores)
-
-
-@_compile(inline="always")
-def _add_derivatives(
-    item: Any, w: Any, log: Any, sign: Any, delta: Any, active: Any, by_log: Any, by_sign: Any, by_value: Any
-) -> None:
-    """Add one side's share of one pair to the sums, each ``(hidden, k)``; ``delta (k,)`` is d loss / d score."""
-    zero = item.dtype.type(0)
-    for c in range(item.shape[0]):
-        base, w_log, w_sign = item[c], w[c, 0], w[c, 1]
-        for b in range(delta.shape[0]):
-            value = base[b] + w_log * log[b] + w_sign * sign[b]
-            passed = delta[b] if value > zero else zero
-            active[c, b] += passed
-            by_log[c, b] += passed * log[b]
-            by_sign[c, b] += passed * sign[b]
-            by_value[c, b] += passed * value
+    n, hidden, k = item_a.shape
+    m = item_b.shape[1]
+    tile = _tile(m, k)
+    log, sign = np.empty((tile, k), item_a.dtype), np.empty((tile, k), item_a.dtype)
+    flat_log, flat_sign = log.reshape(-1), sign.reshape(-1)
+    flat_item_b = item_b.reshape((hidden, m * k))
+    for i in range(n):
+        repeated = _repeated(item_a[i], tile)
+        flat = difference[i].reshape(-1)
+        flat[:] = 0
+        for j in range(0, m, tile):
+            end = min(j + tile, m)
+            size = (end - j) * k
+            scores = flat[j * k : end * k]
+            _preprocess(gradient[i, j:end], codes_b[j:end], logs_g[i, j:end], logs_b[j:end], 1, log, sign)
+            for c in range(hidden):
+                _add_scores(repeated[c, :size], w[c, 0], w[c, 1], v[c], flat_log[:size], flat_sign[:size], scores)
+            _preprocess(gradient[i, j:end], codes_a[i : i + 1], logs_g[i, j:end], logs_a[i : i + 1], 0, log, sign)
+            for c in range(hidden):
+                base = flat_item_b[c, j * k : end * k]
+                _add_scores(base, w[c, 0], w[c, 1], -v[c], flat_log[:size], flat_sign[:size], scores)
 
 
 @_compile
@@ -139,30 +149,74 @@ def _differentiate(
     item_a: Any, codes_a: Any, logs_a: Any, gradient: Any, logs_g: Any, weight_a: Any, d_weighted_a: Any, d_item_a: Any,
     item_b: Any, codes_b: Any, logs_b: Any, d_weighted_b: Any, w: Any, v: Any,
 ) -> Any:  # fmt: skip
-    """Write ``d_item_a`` and return this range's share of ``d_item_b`` and of the sums for ``w`` and ``v``."""
-    hidden, k = item_a.shape[1:]
-    log, sign, delta = np.empty_like(codes_a[0]), np.empty_like(codes_a[0]), np.empty_like(codes_a[0])
-    d_item_b, by_log = np.zeros_like(item_b), np.zeros((hidden, k), item_a.dtype)
-    by_sign, by_value = np.zeros_like(by_log), np.zeros_like(by_log)
-    for i in range(item_a.shape[0]):
-        active_a = d_item_a[i]
-        active_a[:] = 0
-        for j in range(item_b.shape[0]):
-            g, alpha = gradient[i, j], weight_a[i, j]
-            for b in range(k):
-                pull = d_weighted_a[i, b] * codes_b[j, b] - d_weighted_b[j, b] * codes_a[i, b]
-                delta[b] = 2 * g * alpha[b] * (1 - alpha[b]) * pull
-            _preprocess(g, codes_b[j], logs_g[i, j], logs_b[j], log, sign)
-            _add_derivatives(item_a[i], w, log, sign, delta, active_a, by_log, by_sign, by_value)
-            for b in range(k):
-                delta[b] = -delta[b]
-            _preprocess(g, codes_a[i], logs_g[i, j], logs_a[i], log, sign)
-            _add_derivatives(item_b[j], w, log, sign, delta, d_item_b[j], by_log, by_sign, by_value)
+    """Write ``d_item_a`` and return this range's share of ``d_item_b`` and of the derivatives in ``w`` and ``v``."""
+    n, hidden, k = item_a.shape
+    m = item_b.shape[1]
+    tile = _tile(m, k)
+    log, sign = np.empty((tile, k), item_a.dtype), np.empty((tile, k), item_a.dtype)
+    delta = np.empty((tile, k), item_a.dtype)
+    flat_log, flat_sign, flat_delta = log.reshape(-1), sign.reshape(-1), delta.reshape(-1)
+    flat_item_b, d_item_b = item_b.reshape((hidden, m * k)), np.zeros((hidden, m * k), item_a.dtype)
+    d_w, d_v = np.zeros_like(w), np.zeros_like(v)
+    for i in range(n):
+        repeated = _repeated(item_a[i], tile)
+        active = np.zeros_like(repeated)
+        for j in range(0, m, tile):
+            end = min(j + tile, m)
+            size = (end - j) * k
+            for t in range(end - j):
+                twice, alpha, ahead, others = (
+                    2 * gradient[i, j + t],
+                    weight_a[i, j + t],
+                    d_weighted_b[j + t],
+                    codes_b[j + t],
+                )
+                row = delta[t]
+                for b in range(k):
+                    pull = d_weighted_a[i, b] * others[b] - ahead[b] * codes_a[i, b]
+                    row[b] = twice * alpha[b] * (1 - alpha[b]) * pull
+            _preprocess(gradient[i, j:end], codes_b[j:end], logs_g[i, j:end], logs_b[j:end], 1, log, sign)
+            for c in range(hidden):
+                sums = _add_derivatives(
+                    repeated[c, :size], w[c, 0], w[c, 1], flat_delta[:size], flat_log[:size], flat_sign[:size],
+                    active[c, :size],
+                )  # fmt: skip
+                d_w[c, 0] += v[c] * sums[0]
+                d_w[c, 1] += v[c] * sums[1]
+                d_v[c] += sums[2]
+            _preprocess(gradient[i, j:end], codes_a[i : i + 1], logs_g[i, j:end], logs_a[i : i + 1], 0, log, sign)
+            for x in range(size):
+                flat_delta[x] = -flat_delta[x]
+            for c in range(hidden):
+                sums = _add_derivatives(
+                    flat_item_b[c, j * k : end * k], w[c, 0], w[c, 1], flat_delta[:size], flat_log[:size],
+                    flat_sign[:size], d_item_b[c, j * k : end * k],
+                )  # fmt: skip
+                d_w[c, 0] += v[c] * sums[0]
+                d_w[c, 1] += v[c] * sums[1]
+                d_v[c] += sums[2]
         for c in range(hidden):
-            active_a[c] *= v[c]
+            d_item_a[i, c] = v[c] * active[c].reshape((tile, k)).sum(axis=0)
     for c in range(hidden):
-        d_item_b[:, c] *= v[c]
-    return d_item_b, by_log, by_sign, by_value
+        d_item_b[c] *= v[c]
+    return d_item_b.reshape((hidden, m, k)), d_w, d_v
+
+
+@_compile
+def _tile(m: int, k: int) -> int:
+    """Return how many pairs to take at a time: loops long enough to run at full speed, few enough for the cache."""
+    return max(1, min(m, 512 // k))
+
+
+@_compile
+def _repeated(item: Any, times: int) -> Any:
+    """Return an item ``(hidden, k)`` side by side ``times`` times: the same for every pair of a tile."""
+    hidden, k = item.shape
+    repeated = np.empty((hidden, times * k), item.dtype)
+    for c in range(hidden):
+        for t in range(times):
+            repeated[c, t * k : (t + 1) * k] = item[c]
+    return repeated
 
 
 def _over_rows(kernel: Callable[..., Any], by_row: list[Any], shared: list[Any]) -> list[Any]:

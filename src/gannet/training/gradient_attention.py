@@ -43,8 +43,7 @@ class GradientAttention(nn.Module):
         if codes_a.device.type == "cpu":
             from gannet.training.attention_kernel import weigh
 
-            item_a, item_b = item_a.transpose(1, 2), item_b.transpose(1, 2)
-            return weigh(item_a, item_b, codes_a, codes_b, pair_gradient, w, v)
+            return weigh(item_a.transpose(1, 2), item_b.permute(2, 0, 1), codes_a, codes_b, pair_gradient, w, v)
         # The two derivatives of pair (i, j) and bit b are G_ij B_jb and G_ij A_ib.
         pair_a = pair_gradient[:, :, None] * codes_b
         pair_b = pair_gradient[:, :, None] * codes_a[:, None]
