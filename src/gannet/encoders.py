@@ -66,10 +66,7 @@ class Encoder:
         for start in range(0, len(rows), step):
             with np.errstate(over="ignore"):
                 chunk = np.ascontiguousarray(rows[start : start + step], dtype=np.float32)
-            bad = ~np.isfinite(chunk).all(axis=1)
-            if bad.any():
-                row = start + int(bad.argmax())
-                raise GannetError(f"row {row} of the features holds NaN or infinity: drop or repair it")
+            check_finite(chunk, start)
             codes[start : start + step] = np.packbits(self.values(chunk) >= 0, axis=1)
         return codes
 
@@ -108,6 +105,16 @@ class UnitLinear(Linear):
     def values(self, features: Floats) -> Floats:
         """Return ``normalize(features - mean) @ weight + bias``."""
         return np.asarray(center_and_normalize(features, self.mean) @ self.weight + self.bias, np.float32)
+
+
+def check_finite(features: Floats, first_row: int = 0) -> None:
+    """Raise a `GannetError` that names the first row of ``features (n, n_features)`` with NaN or infinity in it."""
+    # One sum a row needs no copy of the features; in float64 it overflows for no float32 values.
+    with np.errstate(invalid="ignore"):
+        bad = ~np.isfinite(features.sum(axis=1, dtype=np.float64))
+    if bad.any():
+        row = first_row + int(bad.argmax())
+        raise GannetError(f"row {row} of the features holds NaN or infinity: drop or repair it")
 
 
 def center_and_normalize(features: Floats, mean: Floats) -> Floats:

@@ -1,7 +1,7 @@
 """The model file: everything that turns a new item into a code, as safetensors with a JSON header.
 
-Loading runs no code from the file: arrays and plain text only, never pickle. A digest over all arrays is checked
-before anything is used.
+Loading runs no code from the file: arrays and plain text only, never pickle. A digest over the header and all arrays
+is checked before anything is used.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ class Model:
             "n_bits": self.n_bits,
             "backbone": self.backbone,
             "image_size": self.image_size,
-            "digest": _digest(tensors),
         }
+        text = json.dumps(header, default=str)
         contiguous = {name: np.asarray(value, order="C") for name, value in tensors.items()}
         # safetensors writes the buffer as it lies, so the order must be C.
-        return save(contiguous, metadata={FORMAT: json.dumps(header)})
+        return save(contiguous, metadata={FORMAT: f"{_digest(text, tensors)} {text}"})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model file in one step: a kill or a full disk leaves what was there before."""
@@ -91,7 +91,7 @@ class Model:
                 header["image_size"],
                 _parts(tensors, "backbone."),
             )
-            consistent = model.n_bits == header["n_bits"]
+            consistent = model.n_bits == header["n_bits"] and _can_encode(made) and _names_backbone(model)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError):
             consistent = False
         if not consistent:
@@ -132,8 +132,12 @@ def _read(data: bytes, origin: str) -> tuple[dict[str, Any], dict[str, npt.NDArr
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    header = _header(data)
-    if header is None:
+    digest, _, text = _metadata(data).partition(" ")
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
         raise GannetError(f"{origin} is not a model of Gannet: make one with `gannet fit`")
     if header.get("version") != VERSION:
         raise GannetError(f"{origin} comes from another version of Gannet: update Gannet or fit it again")
@@ -141,22 +145,32 @@ def _read(data: bytes, origin: str) -> tuple[dict[str, Any], dict[str, npt.NDArr
         tensors = load(data)
     except (SafetensorError, KeyError, ValueError, TypeError):
         raise GannetError(f"{origin} is truncated or damaged: copy it again or fit it again") from None
-    if _digest(tensors) != header.get("digest"):
+    if _digest(text, tensors) != digest:
         raise GannetError(f"{origin} is damaged: copy it again or fit it again")
     return header, tensors
 
 
-def _header(data: bytes) -> dict[str, Any] | None:
-    """Return the JSON header of a model file, or None where ``data`` is not one.
+def _metadata(data: bytes) -> str:
+    """Return what a model file says of itself: its digest, a space, its JSON header; empty where it is not one.
 
     The layout is safetensors': eight bytes of length, then JSON. The library reads metadata from files only.
     """
     length = int.from_bytes(data[:8], "little")
     try:
-        header = json.loads(json.loads(data[8 : 8 + min(length, len(data))])["__metadata__"][FORMAT])
+        return str(json.loads(data[8 : 8 + min(length, len(data))])["__metadata__"][FORMAT])
     except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return header if isinstance(header, dict) else None
+        return ""
+
+
+def _can_encode(encoder: Encoder) -> bool:
+    """Try the encoder on one vector, as its arrays may not fit each other."""
+    return encoder.n_features > 0 and encoder.encode(np.zeros((1, encoder.n_features), np.float32)).size > 0
+
+
+def _names_backbone(model: Model) -> bool:
+    if model.backbone is None:
+        return model.image_size is None
+    return isinstance(model.backbone, str) and isinstance(model.image_size, int)
 
 
 def _encoder_kind(kind: str) -> type[Encoder]:
@@ -172,8 +186,8 @@ def _parts(tensors: Arrays, prefix: str) -> dict[str, npt.NDArray[Any]]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _digest(tensors: Arrays) -> str:
-    total = hashlib.blake2b(digest_size=16)
+def _digest(header: str, tensors: Arrays) -> str:
+    total = hashlib.blake2b(header.encode(errors="surrogatepass"), digest_size=16)
     for name in sorted(tensors):
         array = np.asarray(tensors[name], order="C")
         total.update(f"{name} {array.dtype.str} {array.shape};".encode())

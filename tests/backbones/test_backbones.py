@@ -75,9 +75,7 @@ def write_pth(path, weights):
     torch.save({name: torch.tensor(value) for name, value in weights.items()}, path)
 
 
-@pytest.mark.parametrize(
-    ("suffix", "write"), [(".pth", write_pth), (".safetensors", lambda p, w: save_file(w, p))]
-)
+@pytest.mark.parametrize(("suffix", "write"), [(".pth", write_pth), (".safetensors", lambda p, w: save_file(w, p))])
 def test_weight_files_give_the_same_weights(tmp_path, tiny, tiny_weights, suffix, write):
     path = tmp_path / f"weights{suffix}"
     write(path, tiny_weights | {"classifier.weight": np.zeros((3, 3), np.float32)})

@@ -32,9 +32,7 @@ def test_openvino_equals_eager_torch(n, tiny, tiny_weights, images, eager):
     features = extractor(images[:n])
     assert features.shape == (n, 5)
     assert features.dtype == np.float32
-    np.testing.assert_allclose(
-        features, eager(tiny, tiny.module(tiny_weights), images[:n]), rtol=1e-4, atol=1e-5
-    )
+    np.testing.assert_allclose(features, eager(tiny, tiny.module(tiny_weights), images[:n]), rtol=1e-4, atol=1e-5)
 
 
 def test_without_openvino_torch_computes_the_same_and_says_so_once(
@@ -42,9 +40,7 @@ def test_without_openvino_torch_computes_the_same_and_says_so_once(
 ):
     for _ in range(2):
         features = FeatureExtractor(tiny, tiny_weights, device="cpu")(images)
-        np.testing.assert_allclose(
-            features, eager(tiny, tiny.module(tiny_weights), images), rtol=1e-4, atol=1e-5
-        )
+        np.testing.assert_allclose(features, eager(tiny, tiny.module(tiny_weights), images), rtol=1e-4, atol=1e-5)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 

@@ -532,9 +532,7 @@ def test_check_finds_parts_that_do_not_agree(file: Path, change: str) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
-def test_a_file_of_noise_is_an_error_or_right(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
+def test_a_file_of_noise_is_an_error_or_right(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     file = tmp_path_factory.mktemp("noise") / "c"
     codes = random_codes(300, 24)
     with Collection.create(file, 24, MODEL) as collection:

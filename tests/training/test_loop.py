@@ -123,13 +123,12 @@ def test_attention_learns_the_weights_that_lower_the_loss_most() -> None:
     """Take the same first step again and again: as attention learns, that one step must reach a lower loss."""
     inputs, similarity = batch()
     attention = GradientAttention(hidden=16).double()
+    optimizer = torch.optim.Adam(attention.parameters(), lr=0.05)
     reached = []
     for _ in range(60):
         model = network()
         trainer = PairwiseTrainer(model, squared_loss, Schedule(1, 4, "sgd", 0.5), attention)
-        if reached:
-            trainer.attention_optimizer = optimizer
-        optimizer = trainer.attention_optimizer
+        trainer.attention_optimizer = optimizer
         trainer.step(inputs, similarity)
         reached.append(loss_of(torch.tanh(model(inputs)), similarity).item())
     model = network()

@@ -14,7 +14,10 @@ _COMMANDS = {
     "add": "gannet.cli.collect:add",
     "remove": "gannet.cli.collect:remove",
     "search": "gannet.cli.search:search",
+    "bench": "gannet.cli.bench:bench",
+    "score": "gannet.cli.score:score",
     "methods": "gannet.cli.lists:methods",
+    "protocols": "gannet.cli.bench:protocols",
     "backbones": "gannet.cli.lists:backbones",
 }
 
@@ -24,7 +27,7 @@ def main() -> None:
     import click
 
     try:
-        status = _group().main(standalone_mode=False)
+        status = _group().main(sys.argv[1:] or ["--help"], prog_name="gannet", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.Abort:
         _fail("interrupted", 130)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gannet.cli.output import say, warn_skipped
+from gannet.cli.output import check_folder, say, warn_skipped
 
 if TYPE_CHECKING:
     from gannet.search.indexing import Added
@@ -29,6 +30,7 @@ def index(source: str, model_path: str, output: str) -> None:
 
     if os.path.lexists(output):
         raise GannetError(f"{output} exists: use `gannet add` to add to it, or name another file")
+    check_folder(Path(output))
     model = Model.load(model_path)
     encoded = encode_source(ImageHasher.of(model), open_source(source))
     warn_skipped(encoded.skipped)
@@ -44,13 +46,12 @@ def add(collection: str, source: str) -> None:
     """Add SOURCE to COLLECTION; what it has already is left alone, what has changed is replaced."""
     from gannet.data import open_source
     from gannet.image_hasher import ImageHasher
-    from gannet.model import Model
     from gannet.search import Collection
     from gannet.search.indexing import add_encoded, encode_source
+    from gannet.search.query import read_model
 
     with Collection.open(collection) as store:
-        hasher = ImageHasher.of(Model.from_bytes(store.model(), "the collection's model"))
-        encoded = encode_source(hasher, open_source(source))
+        encoded = encode_source(ImageHasher.of(read_model(store)), open_source(source))
         warn_skipped(encoded.skipped)
         added = add_encoded(store, encoded)
         _report(added, len(encoded.skipped), collection, len(store))
@@ -58,7 +59,7 @@ def add(collection: str, source: str) -> None:
 
 @click.command(epilog="Example: gannet remove photos.gannet 17 42")
 @click.argument("collection")
-@click.argument("ids", nargs=-1, required=True, type=int, metavar="ID...")
+@click.argument("ids", nargs=-1, required=True, type=click.IntRange(0, 2**63 - 1), metavar="ID...")
 def remove(collection: str, ids: Sequence[int]) -> None:
     """Remove the items with these ids from COLLECTION; all of them, or none if one is unknown."""
     from gannet.search import Collection

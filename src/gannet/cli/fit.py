@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from gannet.cli.output import say, warn_skipped
+from gannet.cli.output import check_folder, parse_settings, say, warn_skipped
 from gannet.errors import GannetError
 
 
@@ -34,12 +34,13 @@ def fit(
     from gannet.image_hasher import ImageHasher
 
     _check_output(Path(output))
-    hasher = ImageHasher(make_hasher(method, bits, seed, _parse(settings)), backbone or DEFAULT_BACKBONE)
+    hasher = ImageHasher(make_hasher(method, bits, seed, parse_settings(settings)), backbone or DEFAULT_BACKBONE)
     opened = open_source(source)
     if isinstance(opened, MatrixSource) and backbone is not None:
         raise GannetError(f"{source} is a matrix of features: leave --backbone out")
     features = hasher.features(opened)
-    warn_skipped(features.skipped)
+    if len(features.values):
+        warn_skipped(features.skipped)
     started = time.perf_counter()
     hasher.learn(features)
     seconds = time.perf_counter() - started
@@ -47,20 +48,11 @@ def fit(
     say(f"learned {bits} bits from {len(features.values):,} items with {method} in {seconds:.1f} s: {output}")
 
 
-def _parse(settings: Sequence[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in settings]
-    for text, (key, mark, _) in zip(settings, pairs, strict=True):
-        if not key or not mark:
-            raise GannetError(f"--set takes KEY=VALUE, not {text!r}")
-    return {key: value for key, _, value in pairs}
-
-
 def _check_output(path: Path) -> None:
-    """Refuse before the work what could not be written after it, and never replace anything but a model."""
+    """Never replace anything but a model."""
     from gannet.model import Model
 
-    if not path.parent.is_dir():
-        raise GannetError(f"the folder {path.parent} does not exist: make it first")
+    check_folder(path)
     if path.is_dir():
         raise GannetError(f"{path} is a folder: name a file for the model")
     if path.exists():

@@ -1,14 +1,17 @@
-"""What commands print: JSON, counts and skipped items."""
+"""What commands share: what they print, and how they read settings."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from gannet.data import Skipped
+from gannet.errors import GannetError
 
 
 def say(text: str) -> None:
@@ -32,3 +35,20 @@ def warn_skipped(skipped: Sequence[Skipped]) -> None:
         warn(f"skipped {len(skipped):,}:")
         for item in skipped:
             warn(f"  {item.path}: {item.reason}")
+
+
+def check_folder(output: Path) -> None:
+    """Refuse before the work a file that could not be written after it."""
+    if not output.parent.is_dir():
+        raise GannetError(f"the folder {output.parent} does not exist: make it first")
+    if not os.access(output.parent, os.W_OK):
+        raise GannetError(f"the folder {output.parent} cannot be written to: choose another one")
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, str]:
+    """Return the settings given as ``--set KEY=VALUE``."""
+    pairs = [text.partition("=") for text in settings]
+    for text, (key, mark, _) in zip(settings, pairs, strict=True):
+        if not key or not mark:
+            raise GannetError(f"--set takes KEY=VALUE, not {text!r}")
+    return {key: value for key, _, value in pairs}

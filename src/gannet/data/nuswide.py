@@ -114,11 +114,11 @@ def _read_list(file: Path) -> dict[str, tuple[str, ...]]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        n_labels = n_labels or len(line.split()) - 1
+        n_labels = n_labels or _count_labels(line)
         # From the right: a path may hold spaces.
-        path, *values = line.strip().rsplit(maxsplit=n_labels) if n_labels else [line.strip()]
-        if not values or len(values) != n_labels or (n_labels > 1 and not set(values) <= {"0", "1"}):
-            what = "a class" if n_labels == 1 else f"{n_labels} zeros and ones" if n_labels else "its labels"
+        path, *values = line.strip().rsplit(maxsplit=n_labels)
+        if len(values) != n_labels or (n_labels > 1 and not set(values) <= {"0", "1"}):
+            what = "a class" if n_labels == 1 else f"{n_labels} zeros and ones"
             raise GannetError(f"{file}, line {number}: give a path, then {what}")
         if Path(path).is_absolute():
             raise GannetError(f"{file}, line {number}: {path} must be relative to {file.parent}")
@@ -128,6 +128,13 @@ def _read_list(file: Path) -> dict[str, tuple[str, ...]]:
     if not entries:
         raise GannetError(f"{file} is empty: each line is a path, then its labels")
     return entries
+
+
+def _count_labels(line: str) -> int:
+    """Return how many zeros and ones end a line; 1, for the name of a class, where none does."""
+    words = line.split()[1:]
+    n_labels = next((place for place, word in enumerate(reversed(words)) if word not in ("0", "1")), len(words))
+    return max(1, n_labels)
 
 
 def _refuse_shared(queries: dict[str, tuple[str, ...]], others: dict[str, tuple[str, ...]], name: str | None) -> None:

@@ -176,7 +176,7 @@ _PROTOCOLS = (
     Protocol(
         "cifar10-1000q-54000db-5000train",
         "cifar10",
-        "DeepHash-pytorch (swuxyj), data set 'cifar10'; Cao, Long, Wang, Yu, HashNet, ICCV 2017",
+        "DeepHash-pytorch (github.com/swuxyj), data set 'cifar10'",
         "100 queries and 500 training images of each class; the training images are not in the database.",
         "stratified",
         n_queries=1000,
@@ -187,7 +187,7 @@ _PROTOCOLS = (
     Protocol(
         "cifar10-1000q-59000db-5000train",
         "cifar10",
-        "Su, Zhang, Han, Tian, Greedy Hash, NeurIPS 2018, CIFAR-10 (I); DeepHash-pytorch (swuxyj), data set 'cifar10-1'",
+        "Su, Zhang, Han, Tian, Greedy Hash, NeurIPS 2018, CIFAR-10 (I); DeepHash-pytorch, 'cifar10-1'",
         "100 queries of each class, all others the database, 500 of each class in it for training.",
         "stratified",
         n_queries=1000,

@@ -50,9 +50,7 @@ def published(protocol: str) -> dict[str, dict[int, float]]:
     rows = {**found["comparison"], **found["effect_of_gradient_attention"]}
     return {
         name: {
-            bits: value
-            for bits, value in zip(found["bits"], rows[printed][column], strict=True)
-            if value is not None
+            bits: value for bits, value in zip(found["bits"], rows[printed][column], strict=True) if value is not None
         }
         for printed, name in _NAMES.items()
     }

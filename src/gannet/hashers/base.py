@@ -10,8 +10,11 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gannet import codes
-from gannet.encoders import Encoder, Floats
+from gannet.encoders import Encoder, Floats, check_finite
 from gannet.errors import GannetError
+
+_LARGEST = 1e15
+"""Sums of squares of larger features would overflow float32."""
 
 
 class Hasher(TransformerMixin, BaseEstimator):
@@ -32,8 +35,8 @@ class Hasher(TransformerMixin, BaseEstimator):
     def fit(self, X: npt.ArrayLike, y: Any = None) -> Self:
         """Learn from features ``X (n, n_features)``; ``y`` is ignored.
 
-        Raises: `GannetError` for fewer items than bits, for items that are all the same, and for settings that do
-        not exist; ValueError from scikit-learn for NaN, infinity or a wrong shape.
+        Raises: `GannetError` for fewer items than bits, items that are all the same, NaN, infinity or values above
+        1e15, a wrong shape, and settings that do not exist.
         """
         codes.n_bytes(self.n_bits)
         features = self._checked(X, reset=True)
@@ -44,6 +47,8 @@ class Hasher(TransformerMixin, BaseEstimator):
             )
         if (features == features[0]).all():
             raise GannetError("all items have the same features: there is nothing to learn from")
+        if max(features.max(), -features.min()) > _LARGEST:
+            raise GannetError(f"the features hold values above {_LARGEST:g}: scale them down")
         self.encoder_: Encoder = self._learn(features)
         return self
 
@@ -62,7 +67,17 @@ class Hasher(TransformerMixin, BaseEstimator):
         raise NotImplementedError
 
     def _checked(self, X: npt.ArrayLike, reset: bool) -> Floats:
-        checked: Floats = validate_data(self, X, dtype=np.float32, reset=reset, order="C")
+        try:
+            with np.errstate(over="ignore"):
+                checked: Floats = validate_data(
+                    self, X, dtype=np.float32, reset=reset, order="C", ensure_all_finite=False
+                )
+        except ValueError as error:
+            # scikit-learn's own checks compare its message about column names line by line.
+            if "feature names" in str(error):
+                raise
+            raise GannetError(" ".join(str(error).split())) from None
+        check_finite(checked)
         return checked
 
     def __sklearn_tags__(self) -> Any:

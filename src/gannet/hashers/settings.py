@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from gannet.codes import n_bytes
 from gannet.errors import GannetError, unknown_name
 from gannet.hashers import get_hasher
 
@@ -24,9 +26,11 @@ def defaults(hasher: type[Hasher]) -> dict[str, Any]:
 def make_hasher(name: str, n_bits: int, seed: int, settings: Mapping[str, str]) -> Hasher:
     """Return the unfitted method of that name; each setting's text is read as its default's type.
 
-    Raises: `GannetError` for an unknown method or setting (with the nearest name), and for a text of another type.
+    Raises: `GannetError` for an unknown method or setting (with the nearest name), for a text of another type, and
+    for less than one bit.
     """
     hasher = get_hasher(name)
+    n_bytes(n_bits)
     known = defaults(hasher)
     values: dict[str, Any] = {}
     for key, text in settings.items():
@@ -48,7 +52,10 @@ def _read(key: str, text: str, default: Any) -> Any:
         return choices[text.lower()]
     kind = type(default)
     try:
-        return kind(text)
+        value = kind(text)
     except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
         what = "a whole number" if kind is int else "a number"
-        raise GannetError(f"{key} must be {what}, not {text!r}") from None
+        raise GannetError(f"{key} must be {what}, not {text!r}")
+    return value

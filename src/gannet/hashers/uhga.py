@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from gannet.encoders import Floats, center_and_normalize
-from gannet.errors import GannetError, unknown_name
+from gannet.encoders import Floats
+from gannet.errors import GannetError
+from gannet.hashers.layer import unit_features
 from gannet.hashers.pairwise import PairwiseHasher
 
 if TYPE_CHECKING:
     from gannet.training.loop import Schedule, Similarity
     from gannet.training.losses import PairLoss
-
-SIMILARITIES = ("centered-cosine", "cosine")
 
 
 class UHGA(PairwiseHasher):
@@ -82,16 +79,11 @@ class UHGA(PairwiseHasher):
         self.random_state = random_state
 
     def _similarity(self, features: Floats) -> Similarity:
-        import torch
-
         from gannet.training.similarity import thresholded_cosine
 
-        if self.similarity not in SIMILARITIES:
-            raise unknown_name("similarity", self.similarity, SIMILARITIES)
         if self.dissimilar not in (0, -1):
             raise GannetError(f"dissimilar must be 0 or -1, not {self.dissimilar}")
-        origin = features.mean(axis=0) if self.similarity == "centered-cosine" else np.zeros_like(features[0])
-        unit = torch.from_numpy(center_and_normalize(features, origin))
+        unit = unit_features(features, self.similarity)
         return thresholded_cosine(unit, self.similarity_threshold, self.dissimilar)
 
     def _loss(self) -> PairLoss:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from gannet.codes import Codes
 from gannet.errors import GannetError
@@ -13,6 +15,9 @@ from gannet.search.collection import Collection
 
 if TYPE_CHECKING:
     from gannet.image_hasher import ImageHasher
+    from gannet.model import Model
+
+_LARGEST_ID = 2**63 - 1
 
 
 class Neighbour(TypedDict):
@@ -38,7 +43,6 @@ class QueryReader:
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
-        self._hasher: ImageHasher | None = None
 
     def code(self, query: str) -> Codes:
         """Return the code ``(1, w)`` of a query.
@@ -46,28 +50,67 @@ class QueryReader:
         Raises: `GannetError` where it is none of these, or of another kind than the collection's model takes.
         """
         if query.isascii() and query.isdigit():
+            if len(query) > 19 or int(query) > _LARGEST_ID:
+                raise GannetError(f"no item has the id {query}: ids are at most {_LARGEST_ID}")
             return self._collection.code([int(query)])
         ids = self._collection.find_path(query)
         if len(ids):
             return self._collection.code(ids[:1])
-        from gannet.data import open_row, read_item
-        from gannet.model import Model
+        from gannet.data import open_row
 
         row = open_row(query)
-        if row is not None:
-            model = Model.from_bytes(self._collection.model(), "the collection's model")
-            if model.backbone is not None:
-                raise GannetError(f"{query} is a row of a matrix, but this collection is of images: give an image")
-            return model.encoder.encode(row)
-        return self._image_hasher().encode([read_item(query)])
+        return self._image_code(query) if row is None else self._row_code(query, row)
 
-    def _image_hasher(self) -> ImageHasher:
-        if self._hasher is None:
-            from gannet.image_hasher import ImageHasher
-            from gannet.model import Model
+    def _row_code(self, query: str, row: npt.NDArray[Any]) -> Codes:
+        if self._model.backbone is not None:
+            raise GannetError(f"{query} is a row of a matrix, but this collection is of images: give an image")
+        try:
+            return self._model.encoder.encode(row)
+        except GannetError as error:
+            raise GannetError(f"{query} cannot be encoded: {error}") from None
 
-            self._hasher = ImageHasher.of(Model.from_bytes(self._collection.model(), "the collection's model"))
-        return self._hasher
+    def _image_code(self, query: str) -> Codes:
+        from gannet.data import read_item
+
+        if self._model.backbone is None:
+            raise GannetError(
+                f"{query} is no item of this collection, and it takes vectors, not images: give an id or a row of a "
+                "matrix, as in vectors.npy#17"
+            )
+        try:
+            image = read_item(query)
+        except GannetError as error:
+            raise GannetError(f"{query} is neither an id, an item nor an image that can be read: {error}") from None
+        found = self._hasher.features([image])
+        if found.skipped:
+            raise GannetError(f"{query} cannot be used as a query: {found.skipped[0].reason}")
+        return self._model.encoder.encode(found.values)
+
+    @functools.cached_property
+    def _model(self) -> Model:
+        return read_model(self._collection)
+
+    @functools.cached_property
+    def _hasher(self) -> ImageHasher:
+        from gannet.image_hasher import ImageHasher
+
+        return ImageHasher.of(self._model)
+
+
+def read_model(collection: Collection) -> Model:
+    """Return the collection's model.
+
+    Raises: `GannetError` where it is damaged, or makes codes of another length than the collection's.
+    """
+    from gannet.model import Model
+
+    model = Model.from_bytes(collection.model(), "the collection's model")
+    if model.n_bits != collection.n_bits:
+        raise GannetError(
+            f"the collection holds codes of {collection.n_bits} bits, but its model makes {model.n_bits}: make it "
+            "again with `gannet index`"
+        )
+    return model
 
 
 def search(collection: Collection, queries: Sequence[str], k: int = 10, radius: int | None = None) -> list[Answer]:

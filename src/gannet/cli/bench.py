@@ -1,0 +1,137 @@
+"""``gannet bench`` and ``gannet protocols``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from gannet.cli.output import parse_settings, say, say_json, warn, warn_skipped
+from gannet.errors import GannetError
+
+if TYPE_CHECKING:
+    from gannet.evaluation.benchmark import Record
+
+_DEFAULT_METHODS, _DEFAULT_BITS = "itq,uhga", "32,64"
+
+
+@click.command(epilog="Example: gannet bench cifar10-uhga --methods all --bits 16,32,64,128 --seeds 3 -o results")
+@click.argument("protocol")
+@click.option("--methods", default=_DEFAULT_METHODS, show_default=True, help="Names, or all.")
+@click.option("--bits", default=_DEFAULT_BITS, show_default=True, help="Lengths of the codes.")
+@click.option("--seeds", default=1, show_default=True, type=int, help="How many seeds, from 0 on.")
+@click.option("-o", "--output", default=None, metavar="DIR", help="Keep results here; a second run goes on.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--data", default=None, metavar="PATH", help="Where the data set lies; else it is looked for.")
+@click.option("--backbone", default=None, help="A name that `gannet backbones` lists.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the methods; repeatable.")
+def bench(
+    protocol: str,
+    methods: str,
+    bits: str,
+    seeds: int,
+    output: str | None,
+    as_json: bool,
+    data: str | None,
+    backbone: str | None,
+    settings: Sequence[str],
+) -> None:
+    """Compare methods under PROTOCOL: a name that `gannet protocols` lists, or your own labelled images.
+
+    Your own images are class folders (CLASS/x.jpg, or train/CLASS/x.jpg and test/CLASS/x.jpg) or a .zip of them, a
+    folder with the lists database.txt, test.txt and train.txt, or one list. The labels judge; no method sees them.
+    """
+    from gannet.backbones import DEFAULT_BACKBONE, get_backbone
+    from gannet.evaluation.benchmark import Run, make_cells, run_cells
+    from gannet.evaluation.items import find_protocol, split_features
+    from gannet.evaluation.results import ResultsFolder, report, text_table
+    from gannet.image_hasher import ImageHasher
+
+    cells = make_cells(_names(methods), _numbers(bits), seeds, parse_settings(settings))
+    hasher = ImageHasher(cells[0].hasher(), get_backbone(backbone or DEFAULT_BACKBONE).name)
+    chosen, items = find_protocol(protocol, data)
+    folder = ResultsFolder(output, chosen.name) if output is not None else None
+    features, skipped = split_features(chosen, items, hasher)
+    warn_skipped(skipped)
+    run = Run(chosen, features, hasher.backbone)
+    if not as_json:
+        split = features.split
+        sizes = f"{len(split.query):,} queries, {len(split.database):,} in the database, {len(split.train):,} to learn"
+        say(f"{chosen.name}, split {split.digest}: {sizes}; features of {run.backbone}")
+    records: list[Record] = []
+    failed = 0
+    for cell, outcome in run_cells(cells, run, list(folder.records) if folder else ()):
+        if isinstance(outcome, GannetError):
+            failed += 1
+            warn(f"{cell.method} {cell.bits} bits, seed {cell.seed}: {outcome}")
+            continue
+        records.append(outcome)
+        known = folder is not None and outcome in folder.records
+        if folder is not None and not known:
+            folder.add(outcome)
+        if not as_json:
+            say(_line(outcome) + (" (as before)" if known else ""))
+    if as_json:
+        say_json(records)
+    elif records:
+        say("\n" + text_table(records))
+    if folder is not None and folder.records:
+        command = _command(protocol, methods, bits, seeds, output, data, backbone, settings)
+        table = folder.write_table(report(run, folder.records, command))
+        if not as_json:
+            say(f"\nwrote {table}")
+    if failed:
+        raise GannetError(f"{failed} of {len(cells)} cells have no result; the lines above say why")
+
+
+@click.command(epilog="Example: gannet protocols --json")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def protocols(as_json: bool) -> None:
+    """List the protocols that `gannet bench` knows: data set, split, cutoff and source."""
+    from gannet.evaluation.protocols import all_protocols
+
+    found = all_protocols().values()
+    if as_json:
+        say_json([vars(protocol) for protocol in found])
+        return
+    for protocol in found:
+        at = "ALL" if protocol.map_at is None else protocol.map_at
+        say(f"{protocol.name}: {protocol.dataset}, MAP@{at}, seed {protocol.seed}")
+        say(f"    {protocol.reading}\n    {protocol.citation}")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise GannetError(f"--bits takes whole numbers with commas between them, such as 16,32; not {text!r}") from None
+
+
+def _line(record: Record) -> str:
+    at = "ALL" if record["map_at"] is None else record["map_at"]
+    return (
+        f"{record['method']:<12} {record['bits']:>4} bits  seed {record['seed']}  MAP@{at} {record['map']:.4f}  "
+        f"fitted in {record['fit_seconds']:.1f} s"
+    )
+
+
+def _command(
+    protocol: str,
+    methods: str,
+    bits: str,
+    seeds: int,
+    output: str | None,
+    data: str | None,
+    backbone: str | None,
+    settings: Sequence[str],
+) -> str:
+    words = ["gannet", "bench", protocol, "--methods", methods, "--bits", bits, "--seeds", str(seeds)]
+    for option, value in (("--data", data), ("--backbone", backbone), *(("--set", text) for text in settings)):
+        words += [option, value] if value is not None else []
+    return shlex.join([*words, "-o", str(output)])

@@ -1,0 +1,178 @@
+"""Running the command line within the tests, on small pictures and a small network."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gannet import image_hasher
+from gannet.backbones.base import Backbone
+from gannet.backbones.runtime import FeatureExtractor
+from gannet.cli import main
+
+N_IMAGES = 60
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Result]
+
+
+class Tiny(Backbone):
+    """Two small convolutions in place of a pre-trained network: traced in no time, from 16-pixel images."""
+
+    name = "tiny"
+    reference = "none"
+    n_features = 24
+    default_size = 16
+    min_size = 8
+    mean = (0.5, 0.5, 0.5)
+    std = (0.5, 0.5, 0.5)
+
+    def build(self) -> Any:
+        from torch import nn
+
+        return nn.Sequential(nn.Conv2d(3, 24, 4, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    def weights_file(self) -> Path:
+        raise AssertionError("the weights are below")
+
+    def weights(self, source: str | Path | None = None) -> dict[str, Any]:
+        random = np.random.default_rng(0)
+        return {
+            "0.weight": random.standard_normal((24, 3, 4, 4)).astype(np.float32),
+            "0.bias": random.standard_normal(24).astype(np.float32),
+        }
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep every test out of the user's cache."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("GANNET_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run ``gannet`` with some arguments in this process."""
+
+    def call(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["gannet", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        return Result(end.value.code, printed.out, printed.err)  # type: ignore[arg-type]
+
+    return call
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put `Tiny` in place of the default backbone; other names stay what they are."""
+    real = image_hasher.get_backbone
+
+    def get_backbone(name: str, size: int | None = None) -> Backbone:
+        return Tiny(size) if name in ("tiny", image_hasher.DEFAULT_BACKBONE) else real(name, size)
+
+    monkeypatch.setattr(image_hasher, "get_backbone", get_backbone)
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count the images that pass through the network, one entry an image."""
+    images: list[int] = []
+    stream = FeatureExtractor.stream
+
+    def counting(self: FeatureExtractor, items: Any) -> Any:
+        def counted() -> Any:
+            for item in items:
+                images.append(len(images))
+                yield item
+
+        return stream(self, counted())
+
+    monkeypatch.setattr(FeatureExtractor, "stream", counting)
+    return images
+
+
+@pytest.fixture(name="save_image")
+def save_image_fixture() -> Callable[[Path, int], Path]:
+    """The function that makes the pictures."""
+    return save_image
+
+
+def save_image(path: Path, seed: int) -> Path:
+    """Write a picture of four by four random patches."""
+    patches = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    Image.fromarray(patches).resize((32, 32), Image.Resampling.NEAREST).save(path)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of pictures, one in a subfolder."""
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    for i in range(N_IMAGES - 1):
+        save_image(folder / f"{i:02}.png", i)
+    save_image(folder / "sub" / "last.png", N_IMAGES - 1)
+    return folder
+
+
+@pytest.fixture
+def vectors() -> np.ndarray:
+    """Vectors around 5 centres."""
+    random = np.random.default_rng(0)
+    centres = random.standard_normal((5, 20))
+    return (centres[np.arange(100) % 5] + 0.3 * random.standard_normal((100, 20))).astype(np.float32)
+
+
+@pytest.fixture
+def matrix(tmp_path: Path, vectors: np.ndarray) -> Path:
+    path = tmp_path / "vectors.npy"
+    np.save(path, vectors)
+    return path
+
+
+@pytest.fixture
+def matrix_model(tmp_path: Path, matrix: Path, run: Run) -> Path:
+    path = tmp_path / "vectors.model"
+    assert run("fit", matrix, "-o", path, "--method", "itq", "--bits", 12).status == 0
+    return path
+
+
+@pytest.fixture
+def matrix_collection(tmp_path: Path, matrix: Path, matrix_model: Path, run: Run) -> Path:
+    path = tmp_path / "vectors.gannet"
+    assert run("index", matrix, "-m", matrix_model, "-o", path).status == 0
+    return path
+
+
+@pytest.fixture
+def image_model(tmp_path: Path, photos: Path, tiny: None, run: Run) -> Path:
+    path = tmp_path / "photos.model"
+    assert run("fit", photos, "-o", path, "--method", "lsh", "--bits", 16).status == 0
+    return path
+
+
+@pytest.fixture
+def image_collection(tmp_path: Path, photos: Path, image_model: Path, run: Run) -> Path:
+    path = tmp_path / "photos.gannet"
+    assert run("index", photos, "-m", image_model, "-o", path).status == 0
+    return path

@@ -1,0 +1,206 @@
+"""ImageHasher: images and matrices in, codes out, saved and loaded, with a small network in place of a large one."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch import nn
+
+from gannet import ITQ, LSH, GannetError, ImageHasher, image_hasher
+from gannet.backbones.base import Backbone
+from gannet.backbones.runtime import FeatureExtractor
+from gannet.codes import n_bytes
+from gannet.data import MatrixSource, open_source
+from gannet.model import Model
+
+
+class Tiny(Backbone):
+    """One convolution with weights made up."""
+
+    name = "tiny"
+    reference = "none"
+    n_features = 20
+    default_size = 16
+    min_size = 8
+    mean = (0.5, 0.5, 0.5)
+    std = (0.5, 0.5, 0.5)
+    seed = 0
+
+    def build(self) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 20, 4, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    def weights_file(self) -> Path:
+        raise AssertionError("the weights are below")
+
+    def weights(self, source: Any = None) -> dict[str, Any]:
+        random = np.random.default_rng(self.seed)
+        shapes = {"0.weight": (20, 3, 4, 4), "0.bias": (20,)}
+        return {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+@pytest.fixture(autouse=True)
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANNET_CACHE", str(tmp_path / "cache"))
+    real = image_hasher.get_backbone
+    monkeypatch.setattr(
+        image_hasher, "get_backbone", lambda name, size=None: Tiny(size) if name == "tiny" else real(name, size)
+    )
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    """40 images of large patches."""
+    patches = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 3), dtype=np.uint8)
+    return patches.repeat(6, axis=1).repeat(6, axis=2)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, pixels: np.ndarray) -> Path:
+    path = tmp_path / "photos"
+    path.mkdir()
+    for i, image in enumerate(pixels):
+        Image.fromarray(image).save(path / f"{i:02}.png")
+    return path
+
+
+@pytest.fixture
+def fitted(pixels: np.ndarray) -> ImageHasher:
+    return ImageHasher(LSH(24), "tiny").fit(list(pixels))
+
+
+def png(image: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_all_forms_of_the_same_images_give_the_same_codes(fitted: ImageHasher, folder: Path, pixels) -> None:
+    expected = fitted.encode(list(pixels))
+    assert expected.dtype == np.uint8 and expected.shape == (40, n_bytes(24))
+    assert len(np.unique(expected, axis=0)) > 20
+    for images in (folder, str(folder), open_source(folder), [png(image) for image in pixels]):
+        np.testing.assert_array_equal(fitted.encode(images), expected)
+
+
+@pytest.mark.parametrize("n_bits", [1, 7, 20])
+def test_codes_are_the_hashers_codes_of_the_features(pixels, n_bits: int) -> None:
+    hasher = ImageHasher(ITQ(n_bits), "tiny").fit(list(pixels))
+    features = hasher.features(list(pixels))
+    assert features.values.shape == (40, 20) and features.values.dtype == np.float32
+    assert features.paths[7] == "images#7" and len(set(features.digests)) == 40 and not features.skipped
+    np.testing.assert_array_equal(
+        hasher.encode(list(pixels)), ITQ(n_bits).fit(features.values).transform(features.values)
+    )
+
+
+def test_a_loaded_hasher_is_the_same_without_the_published_weights(
+    tmp_path: Path, fitted: ImageHasher, pixels, monkeypatch
+) -> None:
+    fitted.save(tmp_path / "m")
+    monkeypatch.setattr(Tiny, "seed", 1)
+    loaded = ImageHasher.load(tmp_path / "m")
+    np.testing.assert_array_equal(loaded.encode(list(pixels)), fitted.encode(list(pixels)))
+    assert (loaded.model.backbone, loaded.model.image_size, loaded.model.n_bits) == ("tiny", 16, 24)
+    assert loaded.model.to_bytes() == fitted.model.to_bytes()
+
+
+def test_a_model_encodes_at_the_size_it_was_fitted_at(fitted: ImageHasher, pixels, monkeypatch) -> None:
+    model = Model.from_bytes(fitted.model.to_bytes())
+    expected = fitted.encode(list(pixels))
+    monkeypatch.setattr(Tiny, "default_size", 32)
+    np.testing.assert_array_equal(ImageHasher.of(model).encode(list(pixels)), expected)
+
+
+def test_a_model_of_vectors(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).standard_normal((50, 6))
+    np.save(tmp_path / "v.npy", vectors)
+    hasher = ImageHasher(LSH(12)).fit(tmp_path / "v.npy")
+    hasher.save(tmp_path / "m")
+    loaded = ImageHasher.load(tmp_path / "m")
+    assert loaded.model.backbone is None and loaded.model.weights == {}
+    np.testing.assert_array_equal(loaded.encode(MatrixSource("v", vectors)), LSH(12).fit(vectors).transform(vectors))
+
+
+def test_fitting_again_replaces_the_model(tmp_path: Path, pixels) -> None:
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).standard_normal((50, 6)))
+    vectors_first = ImageHasher(LSH(12), "tiny").fit(tmp_path / "v.npy")
+    with pytest.raises(GannetError, match="feature vectors, not images"):
+        vectors_first.fit(list(pixels))
+    images_first = ImageHasher(LSH(12), "tiny").fit(list(pixels))
+    with pytest.raises(GannetError, match="reads images with tiny"):
+        images_first.fit(tmp_path / "v.npy")
+    assert images_first.encode(list(pixels)).shape == (40, 2)
+
+
+def test_the_second_fit_encodes_nothing(folder: Path, monkeypatch) -> None:
+    ImageHasher(LSH(8), "tiny").fit(folder)
+
+    def stream(self, images):
+        assert next(iter(images), None) is None, "an image was encoded again"
+        return iter(())
+
+    monkeypatch.setattr(FeatureExtractor, "stream", stream)
+    assert ImageHasher(ITQ(16), "tiny").fit(folder).encode(folder).shape == (40, 2)
+
+
+def test_bad_images_are_skipped_in_fitting_and_refused_in_encoding(fitted: ImageHasher, pixels) -> None:
+    images = [*pixels[:3], b"", b"no picture", *pixels[3:]]
+    found = fitted.features(images)
+    assert [item.path for item in found.skipped] == ["images#3", "images#4"]
+    assert found.skipped[0].reason == "empty file" and found.paths[3] == "images#5"
+    np.testing.assert_array_equal(found.values, fitted.features(list(pixels)).values)
+    np.testing.assert_array_equal(
+        ImageHasher(LSH(24), "tiny").fit(images).model.encoder.arrays()["weight"],
+        fitted.model.encoder.arrays()["weight"],
+    )
+    with pytest.raises(GannetError, match="cannot read images#3: empty file"):
+        fitted.encode(images)
+
+
+@pytest.mark.parametrize("images", [[], [b""], [b"x", b""]])
+def test_nothing_to_learn_from(images) -> None:
+    with pytest.raises(GannetError, match="none of the images could be read"):
+        ImageHasher(LSH(8), "tiny").fit(images)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)],
+)
+def test_arrays_that_are_no_pictures(fitted: ImageHasher, image) -> None:
+    with pytest.raises(GannetError, match=r"pixels must be a \(h, w, 3\) uint8 array"):
+        fitted.encode([image])
+
+
+def test_no_images_give_no_codes(fitted: ImageHasher) -> None:
+    assert fitted.encode([]).shape == (0, 3)
+
+
+def test_one_image_alone_has_the_same_code(fitted: ImageHasher, pixels) -> None:
+    np.testing.assert_array_equal(fitted.encode([pixels[5]]), fitted.encode(list(pixels))[5:6])
+
+
+def test_the_order_of_calls(tmp_path: Path, fitted: ImageHasher, pixels) -> None:
+    for call in (lambda h: h.encode(list(pixels)), lambda h: h.save(tmp_path / "m"), lambda h: h.model):
+        with pytest.raises(GannetError, match="not fitted"):
+            call(ImageHasher(LSH(8), "tiny"))
+    assert not (tmp_path / "m").exists()
+    with pytest.raises(GannetError, match="not trained again"):
+        ImageHasher.of(fitted.model).fit(list(pixels))
+
+
+def test_fewer_images_than_bits_and_unknown_backbones(pixels) -> None:
+    with pytest.raises(GannetError, match="too few to learn 64 bits"):
+        ImageHasher(LSH(64), "tiny").fit(list(pixels))
+    with pytest.raises(GannetError, match="unknown backbone 'tinny'"):
+        ImageHasher(LSH(8), "tinny").fit(list(pixels))
+
+
+def test_constant_images() -> None:
+    with pytest.raises(GannetError, match="all items have the same features"):
+        ImageHasher(LSH(8), "tiny").fit([np.zeros((9, 9, 3), np.uint8)] * 20)
