@@ -453,3 +453,13 @@ def test_interruptions(matrix_collection: Path, run, monkeypatch, error, status,
     # The terminal shows ^C first, so an interruption begins on a line of its own.
     assert (result.status, result.out) == (status, "")
     assert result.err.strip().startswith(f"gannet: {words}") and "\n" not in result.err.strip()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["attention_hidden=-3", "attention_hidden=0", "attention_learning_rate=-1", "tanh_growth=-5", "n_steps=0"],
+)
+def test_settings_out_of_range(setting: str, matrix: Path, tmp_path: Path, run) -> None:
+    result = run("fit", matrix, "-o", tmp_path / "m", "--bits", 8, "--set", setting)
+    assert result.status == 2 and result.err.startswith("gannet: ") and result.err.count("\n") == 1
+    assert setting.partition("=")[0] in result.err

@@ -13,6 +13,7 @@ from PIL import Image
 
 from gannet.backbones import get_backbone
 from gannet.codes import hamming
+from gannet.errors import GannetError
 from gannet.model import Model
 from gannet.search import Collection
 
@@ -269,3 +270,23 @@ def test_lists_and_help(run) -> None:
         assert (result.status, result.err) == (0, "") and result.out.startswith("Usage: gannet ")
     version = run("--version")
     assert version.status == 0 and version.out.startswith("gannet, version ")
+
+
+def test_search_writes_a_page_with_the_pictures(image_collection: Path, tmp_path: Path, run) -> None:
+    page = tmp_path / "neighbours.html"
+    result = run("search", image_collection, "0", "-k", "3", "--html", page)
+    assert result.status == 0 and str(page) in result.out
+    html = page.read_text("utf-8")
+    assert html.count("data:image/jpeg;base64,") >= 4
+    assert "http://" not in html.replace("http://www.w3.org", "")
+
+
+def test_a_failed_index_leaves_nothing_and_can_be_repeated(
+    matrix: Path, matrix_model: Path, tmp_path: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out.gannet"
+    with monkeypatch.context() as patch:
+        patch.setattr(Collection, "add", lambda *_: (_ for _ in ()).throw(GannetError("the disk is full")))
+        assert run("index", matrix, "-m", matrix_model, "-o", output).status == 2
+    assert not list(tmp_path.glob("*out.gannet*"))
+    assert run("index", matrix, "-m", matrix_model, "-o", output).status == 0

@@ -25,8 +25,7 @@ def index(source: str, model_path: str, output: str) -> None:
     from gannet.errors import GannetError
     from gannet.image_hasher import ImageHasher
     from gannet.model import Model
-    from gannet.search import Collection
-    from gannet.search.indexing import add_encoded, encode_source
+    from gannet.search.indexing import build_collection, encode_source
 
     if os.path.lexists(output):
         raise GannetError(f"{output} exists: use `gannet add` to add to it, or name another file")
@@ -34,9 +33,8 @@ def index(source: str, model_path: str, output: str) -> None:
     model = Model.load(model_path)
     encoded = encode_source(ImageHasher.of(model), open_source(source))
     warn_skipped(encoded.skipped)
-    with Collection.create(output, model.n_bits, model.to_bytes()) as collection:
-        added = add_encoded(collection, encoded)
-        _report(added, len(encoded.skipped), output, len(collection))
+    added = build_collection(Path(output), model, encoded)
+    _report(added, len(encoded.skipped), output, added.added)
 
 
 @click.command(epilog="Example: gannet add photos.gannet ~/Pictures/2026")

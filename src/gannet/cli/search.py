@@ -11,6 +11,7 @@ import click
 from gannet.cli.output import say, say_json
 
 if TYPE_CHECKING:
+    from gannet.search import Collection
     from gannet.search.query import Answer
 
 
@@ -34,7 +35,7 @@ def search(
     with Collection.open(collection, readonly=True) as store:
         answers = search_query.search(store, queries, k, radius)
         if page is not None:
-            _write_page(answers, f"Neighbours in {Path(collection).name}", store.n_bits, Path(page))
+            _write_page(store, answers, Path(page))
     if as_json:
         say_json(answers)
         return
@@ -46,8 +47,13 @@ def search(
         say(f"wrote {page}")
 
 
-def _write_page(answers: Sequence[Answer], title: str, n_bits: int, file: Path) -> None:
+def _write_page(store: Collection, answers: Sequence[Answer], file: Path) -> None:
     from gannet.model import write_atomically
+    from gannet.search.query import is_id
     from gannet.web import read_picture, search_page
 
-    write_atomically(file, search_page(answers, title, n_bits, read_picture).encode())
+    # A query by id is shown by its item's picture.
+    items = {query: store.path(int(query)) for query in (answer["query"] for answer in answers) if is_id(query)}
+    title = f"Neighbours in {store.name}"
+    page = search_page(answers, title, store.n_bits, lambda name: read_picture(items.get(name, name)))
+    write_atomically(file, page.encode())

@@ -20,7 +20,7 @@ MATRIX_EXTENSIONS = (".npy", ".npz", ".parquet")
 
 _ARRAY_NAMES = ("features", "embeddings", "X")
 _ID_COLUMNS = ("id", "path", "name")
-_ROW = re.compile(r"(?P<matrix>.+\.(?:npy|npz|parquet))#(?P<row>\d+)", re.IGNORECASE | re.DOTALL)
+_ROW = re.compile(r"(?P<matrix>.+\.(?:npy|npz|parquet))#(?P<row>\d{1,18})", re.IGNORECASE | re.DOTALL)
 
 
 class RowNames(Sequence[str]):

@@ -46,6 +46,8 @@ class PairwiseHasher(LayerHasher):
         from gannet.training.gradient_attention import GradientAttention
         from gannet.training.loop import PairwiseTrainer
 
+        if self.attention_hidden < 1 or not self.attention_learning_rate > 0:
+            raise GannetError("attention_hidden must be at least 1, and attention_learning_rate positive")
         attention = GradientAttention(self.attention_hidden) if self._attends() else None
         trainer = PairwiseTrainer(layer, self._loss(), self._schedule(), attention, self.attention_learning_rate)
         trainer.fit(inputs, self._similarity(features), generator)

@@ -180,6 +180,11 @@ class Collection:
         with self._transaction() as db:
             return self._read_model(db)
 
+    @property
+    def name(self) -> str:
+        """The file's name, for people."""
+        return self._file.name
+
     def __len__(self) -> int:
         with self._transaction() as db:
             return segments.count(db)
@@ -267,6 +272,8 @@ def _checked_ids(ids: npt.ArrayLike) -> Ids:
         return np.empty(0, np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise GannetError(f"ids must be whole numbers of shape (n,), not {array.dtype} of {array.shape}")
+    if array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:
+        raise GannetError(f"there is no id {array.max()}: ids end at {np.iinfo(np.int64).max}")
     return array.astype(np.int64)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from gannet.codes import Codes
 from gannet.data import ImageSource, MatrixSource, Skipped
 from gannet.errors import GannetError
 from gannet.image_hasher import ImageHasher
+from gannet.model import Model
 from gannet.progress import progress
+from gannet.search import storage
 from gannet.search.collection import Collection
 
 _ITEMS_A_TRANSACTION = 100_000
@@ -54,6 +57,22 @@ def encode_source(hasher: ImageHasher, source: ImageSource | MatrixSource) -> En
         raise GannetError(f"nothing could be read from {source.name}: {reasons}")
     codes = hasher.model.encoder.encode(features.values)
     return Encoded(codes, features.paths, features.digests, features.skipped)
+
+
+def build_collection(path: Path, model: Model, encoded: Encoded) -> Added:
+    """Make a collection of codes that appears at ``path`` when it is whole: no kill or full disk leaves half of one.
+
+    Raises: `GannetError` if ``path`` exists or cannot be written.
+    """
+    part = path.resolve().with_name(f".{path.name}.part")
+    try:
+        with Collection.create(part, model.n_bits, model.to_bytes(), overwrite=True) as collection:
+            added = add_encoded(collection, encoded)
+        with storage.explained(path):
+            storage.publish(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return added
 
 
 def add_encoded(collection: Collection, encoded: Encoded) -> Added:

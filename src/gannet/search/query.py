@@ -35,6 +35,11 @@ class Answer(TypedDict):
     results: list[Neighbour]
 
 
+def is_id(query: str) -> bool:
+    """Return whether a query names an item by its id."""
+    return query.isascii() and query.isdigit()
+
+
 class QueryReader:
     """Turns queries into codes: ids, rows of a matrix (``vectors.npy#3``), images, and paths of items.
 
@@ -49,7 +54,7 @@ class QueryReader:
 
         Raises: `GannetError` where it is none of these, or of another kind than the collection's model takes.
         """
-        if query.isascii() and query.isdigit():
+        if is_id(query):
             if len(query) > 19 or int(query) > _LARGEST_ID:
                 raise GannetError(f"no item has the id {query}: ids are at most {_LARGEST_ID}")
             return self._collection.code([int(query)])

@@ -45,7 +45,7 @@ def create(path: Path, collection: tuple[object, ...], model: bytes, overwrite: 
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         try:
             _write_new(temporary, collection, model)
-            _publish(temporary, path, overwrite)
+            publish(temporary, path, overwrite)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -177,7 +177,8 @@ def _write_new(path: Path, collection: tuple[object, ...], model: bytes) -> None
         db.execute("COMMIT")
 
 
-def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
+def publish(temporary: Path, path: Path, overwrite: bool = False) -> None:
+    """Rename a finished file to its place, durably; an existing one is an error unless ``overwrite``."""
     if path.exists():
         _refuse_existing(path, overwrite)
         with _alone(path):

@@ -37,6 +37,8 @@ class Schedule:
             raise GannetError("n_steps must be at least 1 and batch_size at least 2")
         if not self.learning_rate > 0:
             raise GannetError(f"learning_rate must be positive, not {self.learning_rate}")
+        if self.tanh_growth < 0:
+            raise GannetError(f"tanh_growth must not be negative, not {self.tanh_growth}")
 
 
 def _adam(parameters: Iterator[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
