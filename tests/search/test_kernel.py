@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gannet import threads
 from gannet.codes import hamming, pack
 from gannet.search import kernel, slices
 from gannet.search.rows import Rows
@@ -77,7 +78,7 @@ def test_exact_over_many_tasks_and_passes(n_bits: int, monkeypatch: pytest.Monke
     """Small tasks and passes, many cores and bounds from seeds: what large indexes meet."""
     monkeypatch.setattr(slices, "_BLOCKS_A_TASK", 3)
     monkeypatch.setattr(slices, "_QUERIES_A_PASS", 37)
-    monkeypatch.setattr(slices, "_cores", lambda: 4)
+    monkeypatch.setattr(threads, "cores", lambda: 4)
     codes = random_codes(70_000, n_bits, 0)
     queries = np.concatenate([codes[:20], random_codes(80, n_bits, 1)])
     assert_exact(Slices, codes, queries, 20)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from gannet import threads
 from gannet.codes import Codes
 from gannet.search import kernel
 from gannet.search.planes import BLOCK, WORDS
@@ -144,14 +143,6 @@ def _share(n_blocks: int, scan: Callable[[Iterator[int]], T]) -> list[T]:
     """Let each core run ``scan`` over the first blocks of the tasks it gets, and return what the scans return."""
     tasks = range(0, n_blocks, _BLOCKS_A_TASK)
     shared = iter(tasks)  # a range's iterator may be used by several threads at once
-    helpers = min(_cores(), len(tasks)) - 1
-    if helpers < 1:
-        return [scan(shared)]
-    with ThreadPoolExecutor(helpers) as pool:
-        others = [pool.submit(scan, shared) for _ in range(helpers)]
-        return [scan(shared), *(other.result() for other in others)]
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    helpers = min(threads.cores(), len(tasks)) - 1
+    others = [threads.pool().submit(scan, shared) for _ in range(helpers)]
+    return [scan(shared), *(other.result() for other in others)]

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
@@ -22,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gannet import threads
 from gannet.training.preprocessing import PRECISION
 
 _GROWTH = math.exp(PRECISION)
@@ -222,17 +221,7 @@ def _repeated(item: Any, times: int) -> Any:
 def _over_rows(kernel: Callable[..., Any], by_row: list[Any], shared: list[Any]) -> list[Any]:
     """Call ``kernel(*rows, *shared)`` on equal ranges of the arrays in ``by_row``, one a thread."""
     n = len(by_row[0])
-    threads = min(_n_threads(), n)
-    ranges = [slice(n * t // threads, n * (t + 1) // threads) for t in range(threads)]
-    calls = [_pool().submit(kernel, *(array[part] for array in by_row), *shared) for part in ranges]
+    parts = min(threads.cores(), n)
+    ranges = [slice(n * t // parts, n * (t + 1) // parts) for t in range(parts)]
+    calls = [threads.pool().submit(kernel, *(array[part] for array in by_row), *shared) for part in ranges]
     return [call.result() for call in calls]
-
-
-@functools.cache
-def _n_threads() -> int:
-    return min(os.cpu_count() or 1, 16)
-
-
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_n_threads(), thread_name_prefix="gannet-attention")
