@@ -204,3 +204,10 @@ def test_fewer_images_than_bits_and_unknown_backbones(pixels) -> None:
 def test_constant_images() -> None:
     with pytest.raises(GannetError, match="all items have the same features"):
         ImageHasher(LSH(8), "tiny").fit([np.zeros((9, 9, 3), np.uint8)] * 20)
+
+
+def test_a_single_image_or_an_unknown_thing_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    hasher = ImageHasher()
+    for images in (b"", np.zeros((8, 8, 3), np.uint8), iter([]), 17):
+        with pytest.raises(GannetError, match="put a single image into a list"):
+            hasher.features(images)  # type: ignore[arg-type]

@@ -14,9 +14,9 @@ Codes = npt.NDArray[np.uint8]
 
 def n_bytes(n_bits: int) -> int:
     """Return how many bytes a code of ``n_bits`` takes."""
-    if n_bits < 1:
-        raise GannetError(f"a code needs at least 1 bit, not {n_bits}")
-    return -(-n_bits // 8)
+    if isinstance(n_bits, bool) or not isinstance(n_bits, int | np.integer) or n_bits < 1:
+        raise GannetError(f"a code needs at least 1 bit, in whole numbers, not {n_bits!r}")
+    return -(-int(n_bits) // 8)
 
 
 def pack(bits: npt.ArrayLike) -> Codes:

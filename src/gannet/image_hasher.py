@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import numpy.typing as npt
 
 from gannet.backbones import DEFAULT_BACKBONE, get_backbone
@@ -14,14 +15,14 @@ from gannet.backbones.cache import FeatureCache
 from gannet.backbones.extract import extract
 from gannet.backbones.runtime import FeatureExtractor
 from gannet.codes import Codes
-from gannet.data import ImageSource, MatrixSource, RawImage, Skipped, decode, digest, open_source
+from gannet.data import ImageSource, MatrixSource, RawImage, Skipped, decode, digest, open_source, read_item
 from gannet.errors import GannetError
 from gannet.model import Model
 
 if TYPE_CHECKING:
     from gannet.hashers.base import Hasher
 
-Images = ImageSource | MatrixSource | str | os.PathLike[str] | Sequence[RawImage]
+Images = ImageSource | MatrixSource | str | os.PathLike[str] | Sequence[RawImage | str | os.PathLike[str]]
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ class Features:
 class ImageHasher:
     """Learn codes from images and encode new ones.
 
-    Images are a path (whatever `gannet.data.open_source` takes), an opened source, or a sequence of images, each
-    the bytes of an image file or uint8 pixels ``(h, w, 3)``. With a matrix of features as source no image network
-    is involved and ``backbone`` is not used.
+    Images are a path (whatever `gannet.data.open_source` takes), an opened source, or a sequence of images, each a
+    path, the bytes of an image file or uint8 pixels ``(h, w, 3)``. With a matrix of features as source no image
+    network is involved and ``backbone`` is not used.
 
     Parameters:
         hasher: an unfitted `Hasher`; UHGA of 64 bits where None.
@@ -160,21 +161,33 @@ class ImageHasher:
         return self
 
 
-class _Pixels(ImageSource):
+class _Listed(ImageSource):
     """Images given as a sequence."""
 
-    def __init__(self, images: Sequence[RawImage]) -> None:
+    def __init__(self, images: Sequence[RawImage | str | os.PathLike[str]]) -> None:
         super().__init__("images", [str(i) for i in range(len(images))], "#")
         self._images = images
 
     def read(self, index: int) -> RawImage:
-        return self._images[index]
+        image = self._images[index]
+        if isinstance(image, str | os.PathLike):
+            return read_item(os.fspath(image))
+        if not isinstance(image, bytes | np.ndarray):
+            raise GannetError(
+                f"an image must be a path, the bytes of a file or a uint8 array, not {type(image).__name__}"
+            )
+        return image
 
 
 def _opened(images: Images) -> ImageSource | MatrixSource:
     if isinstance(images, str | os.PathLike):
         return open_source(images)
-    return images if isinstance(images, ImageSource | MatrixSource) else _Pixels(images)
+    if isinstance(images, ImageSource | MatrixSource):
+        return images
+    is_one = isinstance(images, bytes) or (isinstance(images, np.ndarray) and images.ndim < 4)
+    if is_one or not isinstance(images, Sequence | np.ndarray):
+        raise GannetError("images must be a path, a source or a list of images: put a single image into a list")
+    return _Listed(images)
 
 
 def _first_reason(skipped: Iterable[Skipped]) -> str:

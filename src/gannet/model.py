@@ -6,10 +6,11 @@ is checked before anything is used.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,17 +114,16 @@ class Model:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace the file at ``path`` by ``data`` at once; raise a `GannetError` where it cannot be written."""
-    temporary = None
+    path = path.resolve()
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        if temporary is not None:
+        with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise GannetError(f"cannot write {path}: {error.strerror}") from None
 

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gannet import model as model_module
 from gannet.encoders import Linear
 from gannet.model import Model
 from gannet.search import Collection
@@ -290,23 +289,39 @@ def no_space(*_arguments):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+class Full:
+    """A file on a disk with no room left."""
+
+    def __init__(self, file) -> None:
+        self._file = file
+
+    def __enter__(self) -> Full:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._file.close()
+
+    write = staticmethod(no_space)
+
+
 @pytest.mark.parametrize("call", ["fsync", "write", "create"])
 def test_a_full_disk_leaves_the_model_as_it_was(tmp_path: Path, matrix, matrix_model: Path, run, monkeypatch, call):
     before = matrix_model.read_bytes()
     files = sorted(path.name for path in tmp_path.iterdir())
     if call == "fsync":
         monkeypatch.setattr(os, "fsync", no_space)
-    elif call == "create":
-        monkeypatch.setattr(model_module.tempfile, "NamedTemporaryFile", lambda **_: no_space())
     else:
-        real = model_module.tempfile.NamedTemporaryFile
+        real = Path.open
 
-        def full(**keywords):
-            file = real(**keywords)
-            file.write = no_space
-            return file
+        def full(path: Path, mode: str = "r", **keywords):
+            if mode != "xb":
+                return real(path, mode, **keywords)
+            if call == "create":
+                no_space()
+            file = real(path, mode, buffering=0, **keywords)
+            return Full(file)
 
-        monkeypatch.setattr(model_module.tempfile, "NamedTemporaryFile", full)
+        monkeypatch.setattr(Path, "open", full)
     refused(run("fit", matrix, "-o", matrix_model, "--method", "lsh", "--bits", 8), "No space left on device")
     monkeypatch.undo()
     assert matrix_model.read_bytes() == before
@@ -367,7 +382,7 @@ def test_unknown_names_come_with_the_nearest(tmp_path: Path, matrix: Path, photo
         (["--set", "=3"], "KEY=VALUE"),
         (["--set", "n_steps=many"], "n_steps must be a whole number, not 'many'"),
         (["--set", "n_steps=1.5"], "n_steps must be a whole number"),
-        (["--set", "n_steps=0"], "n_steps must be at least 1"),
+        (["--set", "n_steps=0"], "n_steps must be a whole number from 1"),
         (["--set", "learning_rate=fast"], "learning_rate must be a number"),
         (["--set", "learning_rate=nan"], "learning_rate must be a number"),
         (["--set", "gradient_attention=maybe"], "must be true or false"),

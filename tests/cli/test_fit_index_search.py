@@ -290,3 +290,12 @@ def test_a_failed_index_leaves_nothing_and_can_be_repeated(
         assert run("index", matrix, "-m", matrix_model, "-o", output).status == 2
     assert not list(tmp_path.glob("*out.gannet*"))
     assert run("index", matrix, "-m", matrix_model, "-o", output).status == 0
+
+
+def test_a_page_never_replaces_anything_else(image_collection: Path, tmp_path: Path, run) -> None:
+    kept = image_collection.read_bytes()
+    result = run("search", image_collection, "0", "--html", image_collection)
+    assert result.status == 2 and "is not a page" in result.err
+    assert image_collection.read_bytes() == kept
+    for _ in range(2):
+        assert run("search", image_collection, "0", "--html", tmp_path / "page.html").status == 0

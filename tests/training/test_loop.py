@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from gannet import GradientAttention
 from gannet.errors import GannetError
 from gannet.training.loop import PairwiseTrainer, Schedule, look_ahead_gradient, step_per_gradient
-from gannet.training.losses import GAMMA, likelihood_loss, pair_loss, squared_loss
-from gannet.training.similarity import thresholded_cosine
+from gannet.training.losses import likelihood_loss, pair_loss, squared_loss
+from gannet.training.similarity import check_threshold, thresholded_cosine
 
 
 def network() -> nn.Module:
@@ -142,8 +142,8 @@ def test_losses_equal_their_formulas() -> None:
     products, similarity = torch.tensor([[3.0, -2.0]]), torch.tensor([[1.0, 0.0]])
     expected = [(3 / 8 - 1) ** 2, (-2 / 8) ** 2]
     assert squared_loss(products, similarity, 8).tolist()[0] == pytest.approx(expected)
-    expected = [math.log1p(math.exp(GAMMA * 3)) - GAMMA * 3, math.log1p(math.exp(-GAMMA * 2))]
-    assert likelihood_loss(products, similarity, 8).tolist()[0] == pytest.approx(expected)
+    expected = [math.log1p(math.exp(0.3 * 3)) - 0.3 * 3, math.log1p(math.exp(-0.3 * 2))]
+    assert likelihood_loss(products, similarity, 8, 0.3).tolist()[0] == pytest.approx(expected)
     dissimilar = torch.tensor([[1.0, -1.0]])
     assert likelihood_loss(products, dissimilar, 8).tolist() == likelihood_loss(products, similarity, 8).tolist()
     with pytest.raises(GannetError, match="did you mean 'squared'"):
@@ -168,3 +168,11 @@ def test_impossible_schedules_are_refused(schedule: dict[str, object]) -> None:
     usual = {"n_steps": 1, "batch_size": 4, "optimizer": "adam", "learning_rate": 0.1}
     with pytest.raises(GannetError):
         Schedule(**(usual | schedule))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("threshold", [-0.99, 0.9999, 5.0, float("nan")])
+def test_thresholds_that_would_collapse_the_codes_are_refused(threshold: float) -> None:
+    features = torch.nn.functional.normalize(torch.from_numpy(np.random.default_rng(0).normal(size=(300, 8))))
+    with pytest.raises(GannetError, match="similarity_threshold"):
+        check_threshold(features, threshold)
+    check_threshold(features, 0.2)

@@ -253,7 +253,7 @@ def test_demo_tells_data_scores_and_what_failed() -> None:
     for figure in ("0.361", "0.3612", "0.305", "0.3049", "101 of the 59,000", "41 to 58"):
         assert figure in text
     assert "differ in 1.0 bits on average, of two classes in 4.0" in text
-    assert "gannet fit ~/Pictures -o pictures.gannet" in text
+    assert "gannet fit ~/Pictures -o photos.model" in text
 
 
 def test_demo_marks_classes_in_words_and_shapes() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gannet.backbones.base import Backbone
-from gannet.backbones.store import cache_dir
+from gannet.cache import cache_dir
 from gannet.errors import GannetError
 from gannet.progress import progress
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gannet.backbones.store import array_digest, cache_dir, load_arrays, save_arrays
+from gannet.backbones.store import array_digest, load_arrays, save_arrays
+from gannet.cache import cache_dir
 from gannet.errors import GannetError, MissingExtraError
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from gannet.backbones.cache import FeatureCache
 from gannet.backbones.runtime import FeatureExtractor
 from gannet.errors import GannetError
 from gannet.progress import progress
+from gannet.threads import cores
 
 Image = NDArray[np.uint8]
 
@@ -127,7 +127,7 @@ def load(
     cache: FeatureCache | None = None,
 ) -> Iterator[Loaded]:
     """Load ``n`` images by a few threads, in order, only so far ahead as keeps the threads busy."""
-    n_threads = min(os.cpu_count() or 1, 16)
+    n_threads = min(cores(), 16)
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="gannet-load")
     waiting: deque[Future[list[Loaded]]] = deque()
     try:

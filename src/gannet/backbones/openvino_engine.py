@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gannet.backbones.base import Backbone
-from gannet.backbones.store import cache_dir, load_arrays, save_arrays
+from gannet.backbones.store import load_arrays, save_arrays
+from gannet.cache import cache_dir
 from gannet.errors import GannetError
 
 if TYPE_CHECKING:

@@ -1,8 +1,4 @@
-"""The cache directory: where features, converted weights and compiled networks are kept between runs.
-
-It is ``$GANNET_CACHE`` where that is set, else the user's cache directory for ``gannet``. Everything in it
-can be made again, so deleting it is always safe and is the way to clear it.
-"""
+"""Arrays kept in the cache directory between runs: written in one step, checked when read."""
 
 from __future__ import annotations
 
@@ -19,16 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 log = logging.getLogger("gannet")
-
-
-def cache_dir() -> Path:
-    """Return the cache directory, which need not exist."""
-    chosen = os.environ.get("GANNET_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("gannet", appauthor=False))
 
 
 def array_digest(arrays: Mapping[str, NDArray[Any]]) -> str:

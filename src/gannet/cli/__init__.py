@@ -42,6 +42,10 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):
+            raise
+        _fail("out of memory: use fewer items, a smaller batch_size or a smaller attention_hidden", 2)
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         _fail(f"{name}{error.strerror or error}", 2)

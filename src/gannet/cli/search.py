@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gannet.cli.output import say, say_json
+from gannet.cli.output import check_folder, say, say_json
+from gannet.errors import GannetError
 
 if TYPE_CHECKING:
     from gannet.search import Collection
@@ -32,6 +33,8 @@ def search(
     from gannet.search import Collection
     from gannet.search import query as search_query
 
+    if page is not None:
+        _check_page(Path(page))
     with Collection.open(collection, readonly=True) as store:
         answers = search_query.search(store, queries, k, radius)
         if page is not None:
@@ -45,6 +48,15 @@ def search(
             say(f"{item['distance']:>5}  {item['id']:>8}  {item['path']}")
     if page is not None:
         say(f"wrote {page}")
+
+
+def _check_page(file: Path) -> None:
+    """Never replace anything but a page, a collection least of all."""
+    check_folder(file)
+    if file.exists():
+        is_page = file.is_file() and file.read_bytes()[:15].lower() == b"<!doctype html>"
+        if not is_page:
+            raise GannetError(f"{file} exists and is not a page: name another file")
 
 
 def _write_page(store: Collection, answers: Sequence[Answer], file: Path) -> None:

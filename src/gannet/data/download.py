@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from gannet.cache import cache_dir
 from gannet.errors import GannetError
 from gannet.progress import progress
 
@@ -21,9 +22,7 @@ _DEBIAN_SECONDS = 180
 
 def cache_folder() -> Path:
     """Return the folder that fetched data sets are kept in."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("gannet") / "datasets"
+    return cache_dir() / "datasets"
 
 
 def fetch_cifar10() -> Path:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import prange
+
+from gannet.compiled import jit
 
 _ONES = np.uint64(0x5555555555555555)
 _PAIRS = np.uint64(0x3333333333333333)
@@ -18,20 +20,20 @@ _BLOCK = 2048
 _CHUNK = 32
 
 
-@njit(cache=True)
+@jit()
 def _mark_equal(bins: Any, labels: Any, label: Any, mark: Any) -> None:
     for i in range(bins.size):
         bins[i] = np.uint32(mark) if labels[i] == label else np.uint32(0)
 
 
-@njit(cache=True)
+@jit()
 def _mark_shared(bins: Any, labels: Any, label: Any, mark: Any) -> None:
     for i in range(bins.size):
         if labels[i] & label:
             bins[i] = np.uint32(mark)
 
 
-@njit(cache=True)
+@jit()
 def _add_distances(bins: Any, words: Any, word: Any) -> None:
     # Shifts and masks rather than a table: LLVM knows this for a population count and vectorises it.
     for i in range(bins.size):
@@ -42,13 +44,13 @@ def _add_distances(bins: Any, words: Any, word: Any) -> None:
         bins[i] += np.uint32((x * _BYTES) >> np.uint64(56))
 
 
-@njit(cache=True)
+@jit()
 def _tally(bins: Any, counts: Any) -> None:
     for i in range(bins.size):
         counts[bins[i]] += 1
 
 
-@njit(cache=True, parallel=True)
+@jit(parallel=True)
 def count(
     query_words: Any,
     database_words: Any,

@@ -34,6 +34,8 @@ class ITQ(Hasher):
         self.random_state = random_state
 
     def _learn(self, features: Floats) -> Linear:
+        if self.n_iterations < 1:
+            raise GannetError(f"n_iterations must be at least 1, not {self.n_iterations}")
         if self.n_bits > features.shape[1]:
             raise GannetError(
                 f"itq makes at most one bit a feature, and n_features={features.shape[1]} is under {self.n_bits}: "

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from gannet.training.loop import Schedule, Similarity
     from gannet.training.losses import PairLoss
+    from gannet.training.observe import Observer
 
 
 class PairwiseHasher(LayerHasher):
@@ -25,6 +26,9 @@ class PairwiseHasher(LayerHasher):
 
     uses_attention: ClassVar[bool]
     """Whether the method, as its name says, trains with gradient attention."""
+
+    observer: Observer | None = None
+    """Sees the training of `fit`; not a setting, so a clone has none."""
 
     gradient_attention: bool | None
     attention_hidden: int
@@ -46,11 +50,13 @@ class PairwiseHasher(LayerHasher):
         from gannet.training.gradient_attention import GradientAttention
         from gannet.training.loop import PairwiseTrainer
 
-        if self.attention_hidden < 1 or not self.attention_learning_rate > 0:
-            raise GannetError("attention_hidden must be at least 1, and attention_learning_rate positive")
+        if not 1 <= self.attention_hidden <= 4096:
+            raise GannetError(f"attention_hidden must be from 1 to 4096, not {self.attention_hidden}")
+        if not self.attention_learning_rate > 0:
+            raise GannetError(f"attention_learning_rate must be positive, not {self.attention_learning_rate}")
         attention = GradientAttention(self.attention_hidden) if self._attends() else None
         trainer = PairwiseTrainer(layer, self._loss(), self._schedule(), attention, self.attention_learning_rate)
-        trainer.fit(inputs, self._similarity(features), generator)
+        trainer.fit(inputs, self._similarity(features), generator, self.observer)
 
     def _attends(self) -> bool:
         if self.gradient_attention is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gannet.encoders import Floats
@@ -30,6 +31,7 @@ class UHGA(PairwiseHasher):
     dissimilar: the target of all other pairs, 0 (near orthogonal codes) or -1 (opposite codes). The paper's equations
         allow both readings.
     loss: "squared" or "likelihood" (GAH's).
+    gamma: steepness of the likelihood loss (GAH: 0.15 to 0.3, by data set).
     gradient_attention: True or False; None is what the method's name says (uhga: yes, uhga-plain: no).
     attention_hidden: width of the attention network (GAH: 100).
     attention_learning_rate: of its Adam (GAH: 0.05 to 0.1).
@@ -53,6 +55,7 @@ class UHGA(PairwiseHasher):
         similarity_threshold: float = 0.2,
         dissimilar: float = 0.0,
         loss: str = "squared",
+        gamma: float = 0.2,
         gradient_attention: bool | None = None,
         attention_hidden: int = 16,
         attention_learning_rate: float = 0.05,
@@ -68,6 +71,7 @@ class UHGA(PairwiseHasher):
         self.similarity_threshold = similarity_threshold
         self.dissimilar = dissimilar
         self.loss = loss
+        self.gamma = gamma
         self.gradient_attention = gradient_attention
         self.attention_hidden = attention_hidden
         self.attention_learning_rate = attention_learning_rate
@@ -79,17 +83,19 @@ class UHGA(PairwiseHasher):
         self.random_state = random_state
 
     def _similarity(self, features: Floats) -> Similarity:
-        from gannet.training.similarity import thresholded_cosine
+        from gannet.training.similarity import check_threshold, thresholded_cosine
 
         if self.dissimilar not in (0, -1):
             raise GannetError(f"dissimilar must be 0 or -1, not {self.dissimilar}")
         unit = unit_features(features, self.similarity)
+        check_threshold(unit, self.similarity_threshold)
         return thresholded_cosine(unit, self.similarity_threshold, self.dissimilar)
 
     def _loss(self) -> PairLoss:
-        from gannet.training.losses import pair_loss
+        from gannet.training.losses import likelihood_loss, pair_loss
 
-        return pair_loss(self.loss)
+        loss = pair_loss(self.loss)
+        return partial(likelihood_loss, gamma=self.gamma) if loss is likelihood_loss else loss
 
     def _schedule(self) -> Schedule:
         from gannet.training.loop import Schedule

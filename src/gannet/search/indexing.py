@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +65,9 @@ def build_collection(path: Path, model: Model, encoded: Encoded) -> Added:
 
     Raises: `GannetError` if ``path`` exists or cannot be written.
     """
-    part = path.resolve().with_name(f".{path.name}.part")
+    part = path.resolve().with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with Collection.create(part, model.n_bits, model.to_bytes(), overwrite=True) as collection:
+        with Collection.create(part, model.n_bits, model.to_bytes()) as collection:
             added = add_encoded(collection, encoded)
         with storage.explained(path):
             storage.publish(part, path)

@@ -9,12 +9,11 @@ of a block are tabulated once for all eight values that a query may have there, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 
+from gannet.compiled import jit
 from gannet.search.planes import (
     BLOCK,
     EIGHTS,
@@ -32,8 +31,6 @@ from gannet.search.planes import (
     tabulate,
 )
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 NO_KEY = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 _AHEAD = 8 * 8
@@ -41,15 +38,7 @@ _AHEAD = 8 * 8
 _QUERIES_FOR_TABLES = 16
 """Queries for which it pays to tabulate a block."""
 
-
-def _jit(function: F) -> F:
-    """Compile without the GIL, kept on disk between runs where there is a place to keep it."""
-    compiled: F
-    try:
-        compiled = numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # neither the package nor the user's cache directory can be written
-        compiled = numba.njit(nogil=True)(function)
-    return compiled
+_jit = jit()
 
 
 @_jit

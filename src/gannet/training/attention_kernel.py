@@ -10,22 +10,21 @@ of rows. (Compiler-managed thread pools beside torch's own spin against it whene
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
 from gannet import threads
+from gannet.compiled import jit
 from gannet.training.preprocessing import PRECISION
 
 _GROWTH = math.exp(PRECISION)
 _TINIEST = 1e-30  # stands for zero in logarithms; any value under e^-p would do
-_compile = functools.partial(numba.njit, nogil=True, fastmath=True, cache=True, error_model="numpy")
+_compile = jit(fastmath=True, error_model="numpy")
 
 
 def weigh(

@@ -14,6 +14,7 @@ from gannet.errors import GannetError, unknown_name
 from gannet.progress import progress
 from gannet.training.gradient_attention import GradientAttention
 from gannet.training.losses import PairLoss
+from gannet.training.observe import ObservedStep, Observer, flip_shares
 
 Similarity = Callable[[Tensor, Tensor], Tensor]
 """From indices ``(n,)`` and ``(m,)`` of training items to their similarities ``(n, m)``."""
@@ -33,8 +34,9 @@ class Schedule:
         """Check what a typing error on the command line would break."""
         if self.optimizer not in OPTIMIZERS:
             raise unknown_name("optimizer", self.optimizer, OPTIMIZERS)
-        if self.n_steps < 1 or self.batch_size < 2:
-            raise GannetError("n_steps must be at least 1 and batch_size at least 2")
+        for name, value, least in (("n_steps", self.n_steps, 1), ("batch_size", self.batch_size, 2)):
+            if not isinstance(value, int) or value < least:
+                raise GannetError(f"{name} must be a whole number from {least}, not {value}")
         if not self.learning_rate > 0:
             raise GannetError(f"learning_rate must be positive, not {self.learning_rate}")
         if self.tanh_growth < 0:
@@ -74,14 +76,20 @@ class PairwiseTrainer:
             self.attention_optimizer = torch.optim.Adam(attention.parameters(), lr=attention_learning_rate)
         self.step_count = 0
 
-    def fit(self, inputs: Tensor, similarity: Similarity, generator: torch.Generator) -> None:
-        """Take all steps of the schedule over ``inputs (N, d)``, in random batches without replacement."""
+    def fit(
+        self, inputs: Tensor, similarity: Similarity, generator: torch.Generator, observer: Observer | None = None
+    ) -> None:
+        """Take all steps of the schedule over ``inputs (N, d)``, in random batches without replacement.
+
+        An ``observer`` sees a hundred steps or some more, evenly spaced, or all of fewer; the network learns the same.
+        """
+        take = self.step if observer is None else self._observed(observer)
         n = min(self.schedule.batch_size, len(inputs) // 2)
         order = batches(len(inputs), 2 * n, generator)
         with progress(self.schedule.n_steps, "training", "step") as bar, single_threaded():
             for _ in range(self.schedule.n_steps):
                 batch = next(order)
-                self.step(inputs[batch], similarity(batch[:n], batch[n:]))
+                take(inputs[batch], similarity(batch[:n], batch[n:]))
                 bar.update(1)
 
     def step(self, inputs: Tensor, similarity: Tensor) -> None:
@@ -97,6 +105,26 @@ class PairwiseTrainer:
             self._descend(codes, weighted)
             self._train_attention(inputs, similarity, weighted, before)
         self.step_count += 1
+
+    def _observed(self, observer: Observer) -> Callable[[Tensor, Tensor], None]:
+        """Return `step` with an observer of every hundredth of the schedule."""
+        every = max(1, self.schedule.n_steps // 100)
+
+        def step(inputs: Tensor, similarity: Tensor) -> None:
+            if (self.step_count + 1) % every:
+                self.step(inputs, similarity)
+                return
+            n = len(similarity)
+            with torch.no_grad():
+                before = self.network(inputs)
+                codes = self._activate(before)
+                loss = float(self._total(codes[:n] @ codes[n:].T, similarity, codes.shape[1]))
+            self.step(inputs, similarity)
+            with torch.no_grad():
+                shares = flip_shares(before, self.network(inputs), similarity)
+            observer(ObservedStep(self.step_count, loss, *shares))
+
+        return step
 
     def _activate(self, values: Tensor) -> Tensor:
         """Return ``tanh(beta_t values)``, beta_t = sqrt(1 + growth t) as in GAH."""

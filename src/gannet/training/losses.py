@@ -14,21 +14,18 @@ from gannet.errors import unknown_name
 
 PairLoss = Callable[[Tensor, Tensor, int], Tensor]
 
-GAMMA = 0.2
-"""Steepness of the likelihood loss; GAH uses 0.15 to 0.3 by data set."""
-
 
 def squared_loss(products: Tensor, similarity: Tensor, n_bits: int) -> Tensor:
     """Return ``(P / k - s)^2``: pull the mean agreement of a pair's bits towards its similarity."""
     return (products / n_bits - similarity).square()
 
 
-def likelihood_loss(products: Tensor, similarity: Tensor, n_bits: int) -> Tensor:
+def likelihood_loss(products: Tensor, similarity: Tensor, n_bits: int, gamma: float = 0.2) -> Tensor:
     """Return ``log(1 + e^(gamma P)) - gamma s P``, the pairwise likelihood of GAH (Huang et al. 2019).
 
-    ``s`` is 1 or 0; a similarity of -1 counts as 0.
+    ``s`` is 1 or 0; a similarity of -1 counts as 0. GAH uses a gamma of 0.15 to 0.3, by data set.
     """
-    scaled = GAMMA * products
+    scaled = gamma * products
     return nn.functional.softplus(scaled) - torch.relu(similarity) * scaled
 
 
