@@ -75,6 +75,35 @@ def test_training_methods_take_settings(gannet):
     assert rows[1]["settings"]["n_steps"] == 5
 
 
+def test_a_sweep_has_a_row_a_value_and_its_page(gannet, tmp_path):
+    pytest.importorskip("torch")
+    sweep = (*QUICK, "--set", "n_steps=2", "--sweep", "similarity_threshold=0:0.2:0.1", "-o", tmp_path / "r")
+    out = gannet(*sweep).out
+    assert "uhga n_steps=2 by similarity_threshold" in out
+    assert "report.html" in out.splitlines()[-1]
+    assert gannet(*sweep).out.count("(as before)") == 4
+    lines = [json.loads(line) for line in (tmp_path / "r" / "results.jsonl").read_text().splitlines()]
+    assert [line["settings"].get("similarity_threshold") for line in lines] == [None, 0.0, 0.1, 0.2]
+    for name in ("table.md", "report.html"):
+        text = (tmp_path / "r" / name).read_text()
+        assert "uhga n_steps=2 by similarity_threshold" in text
+        assert "--sweep similarity_threshold=0:0.2:0.1" in text
+    assert sorted(path.name for path in (tmp_path / "r").iterdir()) == ["report.html", "results.jsonl", "table.md"]
+
+
+def test_curves_are_kept_and_drawn(gannet, tmp_path):
+    pytest.importorskip("torch")
+    quick = (*QUICK, "--methods", "itq,uhga-plain,uhga", "--set", "n_steps=3", "--curves")
+    gannet(*quick, "-o", tmp_path / "r")
+    rows = [json.loads(line) for line in (tmp_path / "r" / "results.jsonl").read_text().splitlines()]
+    assert "training" not in rows[0]
+    for row in rows[1:]:
+        assert [step["step"] for step in row["training"]] == [1, 2, 3]
+        assert {"loss", "flipped", "undone"} < row["training"][0].keys()
+    assert 'id="training"' in (tmp_path / "r" / "report.html").read_text()
+    assert "-o" in gannet(*quick, status=2).err
+
+
 def write_classes(root, per_class=12):
     rng = np.random.default_rng(0)
     for c, name in enumerate(("cat", "dog")):
@@ -113,6 +142,8 @@ def test_own_class_folders_and_own_lists(gannet, tmp_path):
         ((*QUICK, "--seeds", "0"), "at least 1"),
         ((*QUICK, "--set", "n_steps"), "KEY=VALUE"),
         ((*QUICK, "--set", "n_stepz=3"), "did you mean 'n_steps'"),
+        ((*QUICK, "--sweep", "similarity_threshold=0:1"), "SETTING=START:STOP:STEP"),
+        ((*QUICK, "--sweep", "similarity_treshold=0,1"), "did you mean 'similarity_threshold'"),
         ((*QUICK, "--backbone", "alexnett"), "did you mean 'alexnet'"),
         ((*QUICK, "--data", "x"), "leave the path out"),
         (("bench", "nuswide21-uhga", "--data", "."), "there is no database.txt"),

@@ -10,7 +10,8 @@ from gannet.evaluation import evaluate, float_map
 from gannet.evaluation.benchmark import Cell, Run, learn, make_cells, run_cell, run_cells
 from gannet.evaluation.items import Items, SplitFeatures, find_protocol, split_features
 from gannet.evaluation.protocols import Protocol
-from gannet.evaluation.results import ResultsFolder, report, text_table, variant
+from gannet.evaluation.results import ResultsFolder, report, text_table
+from gannet.evaluation.summary import variant
 from gannet.hashers.itq import ITQ
 from gannet.image_hasher import Features
 

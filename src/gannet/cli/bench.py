@@ -12,7 +12,8 @@ from gannet.cli.output import parse_settings, say, say_json, warn, warn_skipped
 from gannet.errors import GannetError
 
 if TYPE_CHECKING:
-    from gannet.evaluation.benchmark import Record
+    from gannet.evaluation.benchmark import Record, Run
+    from gannet.evaluation.results import ResultsFolder
 
 _DEFAULT_METHODS, _DEFAULT_BITS = "itq,uhga", "32,64"
 
@@ -27,6 +28,13 @@ _DEFAULT_METHODS, _DEFAULT_BITS = "itq,uhga", "32,64"
 @click.option("--data", default=None, metavar="PATH", help="Where the data set lies; else it is looked for.")
 @click.option("--backbone", default=None, help="A name that `gannet backbones` lists.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the methods; repeatable.")
+@click.option(
+    "--sweep",
+    default=None,
+    metavar="KEY=START:STOP:STEP",
+    help="Try a setting at each value, the stop too; or KEY=VALUE,VALUE,...",
+)
+@click.option("--curves", is_flag=True, help="Keep training curves of new results for the page; needs -o.")
 def bench(
     protocol: str,
     methods: str,
@@ -37,6 +45,8 @@ def bench(
     data: str | None,
     backbone: str | None,
     settings: Sequence[str],
+    sweep: str | None,
+    curves: bool,
 ) -> None:
     """Compare methods under PROTOCOL: a name that `gannet protocols` lists, or your own labelled images.
 
@@ -46,16 +56,20 @@ def bench(
     from gannet.backbones import DEFAULT_BACKBONE, get_backbone
     from gannet.evaluation.benchmark import Run, make_cells, run_cells
     from gannet.evaluation.items import find_protocol, split_features
-    from gannet.evaluation.results import ResultsFolder, report, text_table
+    from gannet.evaluation.results import ResultsFolder, sweep_tables, text_table
+    from gannet.evaluation.sweep import read_sweep, sweep_cells
     from gannet.image_hasher import ImageHasher
 
-    cells = make_cells(_names(methods), _numbers(bits), seeds, parse_settings(settings))
+    if curves and output is None:
+        raise GannetError("--curves draws on the page of the results: name a folder for them with -o")
+    wanted = _names(methods), _numbers(bits), seeds, parse_settings(settings)
+    cells = make_cells(*wanted) if sweep is None else sweep_cells(*wanted, read_sweep(sweep))
     hasher = ImageHasher(cells[0].hasher(), get_backbone(backbone or DEFAULT_BACKBONE).name)
     chosen, items = find_protocol(protocol, data)
     folder = ResultsFolder(output, chosen.name) if output is not None else None
     features, skipped = split_features(chosen, items, hasher)
     warn_skipped(skipped)
-    run = Run(chosen, features, hasher.backbone)
+    run = Run(chosen, features, hasher.backbone, curves)
     if not as_json:
         split = features.split
         sizes = f"{len(split.query):,} queries, {len(split.database):,} in the database, {len(split.train):,} to learn"
@@ -77,11 +91,13 @@ def bench(
         say_json(records)
     elif records:
         say("\n" + text_table(records))
-    if folder is not None and folder.records:
-        command = _command(protocol, methods, bits, seeds, output, data, backbone, settings)
-        table = folder.write_table(report(run, folder.records, command))
+        for title, table in sweep_tables(records, chosen.name):
+            say(f"\n{title}\n{table}")
+    if folder is not None and run.own(folder.records):
+        command = _command(protocol, methods, bits, seeds, output, data, backbone, settings, sweep, curves)
+        written = _write(folder, run, command)
         if not as_json:
-            say(f"\nwrote {table}")
+            say(f"\nwrote {' and '.join(written)}")
     if failed:
         raise GannetError(f"{failed} of {len(cells)} cells have no result; the lines above say why")
 
@@ -100,6 +116,16 @@ def protocols(as_json: bool) -> None:
         at = "ALL" if protocol.map_at is None else protocol.map_at
         say(f"{protocol.name}: {protocol.dataset}, MAP@{at}, seed {protocol.seed}")
         say(f"    {protocol.reading}\n    {protocol.citation}")
+
+
+def _write(folder: ResultsFolder, run: Run, command: str) -> list[str]:
+    """Write the tables and the page of all that the folder holds of this run; return their paths."""
+    from gannet.evaluation.results import report
+    from gannet.web.bench_report import bench_page
+
+    table = folder.write_table(report(run, folder.records, command))
+    page = folder.write_page(bench_page(run.protocol, run.own(folder.records), command))
+    return [str(table), str(page)]
 
 
 def _names(text: str) -> list[str]:
@@ -130,8 +156,11 @@ def _command(
     data: str | None,
     backbone: str | None,
     settings: Sequence[str],
+    sweep: str | None,
+    curves: bool,
 ) -> str:
     words = ["gannet", "bench", protocol, "--methods", methods, "--bits", bits, "--seeds", str(seeds)]
-    for option, value in (("--data", data), ("--backbone", backbone), *(("--set", text) for text in settings)):
+    options = ("--data", data), ("--backbone", backbone), ("--sweep", sweep), *(("--set", text) for text in settings)
+    for option, value in options:
         words += [option, value] if value is not None else []
-    return shlex.join([*words, "-o", str(output)])
+    return shlex.join([*words, *(["--curves"] if curves else []), "-o", str(output)])

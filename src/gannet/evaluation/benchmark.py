@@ -17,10 +17,12 @@ from gannet.evaluation.items import SplitFeatures
 from gannet.evaluation.protocols import Protocol
 from gannet.evaluation.ranking import evaluate
 from gannet.hashers import all_hashers, get_hasher
+from gannet.hashers.pairwise import PairwiseHasher
 from gannet.hashers.settings import defaults, make_hasher
 
 if TYPE_CHECKING:
     from gannet.hashers.base import Hasher
+    from gannet.training.observe import ObservedStep, Observer
 
 Record = dict[str, Any]
 
@@ -46,10 +48,16 @@ class Run:
     protocol: Protocol
     features: SplitFeatures
     backbone: str
+    curves: bool = False
+    """Whether records hold training curves of methods that learn from pairs; to watch adds to the seconds to fit."""
 
     def identity(self) -> Record:
         """Return what must be equal for two records to compare."""
         return {"protocol": self.protocol.name, "split": self.features.split.digest, "backbone": self.backbone}
+
+    def own(self, records: Sequence[Record]) -> list[Record]:
+        """Return the records of this protocol, split and backbone."""
+        return [record for record in records if self.identity().items() <= record.items()]
 
 
 def make_cells(
@@ -93,9 +101,14 @@ def _settings(names: Sequence[str], texts: Mapping[str, str]) -> dict[str, dict[
     return chosen
 
 
-def learn(cell: Cell, train_features: npt.NDArray[Any]) -> tuple[Hasher, float]:
-    """Return the fitted method and the seconds it took. It is given features of the training set and no more."""
+def learn(cell: Cell, train_features: npt.NDArray[Any], *, observer: Observer | None = None) -> tuple[Hasher, float]:
+    """Return the fitted method and the seconds it took. It is given features of the training set and no more.
+
+    An ``observer`` sees the training of a method that learns from pairs.
+    """
     hasher = cell.hasher()
+    if isinstance(hasher, PairwiseHasher):
+        hasher.observer = observer
     started = time.perf_counter()
     hasher.fit(train_features)
     return hasher, time.perf_counter() - started
@@ -104,7 +117,8 @@ def learn(cell: Cell, train_features: npt.NDArray[Any]) -> tuple[Hasher, float]:
 def run_cell(cell: Cell, run: Run) -> Record:
     """Fit a cell on the training set, encode queries and database, score them: one record, ready for JSON."""
     features = run.features
-    hasher, fit_seconds = learn(cell, features.train)
+    steps: list[ObservedStep] = []
+    hasher, fit_seconds = learn(cell, features.train, observer=steps.append if run.curves else None)
     started = time.perf_counter()
     query, database = hasher.transform(features.query), hasher.transform(features.database)
     encode_seconds = time.perf_counter() - started
@@ -126,6 +140,7 @@ def run_cell(cell: Cell, run: Run) -> Record:
         **figures,
         **_code_statistics(database, cell.bits),
         "n_train": len(features.train),
+        **({"training": [vars(step) for step in steps]} if steps else {}),
         "settings": dict(cell.settings),
         **run.identity(),
     }
@@ -166,8 +181,14 @@ def _key(record: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _code_statistics(codes: Codes, n_bits: int) -> Record:
-    """Return the mean entropy of a bit (1: on in half of the database) and how many codes are different."""
+    """Return the mean entropy of a bit (1: on in half of the database), how many codes are different, and how often
+    the rarest and the commonest bit are on.
+    """
     on = unpack(codes, n_bits).mean(axis=0)
     sure = np.stack([on, 1 - on])
     entropy = -(sure * np.log2(np.where(sure > 0, sure, 1))).sum(axis=0)
-    return {"bit_entropy": float(entropy.mean()), "distinct_codes": len(np.unique(codes, axis=0))}
+    return {
+        "bit_entropy": float(entropy.mean()),
+        "distinct_codes": len(np.unique(codes, axis=0)),
+        "bits_on": [float(on.min()), float(on.max())],
+    }

@@ -27,6 +27,11 @@ _NAMES = {
     "UHGA without GA": "uhga-plain",
     "UHGA (with GA)": "uhga",
 }
+#: Methods that the paper has without gradient attention and with it.
+ATTENTION_PAIRS = (("ssdh", "ssdh+ga"), ("uhga-plain", "uhga"))
+#: The method and its setting that the paper sweeps.
+SWEPT = ("uhga", "similarity_threshold")
+
 _COLUMNS = {"cifar10-uhga": "cifar10_map_at_all", "nuswide21-uhga": "nuswide_map_at_5000"}
 
 

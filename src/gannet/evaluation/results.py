@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,17 @@ from typing import Any
 from gannet.errors import GannetError
 from gannet.evaluation import published
 from gannet.evaluation.benchmark import Record, Run
-from gannet.hashers import all_hashers
-from gannet.hashers.settings import defaults
+from gannet.evaluation.summary import Figure, Groups, SweptMethod, baseline, grouped, lengths, sweeps, variants
 
-_LINES, _TABLE = "results.jsonl", "table.md"
+_LINES, _TABLE, _PAGE = "results.jsonl", "table.md", "report.html"
+# What the tables and the page show; every record that `run_cell` makes has it.
 _NEEDED = frozenset(
-    {"protocol", "split", "backbone", "method", "bits", "seed", "settings", "map", "fit_seconds", "float_map"}
+    {
+        *("protocol", "split", "backbone", "method", "bits", "seed", "settings"),
+        *("map", "map_best", "map_worst", "float_map", "precision_radius_2", "radius_precision", "radius_recall"),
+        *("fit_seconds", "encode_seconds", "bit_entropy", "distinct_codes", "n_queries", "n_database", "n_train"),
+    }
 )
-_BASELINE = "itq"
 
 
 class ResultsFolder:
@@ -51,7 +53,14 @@ class ResultsFolder:
 
     def write_table(self, text: str) -> Path:
         """Write ``table.md`` in one step and return its path."""
-        target = self.path / _TABLE
+        return self._write(_TABLE, text)
+
+    def write_page(self, html: str) -> Path:
+        """Write ``report.html`` in one step and return its path."""
+        return self._write(_PAGE, html)
+
+    def _write(self, name: str, text: str) -> Path:
+        target = self.path / name
         partial = target.with_suffix(".partial")
         partial.write_text(text, encoding="utf-8")
         partial.replace(target)
@@ -82,27 +91,37 @@ def text_table(records: Sequence[Record]) -> str:
 
     Behind ``×`` stands the ratio to ITQ at that length, where ITQ was run.
     """
-    groups = _grouped(records)
-    baseline = {bits: _mean(records, "map") for (name, bits), records in groups.items() if name == _BASELINE}
+    groups = grouped(records)
+    of_baseline = baseline(groups)
 
-    def cell(name: str, bits: int, records: Sequence[Record]) -> str:
-        text = _mean_and_deviation(records, "map", ".4f")
-        return text if bits not in baseline else f"{text} ×{_mean(records, 'map') / baseline[bits]:.2f}"
+    def cell(bits: int, records: Sequence[Record]) -> str:
+        figure = Figure.of(records)
+        return figure.text() if bits not in of_baseline else f"{figure.text()} ×{figure.mean / of_baseline[bits]:.2f}"
 
     rows = _rows(groups, cell)
-    columns = _columns(groups)
+    columns = lengths(groups)
     rows.append(["float cosine", *[f"{records[0]['float_map']:.4f}" for _ in columns]])
     return _markdown(["method", *[f"{bits} bits" for bits in columns]], rows)
 
 
+def sweep_tables(records: Sequence[Record], protocol: str) -> list[tuple[str, str]]:
+    """Return each setting that was run with several values, as a title and a Markdown table, a row a value.
+
+    The paper's figures stand in columns of their own where it sweeps the same setting.
+    """
+    return [
+        (f"{swept.title} by {swept.setting}", _markdown(*_sweep_rows(swept))) for swept in sweeps(records, protocol)
+    ]
+
+
 def report(run: Run, records: Sequence[Record], command: str) -> str:
     """Return the Markdown page of a run: what was measured and how, and the paper's figures beside it."""
-    mine = [record for record in records if run.identity().items() <= record.items()]
+    mine = run.own(records)
     protocol, features = run.protocol, run.features
     at = "ALL" if protocol.map_at is None else f"{protocol.map_at:,}"
-    groups = _grouped(mine)
-    heads = ["method", *[f"{bits} bits" for bits in _columns(groups)]]
-    seconds = _markdown(heads, _rows(groups, lambda name, bits, of: _mean_and_deviation(of, "fit_seconds", ".1f")))
+    groups = grouped(mine)
+    heads = ["method", *[f"{bits} bits" for bits in lengths(groups)]]
+    seconds = _markdown(heads, _rows(groups, lambda _, of: Figure.of(of, "fit_seconds").text(".1f")))
     parts = [
         f"# {protocol.name}",
         f"{protocol.reading}\nSource: {protocol.citation}.",
@@ -117,10 +136,12 @@ def report(run: Run, records: Sequence[Record], command: str) -> str:
         "## Seconds to fit",
         seconds,
     ]
+    for title, table in sweep_tables(mine, protocol.name):
+        parts += [f"## {title}", table]
     printed = published.published(protocol.name)
     if printed:
         bits = published.tables()["bits"]
-        rows = [[name, *[f"{values[b]:.4f}" if b in values else "-" for b in bits]] for name, values in printed.items()]
+        rows = [[name, *[_paper(values, b) for b in bits]] for name, values in printed.items()]
         parts += [
             f"## As the paper has it, on features of {published.BACKBONE}",
             _markdown(["method", *[f"{b} bits" for b in bits]], rows),
@@ -129,45 +150,29 @@ def report(run: Run, records: Sequence[Record], command: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def variant(record: Record) -> str:
-    """Return the method's name and those of its settings that are not at their default."""
-    hasher = all_hashers().get(record["method"])
-    known = defaults(hasher) if hasher else {}
-    changed = [f"{key}={value}" for key, value in record["settings"].items() if known.get(key, value) != value]
-    return " ".join([record["method"], *changed])
-
-
-Groups = Mapping[tuple[str, int], list[Record]]
-
-
-def _grouped(records: Sequence[Record]) -> Groups:
-    groups: dict[tuple[str, int], list[Record]] = {}
-    for record in records:
-        groups.setdefault((variant(record), record["bits"]), []).append(record)
-    return groups
-
-
-def _columns(groups: Groups) -> list[int]:
-    return sorted({bits for _, bits in groups})
-
-
-def _rows(groups: Groups, cell: Callable[[str, int, Sequence[Record]], str]) -> list[list[str]]:
-    names = dict.fromkeys(name for name, _ in groups)
-    return [
-        [name, *[cell(name, bits, groups[name, bits]) if (name, bits) in groups else "-" for bits in _columns(groups)]]
-        for name in names
+def _sweep_rows(swept: SweptMethod) -> tuple[list[str], list[list[str]]]:
+    columns = swept.bits
+    printed = sorted({bits for of in swept.published.values() for bits in of})
+    rows = [
+        [
+            str(value),
+            *[of[bits].text() if bits in of else "-" for bits in columns],
+            *[_paper(swept.published.get(value, {}), bits) for bits in printed],
+        ]
+        for value, of in swept.measured.items()
     ]
+    return [swept.setting, *[f"{b} bits" for b in columns], *[f"paper, {b} bits" for b in printed]], rows
 
 
-def _mean(records: Sequence[Record], key: str) -> float:
-    return statistics.fmean(record[key] for record in records)
+def _paper(values: Mapping[int, float], bits: int) -> str:
+    return f"{values[bits]:.4f}" if bits in values else "-"
 
 
-def _mean_and_deviation(records: Sequence[Record], key: str, form: str) -> str:
-    text = format(_mean(records, key), form)
-    if len(records) == 1:
-        return text
-    return f"{text} ± {format(statistics.stdev(record[key] for record in records), form)}"
+def _rows(groups: Groups, cell: Callable[[int, Sequence[Record]], str]) -> list[list[str]]:
+    return [
+        [name, *[cell(bits, groups[name, bits]) if (name, bits) in groups else "-" for bits in lengths(groups)]]
+        for name in variants(groups)
+    ]
 
 
 def _markdown(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -1,4 +1,4 @@
-"""Pages: self-contained HTML of search results and of the demo. They show what they are given and compute nothing."""
+"""Pages: self-contained HTML of search results, the demo and a benchmark. They show what they are given, no more."""
 
 from gannet.web.page import PICTURE_SIDE, demo_page, read_picture, search_page
 from gannet.web.report import DemoNeighbour, DemoPicture, DemoQuery, DemoReport, Score

@@ -109,7 +109,7 @@ def search_page(
         )
         for result in results
     ]
-    return _render("search.html", title=title, n_bits=n_bits, queries=queries, tiny=_all_tiny(queries))
+    return render("search.html", title=title, n_bits=n_bits, queries=queries, tiny=_all_tiny(queries))
 
 
 def demo_page(report: DemoReport) -> str:
@@ -125,7 +125,7 @@ def demo_page(report: DemoReport) -> str:
         )
         for query in report.queries
     ]
-    return _render(
+    return render(
         "demo.html",
         report=report,
         n_bits=report.n_bits,
@@ -167,7 +167,8 @@ def _all_tiny(queries: Sequence[_Query]) -> bool:
     return all(picture.tiny for picture in pictures if picture.uri is not None)
 
 
-def _render(template: str, **values: Any) -> str:
+def render(template: str, **values: Any) -> str:
+    """Return a template of this package filled in; every value is made visible and escaped."""
     return _environment().get_template(template).render(values)
 
 
