@@ -1,10 +1,13 @@
 """The benchmark on small planted features: cells, records, resuming, tables."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from gannet.codes import unpack
+from gannet.data.base import ArraySource
 from gannet.errors import GannetError
 from gannet.evaluation import evaluate, float_map
 from gannet.evaluation.benchmark import Cell, Run, learn, make_cells, run_cell, run_cells
@@ -29,7 +32,8 @@ def make_run(protocol=PROTOCOL, **planting):
     values, labels = planted(**planting)
     split = protocol.split(labels)
     parts = (values[rows] for rows in (split.query, split.database, split.train))
-    return Run(protocol, SplitFeatures(*parts, labels[split.query], labels[split.database], split), "none")
+    source = ArraySource("planted", np.zeros((len(labels), 2, 2), np.uint8), {"all": len(labels)}, labels, ())
+    return Run(protocol, SplitFeatures(*parts, labels[split.query], labels[split.database], split, source), "none")
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
@@ -51,6 +55,36 @@ def test_a_cell_is_fit_transform_evaluate(bits, multi_label):
     assert 0 <= record["bit_entropy"] <= 1
     assert record["distinct_codes"] == len({bytes(code) for code in codes[1]})
     assert json.loads(json.dumps(record)) == record
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_examples_are_the_nearest_of_the_first_queries(multi_label):
+    run = make_run(multi_label=multi_label)
+    features = run.features
+    record = run_cell(make_cells(["itq"], [24], 1)[0], run)
+    hasher = ITQ(24, random_state=0).fit(features.train)
+    query, database = (unpack(hasher.transform(part), 24) for part in (features.query, features.database))
+    assert len(record["examples"]) == 4
+    for q, found in enumerate(record["examples"]):
+        distances = (query[q] != database).sum(axis=1)
+        assert [row for row, _, _ in found] == np.argsort(distances, kind="stable")[:8].tolist()
+        assert [distance for _, distance, _ in found] == np.sort(distances)[:8].tolist()
+        same = np.atleast_2d((features.query_labels[q] == features.database_labels).T).T.all(axis=1)
+        assert [bool(relevant) for _, _, relevant in found] == same[[row for row, _, _ in found]].tolist()
+
+
+def test_a_watched_cell_has_the_same_codes_and_map_at_its_last_step():
+    pytest.importorskip("torch")
+    run = make_run()
+    cell = make_cells(["uhga-plain"], [8], 1, {"n_steps": "120", "batch_size": "8"})[0]
+    alone, watched = run_cell(cell, run), run_cell(cell, replace(run, curves=True))
+    assert watched["map"] == alone["map"]
+    assert "training" not in alone
+    judged = [step for step in watched["training"] if "map" in step]
+    assert [step["step"] for step in judged] == [1, 2, 3, 5, 10, 20, 30, 50, 75, 100]
+    assert json.loads(json.dumps(watched)) == watched
+    last = run_cell(make_cells(["uhga-plain"], [8], 1, {"n_steps": "100", "batch_size": "8"})[0], run)
+    assert judged[-1]["map"] == last["map"]
 
 
 def test_fit_is_given_training_features_and_nothing_else(monkeypatch):
@@ -128,21 +162,29 @@ def test_a_cell_that_cannot_be_had_leaves_the_others():
 def test_results_folder_survives_a_killed_run(tmp_path):
     run = make_run()
     records = [record for _, record in run_cells(make_cells(["itq"], [8], 3), run)]
-    folder = ResultsFolder(tmp_path / "new" / "results", "small")
-    for record in records:
-        folder.add(record)
+    with ResultsFolder(tmp_path / "new" / "results", "small") as folder:
+        for record in records:
+            folder.add(record)
     lines = tmp_path / "new" / "results" / "results.jsonl"
-    assert ResultsFolder(lines.parent, "small").records == records
+    with ResultsFolder(lines.parent, "small") as folder:
+        assert folder.records == records
     lines.write_bytes(lines.read_bytes()[:-20])
-    again = ResultsFolder(lines.parent, "small")
-    assert again.records == records[:2]
-    again.add(records[2])
+    with ResultsFolder(lines.parent, "small") as again:
+        assert again.records == records[:2]
+        again.add(records[2])
     assert [json.loads(line) for line in lines.read_text().splitlines()] == records
     with pytest.raises(GannetError, match="holds results of small"):
         ResultsFolder(lines.parent, "digits")
     lines.write_text('{"map": 1}\n')
     with pytest.raises(GannetError, match="line 1: not a result"):
         ResultsFolder(lines.parent, "small")
+
+
+def test_a_folder_in_use_is_refused_until_its_run_has_ended(tmp_path):
+    with ResultsFolder(tmp_path, "small"), pytest.raises(GannetError, match="in use by another run: wait"):
+        ResultsFolder(tmp_path, "small")
+    with ResultsFolder(tmp_path, "small"):
+        pass
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):

@@ -52,7 +52,7 @@ def test_a_watched_training_learns_the_same(method: str) -> None:
     quick = {"n_steps": 12, "batch_size": 8}
     alone, watched = (get_hasher(method)(7, random_state=3, **quick) for _ in range(2))
     steps: list[ObservedStep] = []
-    watched.observer = steps.append  # type: ignore[attr-defined]
+    watched.observer = lambda step, encoder: steps.append(step)  # type: ignore[attr-defined]
     alone.fit(features)
     watched.fit(features)
     np.testing.assert_array_equal(alone.decision_function(features), watched.decision_function(features))
@@ -65,6 +65,6 @@ def test_a_long_training_is_seen_a_hundred_times() -> None:
     features = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
     steps: list[ObservedStep] = []
     hasher = get_hasher("uhga-plain")(2, n_steps=300, batch_size=4)
-    hasher.observer = steps.append  # type: ignore[attr-defined]
+    hasher.observer = lambda step, encoder: steps.append(step)  # type: ignore[attr-defined]
     hasher.fit(features)
     assert [step.step for step in steps] == list(range(3, 301, 3))

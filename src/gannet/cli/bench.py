@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +13,7 @@ from gannet.cli.output import parse_settings, say, say_json, warn, warn_skipped
 from gannet.errors import GannetError
 
 if TYPE_CHECKING:
-    from gannet.evaluation.benchmark import Record, Run
+    from gannet.evaluation.benchmark import Cell, Record, Run
     from gannet.evaluation.results import ResultsFolder
 
 _DEFAULT_METHODS, _DEFAULT_BITS = "itq,uhga", "32,64"
@@ -54,7 +55,7 @@ def bench(
     folder with the lists database.txt, test.txt and train.txt, or one list. The labels judge; no method sees them.
     """
     from gannet.backbones import DEFAULT_BACKBONE, get_backbone
-    from gannet.evaluation.benchmark import Run, make_cells, run_cells
+    from gannet.evaluation.benchmark import Run, make_cells
     from gannet.evaluation.items import find_protocol, split_features
     from gannet.evaluation.results import ResultsFolder, sweep_tables, text_table
     from gannet.evaluation.sweep import read_sweep, sweep_cells
@@ -66,40 +67,28 @@ def bench(
     cells = make_cells(*wanted) if sweep is None else sweep_cells(*wanted, read_sweep(sweep))
     hasher = ImageHasher(cells[0].hasher(), get_backbone(backbone or DEFAULT_BACKBONE).name)
     chosen, items = find_protocol(protocol, data)
-    folder = ResultsFolder(output, chosen.name) if output is not None else None
-    features, skipped = split_features(chosen, items, hasher)
-    warn_skipped(skipped)
-    run = Run(chosen, features, hasher.backbone, curves)
-    if not as_json:
-        split = features.split
-        sizes = f"{len(split.query):,} queries, {len(split.database):,} in the database, {len(split.train):,} to learn"
-        say(f"{chosen.name}, split {split.digest}: {sizes}; features of {run.backbone}")
-    records: list[Record] = []
-    failed = 0
-    for cell, outcome in run_cells(cells, run, list(folder.records) if folder else ()):
-        if isinstance(outcome, GannetError):
-            failed += 1
-            warn(f"{cell.method} {cell.bits} bits, seed {cell.seed}: {outcome}")
-            continue
-        records.append(outcome)
-        known = folder is not None and outcome in folder.records
-        if folder is not None and not known:
-            folder.add(outcome)
+    with nullcontext() if output is None else ResultsFolder(output, chosen.name) as folder:
+        features, skipped = split_features(chosen, items, hasher)
+        warn_skipped(skipped)
+        run = Run(chosen, features, hasher.backbone, curves)
         if not as_json:
-            say(_line(outcome) + (" (as before)" if known else ""))
-    if as_json:
-        say_json(records)
-    elif records:
-        say("\n" + text_table(records))
-        for title, table in sweep_tables(records, chosen.name):
-            say(f"\n{title}\n{table}")
-    if folder is not None and run.own(folder.records):
-        command = _command(protocol, methods, bits, seeds, output, data, backbone, settings, sweep, curves)
-        written = _write(folder, run, command)
-        if not as_json:
-            say(f"\nwrote {' and '.join(written)}")
-    if failed:
-        raise GannetError(f"{failed} of {len(cells)} cells have no result; the lines above say why")
+            split = features.split
+            sizes = f"{len(split.query):,} queries, {len(split.database):,} items, {len(split.train):,} to learn from"
+            say(f"{chosen.name}, split {split.digest}: {sizes}; features of {run.backbone}")
+        records = _run(cells, run, folder, quiet=as_json)
+        if as_json:
+            say_json(records)
+        elif records:
+            say("\n" + text_table(records))
+            for title, table in sweep_tables(records, chosen.name):
+                say(f"\n{title}\n{table}")
+        if folder is not None and run.own(folder.records):
+            command = _command(protocol, methods, bits, seeds, output, data, backbone, settings, sweep, curves)
+            written = _write(folder, run, command)
+            if not as_json:
+                say(f"\nwrote {' and '.join(written)}")
+    if len(records) < len(cells):
+        raise GannetError(f"{len(cells) - len(records)} of {len(cells)} cells have no result; the lines above say why")
 
 
 @click.command(epilog="Example: gannet protocols --json")
@@ -118,13 +107,31 @@ def protocols(as_json: bool) -> None:
         say(f"    {protocol.reading}\n    {protocol.citation}")
 
 
+def _run(cells: Sequence[Cell], run: Run, folder: ResultsFolder | None, quiet: bool) -> list[Record]:
+    """Run the cells that ``folder`` has no record of, keep each there as it ends, and return the records of all."""
+    from gannet.evaluation.benchmark import run_cells
+
+    records: list[Record] = []
+    for cell, outcome in run_cells(cells, run, list(folder.records) if folder else ()):
+        if isinstance(outcome, GannetError):
+            warn(f"{cell.method} {cell.bits} bits, seed {cell.seed}: {outcome}")
+            continue
+        records.append(outcome)
+        known = folder is not None and outcome in folder.records
+        if folder is not None and not known:
+            folder.add(outcome)
+        if not quiet:
+            say(_line(outcome) + (" (as before)" if known else ""))
+    return records
+
+
 def _write(folder: ResultsFolder, run: Run, command: str) -> list[str]:
     """Write the tables and the page of all that the folder holds of this run; return their paths."""
     from gannet.evaluation.results import report
     from gannet.web.bench_report import bench_page
 
     table = folder.write_table(report(run, folder.records, command))
-    page = folder.write_page(bench_page(run.protocol, run.own(folder.records), command))
+    page = folder.write_page(bench_page(run.protocol, run.own(folder.records), command, run.features))
     return [str(table), str(page)]
 
 

@@ -14,6 +14,7 @@ from gannet.codes import Codes, n_bytes, unpack
 from gannet.errors import GannetError, unknown_name
 from gannet.evaluation.features import float_map
 from gannet.evaluation.items import SplitFeatures
+from gannet.evaluation.observed import TrainingWatch, examples
 from gannet.evaluation.protocols import Protocol
 from gannet.evaluation.ranking import evaluate
 from gannet.hashers import all_hashers, get_hasher
@@ -22,7 +23,6 @@ from gannet.hashers.settings import defaults, make_hasher
 
 if TYPE_CHECKING:
     from gannet.hashers.base import Hasher
-    from gannet.training.observe import ObservedStep, Observer
 
 Record = dict[str, Any]
 
@@ -101,14 +101,14 @@ def _settings(names: Sequence[str], texts: Mapping[str, str]) -> dict[str, dict[
     return chosen
 
 
-def learn(cell: Cell, train_features: npt.NDArray[Any], *, observer: Observer | None = None) -> tuple[Hasher, float]:
+def learn(cell: Cell, train_features: npt.NDArray[Any], *, watch: TrainingWatch | None = None) -> tuple[Hasher, float]:
     """Return the fitted method and the seconds it took. It is given features of the training set and no more.
 
-    An ``observer`` sees the training of a method that learns from pairs.
+    A ``watch`` sees the training of a method that learns from pairs.
     """
     hasher = cell.hasher()
-    if isinstance(hasher, PairwiseHasher):
-        hasher.observer = observer
+    if watch is not None and isinstance(hasher, PairwiseHasher):
+        hasher.observer = watch.see
     started = time.perf_counter()
     hasher.fit(train_features)
     return hasher, time.perf_counter() - started
@@ -117,8 +117,8 @@ def learn(cell: Cell, train_features: npt.NDArray[Any], *, observer: Observer | 
 def run_cell(cell: Cell, run: Run) -> Record:
     """Fit a cell on the training set, encode queries and database, score them: one record, ready for JSON."""
     features = run.features
-    steps: list[ObservedStep] = []
-    hasher, fit_seconds = learn(cell, features.train, observer=steps.append if run.curves else None)
+    watch = TrainingWatch() if run.curves else None
+    hasher, fit_seconds = learn(cell, features.train, watch=watch)
     started = time.perf_counter()
     query, database = hasher.transform(features.query), hasher.transform(features.database)
     encode_seconds = time.perf_counter() - started
@@ -126,6 +126,7 @@ def run_cell(cell: Cell, run: Run) -> Record:
     result = evaluate(query, database, *labels, cell.bits, top=run.protocol.map_at)
     figures = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(result).items()}
     del figures["n_bits"]
+    training = watch.judged(features, run.protocol.map_at) if watch else []
     # As JSON has them, so that a record is the same before and after it was written.
     for key in ("precision_at", "recall_at"):
         figures[key] = {str(n): value for n, value in figures[key].items()}
@@ -140,7 +141,8 @@ def run_cell(cell: Cell, run: Run) -> Record:
         **figures,
         **_code_statistics(database, cell.bits),
         "n_train": len(features.train),
-        **({"training": [vars(step) for step in steps]} if steps else {}),
+        **({"training": training} if training else {}),
+        "examples": examples(query, database, features, cell.bits),
         "settings": dict(cell.settings),
         **run.identity(),
     }

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.data import ImageSource, Skipped
+from gannet.data.base import Subset
 from gannet.data.datasets import (
     LabelledImages,
     load_cifar10,
@@ -40,7 +41,8 @@ class Items:
 class SplitFeatures:
     """Features of the three parts of a split, and labels where they judge: the training set has none.
 
-    ``query`` ``(q, d)``, ``database`` ``(m, d)`` and ``train`` ``(t, d)`` are real matrices.
+    ``query`` ``(q, d)``, ``database`` ``(m, d)`` and ``train`` ``(t, d)`` are real matrices. ``source`` has the images
+    that the rows of ``split`` number.
     """
 
     query: npt.NDArray[Any]
@@ -49,6 +51,7 @@ class SplitFeatures:
     query_labels: npt.NDArray[Any]
     database_labels: npt.NDArray[Any]
     split: Split
+    source: ImageSource
 
 
 def find_protocol(name: str, path: str | os.PathLike[str] | None = None) -> tuple[Protocol, Items]:
@@ -91,6 +94,7 @@ def split_features(protocol: Protocol, items: Items, hasher: ImageHasher) -> tup
         kept.labels[split.query],
         kept.labels[split.database],
         split,
+        kept.source,
     ), list(features.skipped)
 
 
@@ -99,7 +103,7 @@ def _keep(items: Items, rows: Rows) -> Items:
     place = np.full(len(items.labels), -1, np.int64)
     place[rows] = np.arange(len(rows))
     parts = {name: place[part][place[part] >= 0] for name, part in items.parts.items()}
-    return replace(items, labels=items.labels[rows], parts=parts)
+    return replace(items, source=Subset(items.source, rows), labels=items.labels[rows], parts=parts)
 
 
 def _is_path(name: str) -> bool:

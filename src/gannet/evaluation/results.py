@@ -6,14 +6,19 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
+
+from filelock import FileLock, Timeout
 
 from gannet.errors import GannetError
 from gannet.evaluation import published
 from gannet.evaluation.benchmark import Record, Run
 from gannet.evaluation.summary import Figure, Groups, SweptMethod, baseline, grouped, lengths, sweeps, variants
 
-_LINES, _TABLE, _PAGE = "results.jsonl", "table.md", "report.html"
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_LINES, _TABLE, _PAGE, _LOCK = "results.jsonl", "table.md", "report.html", ".lock"
 # What the tables and the page show; every record that `run_cell` makes has it.
 _NEEDED = frozenset(
     {
@@ -27,7 +32,8 @@ _NEEDED = frozenset(
 class ResultsFolder:
     """Records of finished cells in ``results.jsonl``; a run that was killed goes on where it was.
 
-    Raises: `GannetError` where the folder holds something else, or records of another protocol.
+    One run at a time may have a folder: use it as a context manager, or `close` it.
+    Raises: `GannetError` where the folder holds something else, or records of another protocol, or is in use.
     """
 
     def __init__(self, path: str | os.PathLike[str], protocol: str) -> None:
@@ -35,13 +41,29 @@ class ResultsFolder:
         self._lines = self.path / _LINES
         if self.path.exists() and not self.path.is_dir():
             raise GannetError(f"{path} is a file: name a folder for the results")
-        if self.path.is_dir() and not self._lines.exists() and any(self.path.iterdir()):
+        if self.path.is_dir() and not self._lines.exists() and any(file.name != _LOCK for file in self.path.iterdir()):
             raise GannetError(f"{path} holds other files: name a new or empty folder, or one with {_LINES}")
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.records = self._read()
-        others = {record["protocol"] for record in self.records} - {protocol}
-        if others:
-            raise GannetError(f"{path} holds results of {min(others)}: name another folder for {protocol}")
+        self._lock = self._locked()
+        try:
+            self.records = self._read()
+            others = {record["protocol"] for record in self.records} - {protocol}
+            if others:
+                raise GannetError(f"{path} holds results of {min(others)}: name another folder for {protocol}")
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let other runs have the folder."""
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def add(self, record: Record) -> None:
         """Append a record; it is on disk when this returns."""
@@ -65,6 +87,19 @@ class ResultsFolder:
         partial.write_text(text, encoding="utf-8")
         partial.replace(target)
         return target
+
+    def _locked(self) -> FileLock:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / _LOCK, blocking=False)
+            lock.acquire()
+        except Timeout:
+            raise GannetError(
+                f"{self.path} is in use by another run: wait until that has finished, or name another folder"
+            ) from None
+        except OSError as error:
+            raise GannetError(f"cannot write to the folder {self.path}: {error.strerror or error}") from None
+        return lock
 
     def _read(self) -> list[Record]:
         if not self._lines.exists():

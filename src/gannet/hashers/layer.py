@@ -45,7 +45,12 @@ class LayerHasher(Hasher):
             torch.manual_seed(seed)
             layer = torch.nn.Linear(features.shape[1], self.n_bits)
             self._train(layer, inputs, features, torch.Generator().manual_seed(seed))
-        return UnitLinear(mean, _array(layer.weight.T), _array(layer.bias))
+        return layer_encoder(layer, mean)
+
+
+def layer_encoder(layer: torch.nn.Linear, mean: Floats) -> UnitLinear:
+    """Return a copy of what ``layer`` computes of features ``(N, d)`` less their ``mean (d,)``, at unit length."""
+    return UnitLinear(mean, _array(layer.weight.T), _array(layer.bias))
 
 
 def unit_features(features: Floats, similarity: str) -> Tensor:
@@ -62,4 +67,4 @@ def unit_features(features: Floats, similarity: str) -> Tensor:
 
 
 def _array(tensor: Tensor) -> Floats:
-    return np.ascontiguousarray(tensor.detach().numpy(), np.float32)
+    return np.array(tensor.detach().numpy(), np.float32, order="C")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
-from gannet.encoders import Floats
+from gannet.encoders import Encoder, Floats
 from gannet.errors import GannetError
-from gannet.hashers.layer import LayerHasher
+from gannet.hashers.layer import LayerHasher, layer_encoder
 
 if TYPE_CHECKING:
     import torch
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from gannet.training.loop import Schedule, Similarity
     from gannet.training.losses import PairLoss
-    from gannet.training.observe import Observer
+    from gannet.training.observe import ObservedStep
 
 
 class PairwiseHasher(LayerHasher):
@@ -27,8 +28,9 @@ class PairwiseHasher(LayerHasher):
     uses_attention: ClassVar[bool]
     """Whether the method, as its name says, trains with gradient attention."""
 
-    observer: Observer | None = None
-    """Sees the training of `fit`; not a setting, so a clone has none."""
+    observer: Callable[[ObservedStep, Callable[[], Encoder]], None] | None = None
+    """Sees the training of `fit`: a step, and a function that copies the encoder as it is after it. Not a setting, so a
+    clone has none."""
 
     gradient_attention: bool | None
     attention_hidden: int
@@ -56,7 +58,14 @@ class PairwiseHasher(LayerHasher):
             raise GannetError(f"attention_learning_rate must be positive, not {self.attention_learning_rate}")
         attention = GradientAttention(self.attention_hidden) if self._attends() else None
         trainer = PairwiseTrainer(layer, self._loss(), self._schedule(), attention, self.attention_learning_rate)
-        trainer.fit(inputs, self._similarity(features), generator, self.observer)
+        trainer.fit(inputs, self._similarity(features), generator, self._watch(layer, features))
+
+    def _watch(self, layer: torch.nn.Linear, features: Floats) -> Callable[[ObservedStep], None] | None:
+        observer = self.observer
+        if observer is None:
+            return None
+        mean = features.mean(axis=0)
+        return lambda step: observer(step, lambda: layer_encoder(layer, mean))
 
     def _attends(self) -> bool:
         if self.gradient_attention is None:

@@ -15,6 +15,7 @@ _QUARTERS = [(0.0, "0"), (0.25, "0.25"), (0.5, "0.5"), (0.75, "0.75"), (1.0, "1"
 
 #: What is observed of a training step, and how its chart is called.
 _OBSERVED = {
+    "map": "MAP",
     "loss": "Loss",
     "flipped": "Bits that flip in a step, %",
     "undone": "Differing bits flipped on both sides, %",
@@ -61,7 +62,14 @@ def training_charts(shown: Sequence[str], groups: Groups) -> list[tuple[int, lis
     """Return bits and charts by title, where records hold training curves."""
     observed = {key: [r["training"] for r in of if "training" in r] for key, of in groups.items()}
     return [
-        (bits, [(title, _training_chart(shown, observed, bits, key, title)) for key, title in _OBSERVED.items()])
+        (
+            bits,
+            [
+                (title, _training_chart(shown, observed, bits, key, title))
+                for key, title in _OBSERVED.items()
+                if any(key in step for name in shown for run in observed.get((name, bits), []) for step in run)
+            ],
+        )
         for bits in lengths(groups)
         if any(observed.get((name, bits)) for name in shown)
     ]
@@ -74,10 +82,11 @@ def _training_chart(
     for style, name in enumerate(shown):
         runs = observed.get((name, bits))
         if runs:
-            unit = 1.0 if key == "loss" else 100.0
-            means = [unit * statistics.fmean(step[key] for step in steps) for steps in zip(*runs, strict=False)]
-            points = [(float(step["step"]), mean) for step, mean in zip(runs[0], means, strict=False)]
-            series.append(Series(name, points, style, marked=False))
+            unit = 1.0 if key in ("loss", "map") else 100.0
+            seen = [steps for steps in zip(*runs, strict=False) if all(key in step for step in steps)]
+            points = [(float(of[0]["step"]), unit * statistics.fmean(step[key] for step in of)) for of in seen]
+            if points:
+                series.append(Series(name, points, style, marked=key == "map"))
     last = max(x for each in series for x, _ in each.points)
     ticks = [(last * part, f"{last * part:,.0f}") for part in (0.25, 0.5, 0.75, 1.0)]
     return line_chart(series, f"{title}, against steps, at {bits} bits", "step", "", ticks, named=False)

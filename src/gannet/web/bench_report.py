@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gannet.evaluation import published
 from gannet.evaluation.benchmark import Record
+from gannet.evaluation.items import SplitFeatures
 from gannet.evaluation.protocols import Protocol
 from gannet.evaluation.summary import (
     BASELINE,
@@ -27,6 +28,7 @@ from gannet.web.bench_charts import (
     sweep_chart,
     training_charts,
 )
+from gannet.web.bench_examples import retrievals
 from gannet.web.charts import Chart
 from gannet.web.page import render
 
@@ -55,11 +57,13 @@ class _Sweep:
     chart: Chart | None
 
 
-def bench_page(protocol: Protocol, records: Sequence[Record], command: str) -> str:
+def bench_page(
+    protocol: Protocol, records: Sequence[Record], command: str, features: SplitFeatures | None = None
+) -> str:
     """Return the HTML page of a benchmark, complete in one file.
 
     Parameters: ``records``, at least one, all of this protocol and of one split and backbone, as `run_cells` yields
-    them; ``command``, the command line that made them.
+    them; ``command``, the command line that made them; ``features``, of the split, for pictures of examples.
     """
     swept = sweeps(records, protocol.name)
     every = grouped(records)
@@ -67,6 +71,7 @@ def bench_page(protocol: Protocol, records: Sequence[Record], command: str) -> s
     groups = {key: of for key, of in every.items() if key[0] in shown}
     at = "ALL" if protocol.map_at is None else f"{protocol.map_at:,}"
     first = records[0]
+    example_bits, examples = (0, []) if features is None else retrievals(shown, groups, features)
     return render(
         "bench.html",
         tiny=False,
@@ -86,6 +91,8 @@ def bench_page(protocol: Protocol, records: Sequence[Record], command: str) -> s
         sweeps=[_sweep(each, at, first["backbone"]) for each in swept],
         training=training_charts(shown, groups),
         speed=_speed(groups),
+        example_bits=example_bits,
+        examples=examples,
         codes=_codes(groups),
         settings={name: of[0]["settings"] for (name, _), of in every.items()},
     )

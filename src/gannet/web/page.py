@@ -45,7 +45,7 @@ class SearchResult(TypedDict):
 
 
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
     """A picture as the templates show it; ``uri`` is None where there is nothing to show but the name."""
 
     path: str
@@ -56,7 +56,7 @@ class _Picture:
 
 @dataclass(frozen=True)
 class _Neighbour:
-    picture: _Picture
+    picture: Picture
     label: str
     distance: int
     same_class: bool | None
@@ -64,7 +64,7 @@ class _Neighbour:
 
 @dataclass(frozen=True)
 class _Query:
-    picture: _Picture
+    picture: Picture
     label: str
     neighbours: Sequence[_Neighbour]
 
@@ -97,7 +97,7 @@ def search_page(
         GannetError: ``n_bits`` is not a length of codes.
     """
     n_bytes(n_bits)
-    shown = cache(lambda path: _picture(path, picture(path)))
+    shown = cache(lambda path: make_picture(path, picture(path)))
     queries = [
         _Query(
             shown(result["query"]),
@@ -145,16 +145,17 @@ def read_picture(path: str) -> bytes | None:
         return None
 
 
-def _demo_picture(picture: DemoPicture) -> _Picture:
-    return _picture(picture.path, picture.jpeg)
+def _demo_picture(picture: DemoPicture) -> Picture:
+    return make_picture(picture.path, picture.jpeg)
 
 
-def _picture(path: str, jpeg: bytes | None) -> _Picture:
+def make_picture(path: str, jpeg: bytes | None) -> Picture:
+    """Return a picture for the templates from its path and a JPEG thumbnail, or None where there is none."""
     if jpeg is None:
-        return _Picture(path, _name(path), None, False)
+        return Picture(path, _name(path), None, False)
     with Image.open(io.BytesIO(jpeg)) as image:
         tiny = max(image.size) <= _TINY
-    return _Picture(path, _name(path), "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"), tiny)
+    return Picture(path, _name(path), "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"), tiny)
 
 
 def _name(path: str) -> str:
