@@ -4,17 +4,20 @@ import re
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gannet.evaluation.protocols import Protocol, get_protocol
+from gannet.data.base import ArraySource
+from gannet.evaluation.items import SplitFeatures
+from gannet.evaluation.protocols import Protocol, Split, get_protocol
 from gannet.hashers import get_hasher
 from gannet.hashers.settings import defaults
 from gannet.web.bench_report import bench_page
 from gannet.web.charts import HEIGHT, WIDTH, Series, line_chart, nice_ticks, spread_out
 
-VOID = {"meta", "link", "rect", "path", "line", "polyline"}
+VOID = {"img", "meta", "link", "rect", "path", "line", "polyline"}
 
 
 class Page(HTMLParser):
@@ -212,3 +215,20 @@ def test_charts_stay_on_their_drawing(points):
             assert 0 <= y <= HEIGHT
         for y in re.findall(r"M[-\d.]+ ([-\d.]+)V([-\d.]+)", curve.bars):
             assert all(-0.1 <= float(place) <= HEIGHT + 0.1 for place in y)
+
+
+def test_examples_show_what_each_method_finds():
+    source = ArraySource("set", np.zeros((6, 4, 4), np.uint8), {"all": 6}, np.zeros(6, np.int64), ())
+    split = Split(np.array([4, 5]), np.array([0, 1, 2, 3]), np.array([0]), "abcdef")
+    features = SplitFeatures(*[np.zeros((2, 1))] * 3, np.zeros(2), np.zeros(4), split, source)
+    found = [{"query": 1, "found": [[3, 2, 1], [0, 5, 0]]}]
+    observed = [{**RECORDS[0], "examples": found}, {**RECORDS[3], "examples": found}]
+    page = Page(bench_page(OWN, observed, "x", features))
+    assert "Query 5" in page.text
+    assert [
+        row for row in page.rows if row[0] == "uhga-plain" and row[1:] == ["2 bits, relevant", "5 bits, not relevant"]
+    ]
+    pictures = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
+    assert len(pictures) == 5
+    assert all(src.startswith("data:image/jpeg;base64,") for src in pictures)
+    assert 'id="examples"' not in bench_page(OWN, RECORDS, "x", features)

@@ -43,14 +43,20 @@ class TrainingWatch:
         return self._steps
 
 
-def examples(query: Codes, database: Codes, features: SplitFeatures, n_bits: int) -> list[list[list[int]]]:
-    """Return the nearest items of the first few queries, each as ``[row in the database, distance, relevant]``.
+def examples(query: Codes, database: Codes, features: SplitFeatures, n_bits: int) -> list[dict[str, Any]]:
+    """Return a few queries, evenly spaced, with their nearest items, as entries for JSON.
 
-    Items at equal distance come in the order of the database.
+    Each has ``query``, its row among the queries, and ``found``: ``[row in the database, distance, relevant]`` of every
+    item, nearest first, those at equal distance in the order of the database.
     """
-    found = HammingIndex(database, n_bits).search(query[:_N_EXAMPLES], min(_N_NEIGHBOURS, len(database)))
-    relevant = relevance(features.query_labels, features.database_labels).rows(slice(_N_EXAMPLES))
-    return [
-        [[int(row), int(distance), int(relevant[q, row])] for distance, row in zip(distances, rows, strict=True)]
-        for q, (distances, rows) in enumerate(zip(*found, strict=True))
-    ]
+    chosen = [len(query) * i // _N_EXAMPLES for i in range(min(_N_EXAMPLES, len(query)))]
+    found = HammingIndex(database, n_bits).search(query[chosen], min(_N_NEIGHBOURS, len(database)))
+    labels = relevance(features.query_labels, features.database_labels)
+    entries = []
+    for row, distances, items in zip(chosen, *found, strict=True):
+        relevant = labels.rows(slice(row, row + 1))[0]
+        near = [
+            [int(item), int(distance), int(relevant[item])] for distance, item in zip(distances, items, strict=True)
+        ]
+        entries.append({"query": row, "found": near})
+    return entries

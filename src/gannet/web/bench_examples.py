@@ -37,18 +37,22 @@ def retrievals(shown: Sequence[str], groups: Groups, features: SplitFeatures) ->
     """Return a number of bits, as near to 64 as was measured, and examples by the first seed at that length."""
     bits = min(lengths(groups), key=lambda n: abs(n - _USUAL_BITS))
     first = {name: groups[name, bits][0] for name in shown if (name, bits) in groups}
-    of_methods = {name: record["examples"] for name, record in first.items() if "examples" in record}
+    of_methods = {
+        name: {example["query"]: example["found"] for example in record["examples"]}
+        for name, record in first.items()
+        if "examples" in record
+    }
     picture = cache(_reader(features))
     split = features.split
     return bits, [
         Example(
-            picture(int(split.query[number])),
+            picture(int(split.query[asked])),
             [
-                (name, [FoundItem(picture(int(split.database[row])), *rest) for row, *rest in queries[number]])
+                (name, [FoundItem(picture(int(split.database[row])), *rest) for row, *rest in queries[asked]])
                 for name, queries in of_methods.items()
             ],
         )
-        for number in range(min(map(len, of_methods.values()), default=0))
+        for asked in next(iter(of_methods.values()), ())
     ]
 
 
