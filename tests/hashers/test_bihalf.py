@@ -60,8 +60,8 @@ def test_the_loss_against_a_slow_loop(n_bits):
         for i in range(5)
         for j in range(5, 10)
     ]
-    assert float(relation_loss(codes, unit)) == pytest.approx(np.mean(pairs), abs=1e-5)
-    assert float(bi_half_loss(values, unit, 0.0)) == pytest.approx(np.mean(pairs), abs=1e-5)
+    assert relation_loss(codes, unit).item() == pytest.approx(np.mean(pairs), abs=1e-5)
+    assert bi_half_loss(values, unit, 0.0).item() == pytest.approx(np.mean(pairs), abs=1e-5)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 6.0])

@@ -96,6 +96,12 @@ def test_gradient_attention_is_refused_where_there_are_no_pairs() -> None:
         make_hasher("itq", 8, 0, {"gradient_attention": "true"})
 
 
+@pytest.mark.parametrize("seed", [-1, "x", 2**32])
+def test_seeds_that_are_none_are_refused(seed: Any, features: np.ndarray) -> None:
+    with pytest.raises(GannetError, match="random_state must be a whole number from 0"):
+        make("itq", seed=seed).fit(features)
+
+
 @pytest.mark.parametrize("setting", [{"n_stepz": "3"}, {"n_steps": "many"}, {"gradient_attention": "perhaps"}])
 def test_settings_that_do_not_fit_are_refused(setting: dict[str, str]) -> None:
     with pytest.raises(GannetError):

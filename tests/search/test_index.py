@@ -147,6 +147,8 @@ TestChanges.settings = settings(max_examples=40, stateful_step_count=15, deadlin
         (lambda ix: ix.search(CODES[0], 1), "queries of 24 bits must have shape"),
         (lambda ix: ix.search(CODES.astype(int), 1), "packed uint8"),
         (lambda ix: ix.search(CODES, 0), "k must be 1 or more"),
+        (lambda ix: ix.search(CODES, 2.5), "k must be a whole number, not 2.5"),
+        (lambda ix: ix.radius(CODES, "3"), "the radius must be a whole number, not '3'"),
         (lambda ix: ix.radius(CODES, -1), "0 bits or more"),
         (lambda ix: ix.remove([3, 81, 80]), "id 81 is not in the index"),
         (lambda ix: ix.remove([3, 3]), "3 is given twice"),

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gannet import codes
@@ -39,6 +40,7 @@ class Hasher(TransformerMixin, BaseEstimator):
         1e15, a wrong shape, and settings that do not exist.
         """
         codes.n_bytes(self.n_bits)
+        self._check_seed()
         features = self._checked(X, reset=True)
         if len(features) < max(2, self.n_bits):
             raise GannetError(
@@ -65,6 +67,14 @@ class Hasher(TransformerMixin, BaseEstimator):
     def _learn(self, features: Floats) -> Encoder:
         """Return the encoder learned from checked float32 ``features (n, n_features)``."""
         raise NotImplementedError
+
+    def _check_seed(self) -> None:
+        try:
+            check_random_state(getattr(self, "random_state", None))
+        except ValueError:
+            raise GannetError(
+                f"random_state must be a whole number from 0 to {2**32 - 1} or None, not {self.random_state!r}"
+            ) from None
 
     def _checked(self, X: npt.ArrayLike, reset: bool) -> Floats:
         try:

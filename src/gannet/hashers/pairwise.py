@@ -35,6 +35,7 @@ class PairwiseHasher(LayerHasher):
     gradient_attention: bool | None
     attention_hidden: int
     attention_learning_rate: float
+    attention_every: int
 
     @abstractmethod
     def _similarity(self, features: Floats) -> Similarity:
@@ -56,8 +57,12 @@ class PairwiseHasher(LayerHasher):
             raise GannetError(f"attention_hidden must be from 1 to 4096, not {self.attention_hidden}")
         if not self.attention_learning_rate > 0:
             raise GannetError(f"attention_learning_rate must be positive, not {self.attention_learning_rate}")
+        if not isinstance(self.attention_every, int) or self.attention_every < 1:
+            raise GannetError(f"attention_every must be a whole number from 1, not {self.attention_every}")
         attention = GradientAttention(self.attention_hidden) if self._attends() else None
-        trainer = PairwiseTrainer(layer, self._loss(), self._schedule(), attention, self.attention_learning_rate)
+        trainer = PairwiseTrainer(
+            layer, self._loss(), self._schedule(), attention, self.attention_learning_rate, self.attention_every
+        )
         trainer.fit(inputs, self._similarity(features), generator, self._watch(layer, features))
 
     def _watch(self, layer: torch.nn.Linear, features: Floats) -> Callable[[ObservedStep], None] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,7 @@ class HammingIndex:
         Raises: `GannetError` for queries of another length or type, and ``k`` below 1.
         """
         checked = check_codes(queries, self.n_bits, "queries")
+        k = _whole("k", k)
         if k < 1:
             raise GannetError(f"k must be 1 or more, not {k}")
         store, ids = self._prepare(len(checked))
@@ -86,6 +88,7 @@ class HammingIndex:
         Raises: `GannetError` for queries of another length or type, and negative ``r``.
         """
         checked = check_codes(queries, self.n_bits, "queries")
+        r = _whole("the radius", r)
         if r < 0:
             raise GannetError(f"the radius must be 0 bits or more, not {r}")
         store, ids = self._prepare(len(checked))
@@ -162,6 +165,13 @@ class _IdMap:
 
     def take(self, positions: npt.NDArray[np.int64]) -> Ids:
         return positions + self._first if self._ids is None else self._ids[positions]
+
+
+def _whole(name: str, value: int) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise GannetError(f"{name} must be a whole number, not {value!r}") from None
 
 
 def _check_ids(ids: npt.ArrayLike | None, n: int | None, first: int) -> Ids:

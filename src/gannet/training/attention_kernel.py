@@ -53,9 +53,9 @@ class _Weigh(torch.autograd.Function):
         _over_rows(_score_difference, rows, shared)
         # The softmax over a pair's two scores is a sigmoid of their difference.
         weight_a = difference.sigmoid_()
-        share_a = 2 * gradient[:, :, None] * weight_a
-        weighted_a = (share_a * codes_b).sum(dim=1)
-        weighted_b = 2 * gradient.T @ codes_a - share_a.mul_(codes_a[:, None]).sum(dim=0)
+        weighted_a = torch.empty_like(codes_a)
+        rows = [t.numpy() for t in (weight_a, codes_a, gradient, weighted_a)]
+        weighted_b = torch.from_numpy(sum(_over_rows(_sum_shares, rows, [codes_b.numpy()])))
         ctx.save_for_backward(item_a, item_b, codes_a, codes_b, gradient, w, v, *logs, weight_a)
         return weighted_a, weighted_b
 
@@ -91,26 +91,85 @@ def _preprocess(gradients: Any, others: Any, logs_g: Any, logs_o: Any, step: int
 
 
 @_compile
-def _add_scores(base: Any, w_log: Any, w_sign: Any, out: Any, log: Any, sign: Any, scores: Any) -> None:
-    """Add one hidden unit's share of one side's scores, over a flat tile of pairs and bits."""
-    zero = base.dtype.type(0)
-    for x in range(scores.shape[0]):
-        scores[x] += out * max(base[x] + w_log * log[x] + w_sign * sign[x], zero)
+def _add_scores(base: Any, start: int, w: Any, v: Any, log: Any, sign: Any, scores: Any) -> None:
+    """Add ``v . relu(base + w rho)`` of all hidden units to one side's scores, over a flat tile of pairs and bits.
+
+    Parameters: ``base (hidden, at least start + x)``, of which the columns from ``start`` on count; ``w (hidden, 2)``,
+    ``v (hidden,)``, ``log``, ``sign`` and ``scores (x,)``.
+    """
+    hidden, end = len(v), start + len(scores)
+    in_fours = hidden - hidden % 4
+    # Four at a time: what is read of rho and the scores then serves four units.
+    for c in range(0, in_fours, 4):
+        here = (base[c, start:end], base[c + 1, start:end], base[c + 2, start:end], base[c + 3, start:end])
+        _add_four(here, w[c : c + 4], v[c : c + 4], log, sign, scores)
+    for c in range(in_fours, hidden):
+        _add_one(base[c, start:end], w[c, 0], w[c, 1], v[c], log, sign, scores)
 
 
 @_compile
-def _add_derivatives(base: Any, w_log: Any, w_sign: Any, delta: Any, log: Any, sign: Any, active: Any) -> Any:
-    """Add one hidden unit's derivative in ``base`` to ``active``; return its sums for the weights."""
+def _add_four(base: Any, w: Any, v: Any, log: Any, sign: Any, scores: Any) -> None:
+    base_0, base_1, base_2, base_3 = base
+    zero = base_0.dtype.type(0)
+    (p0, q0), (p1, q1), (p2, q2), (p3, q3) = w[0], w[1], w[2], w[3]
+    v0, v1, v2, v3 = v[0], v[1], v[2], v[3]
+    for x in range(scores.shape[0]):
+        by_log, by_sign = log[x], sign[x]
+        scores[x] += (
+            v0 * max(base_0[x] + p0 * by_log + q0 * by_sign, zero)
+            + v1 * max(base_1[x] + p1 * by_log + q1 * by_sign, zero)
+            + v2 * max(base_2[x] + p2 * by_log + q2 * by_sign, zero)
+            + v3 * max(base_3[x] + p3 * by_log + q3 * by_sign, zero)
+        )
+
+
+@_compile
+def _add_one(base: Any, p: Any, q: Any, v: Any, log: Any, sign: Any, scores: Any) -> None:
     zero = base.dtype.type(0)
-    by_log, by_sign, by_value = zero, zero, zero
+    for x in range(scores.shape[0]):
+        scores[x] += v * max(base[x] + p * log[x] + q * sign[x], zero)
+
+
+@_compile
+def _add_derivatives(base: Any, start: int, w: Any, delta: Any, log: Any, sign: Any, active: Any, d_w: Any) -> None:
+    """Add the derivatives of one side's scores in the hidden units to ``active``, laid out as ``base``, and in ``w``.
+
+    ``delta (x,)`` is the derivative in the scores; all derivatives are still to be multiplied by ``v``.
+    """
+    end = start + len(delta)
+    for c in range(len(w)):
+        by_log, by_sign = _add_derivative(base[c, start:end], w[c, 0], w[c, 1], delta, log, sign, active[c, start:end])
+        d_w[c, 0] += by_log
+        d_w[c, 1] += by_sign
+
+
+@_compile
+def _add_derivative(base: Any, p: Any, q: Any, delta: Any, log: Any, sign: Any, active: Any) -> Any:
+    zero = base.dtype.type(0)
+    by_log, by_sign = zero, zero
     for x in range(active.shape[0]):
-        value = base[x] + w_log * log[x] + w_sign * sign[x]
-        passed = delta[x] if value > zero else zero
+        passed = delta[x] if base[x] + p * log[x] + q * sign[x] > zero else zero
         active[x] += passed
         by_log += passed * log[x]
         by_sign += passed * sign[x]
-        by_value += passed * value
-    return by_log, by_sign, by_value
+    return by_log, by_sign
+
+
+@_compile
+def _sum_shares(weight_a: Any, codes_a: Any, gradient: Any, weighted_a: Any, codes_b: Any) -> Any:
+    """Write ``weighted_a (n, k)``, sums of ``2 alpha_A g^A`` over pairs; return these rows' share of ``weighted_b``."""
+    n, m, k = weight_a.shape
+    weighted_b = np.zeros_like(codes_b)
+    for i in range(n):
+        code, total = codes_a[i], weighted_a[i]
+        total[:] = 0
+        for j in range(m):
+            twice, weights, other, share = 2 * gradient[i, j], weight_a[i, j], codes_b[j], weighted_b[j]
+            for b in range(k):
+                of_a = twice * weights[b]
+                total[b] += of_a * other[b]
+                share[b] += (twice - of_a) * code[b]
+    return weighted_b
 
 
 @_compile
@@ -134,12 +193,9 @@ def _score_difference(
             size = (end - j) * k
             scores = flat[j * k : end * k]
             _preprocess(gradient[i, j:end], codes_b[j:end], logs_g[i, j:end], logs_b[j:end], 1, log, sign)
-            for c in range(hidden):
-                _add_scores(repeated[c, :size], w[c, 0], w[c, 1], v[c], flat_log[:size], flat_sign[:size], scores)
+            _add_scores(repeated, 0, w, v, flat_log[:size], flat_sign[:size], scores)
             _preprocess(gradient[i, j:end], codes_a[i : i + 1], logs_g[i, j:end], logs_a[i : i + 1], 0, log, sign)
-            for c in range(hidden):
-                base = flat_item_b[c, j * k : end * k]
-                _add_scores(base, w[c, 0], w[c, 1], -v[c], flat_log[:size], flat_sign[:size], scores)
+            _add_scores(flat_item_b, j * k, w, -v, flat_log[:size], flat_sign[:size], scores)
 
 
 @_compile
@@ -174,29 +230,20 @@ def _differentiate(
                     pull = d_weighted_a[i, b] * others[b] - ahead[b] * codes_a[i, b]
                     row[b] = twice * alpha[b] * (1 - alpha[b]) * pull
             _preprocess(gradient[i, j:end], codes_b[j:end], logs_g[i, j:end], logs_b[j:end], 1, log, sign)
-            for c in range(hidden):
-                sums = _add_derivatives(
-                    repeated[c, :size], w[c, 0], w[c, 1], flat_delta[:size], flat_log[:size], flat_sign[:size],
-                    active[c, :size],
-                )  # fmt: skip
-                d_w[c, 0] += v[c] * sums[0]
-                d_w[c, 1] += v[c] * sums[1]
-                d_v[c] += sums[2]
+            _add_derivatives(repeated, 0, w, flat_delta[:size], flat_log[:size], flat_sign[:size], active, d_w)
             _preprocess(gradient[i, j:end], codes_a[i : i + 1], logs_g[i, j:end], logs_a[i : i + 1], 0, log, sign)
             for x in range(size):
                 flat_delta[x] = -flat_delta[x]
-            for c in range(hidden):
-                sums = _add_derivatives(
-                    flat_item_b[c, j * k : end * k], w[c, 0], w[c, 1], flat_delta[:size], flat_log[:size],
-                    flat_sign[:size], d_item_b[c, j * k : end * k],
-                )  # fmt: skip
-                d_w[c, 0] += v[c] * sums[0]
-                d_w[c, 1] += v[c] * sums[1]
-                d_v[c] += sums[2]
+            _add_derivatives(flat_item_b, j * k, w, flat_delta[:size], flat_log[:size], flat_sign[:size], d_item_b, d_w)
         for c in range(hidden):
-            d_item_a[i, c] = v[c] * active[c].reshape((tile, k)).sum(axis=0)
+            of_item = active[c].reshape((tile, k)).sum(axis=0)
+            d_v[c] += (of_item * item_a[i, c]).sum()
+            d_item_a[i, c] = v[c] * of_item
+    # relu(z) = z where it passes: sum its derivative in v from those in the parts of z.
     for c in range(hidden):
+        d_v[c] += (d_item_b[c] * flat_item_b[c]).sum() + w[c, 0] * d_w[c, 0] + w[c, 1] * d_w[c, 1]
         d_item_b[c] *= v[c]
+        d_w[c] *= v[c]
     return d_item_b.reshape((hidden, m, k)), d_w, d_v
 
 

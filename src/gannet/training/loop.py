@@ -59,7 +59,8 @@ class PairwiseTrainer:
 
     Parameters: ``network``, from inputs ``(n, d)`` to values ``(n, k)``; ``loss``, elementwise in the inner products,
     summed over pairs and divided by ``n``; ``attention``, or None for the plain gradient, with its own Adam at
-    ``attention_learning_rate`` (GAH: 0.05 to 0.1).
+    ``attention_learning_rate`` (GAH: 0.05 to 0.1), which looks ahead and learns at every ``attention_every``-th step
+    (GAH: 1) and weighs at all.
     """
 
     def __init__(
@@ -69,11 +70,13 @@ class PairwiseTrainer:
         schedule: Schedule,
         attention: GradientAttention | None = None,
         attention_learning_rate: float = 0.05,
+        attention_every: int = 1,
     ) -> None:
         self.network, self.loss, self.schedule, self.attention = network, loss, schedule, attention
         self.optimizer = OPTIMIZERS[schedule.optimizer](network.parameters(), schedule.learning_rate)
         if attention is not None:
             self.attention_optimizer = torch.optim.Adam(attention.parameters(), lr=attention_learning_rate)
+        self.attention_every = attention_every
         self.step_count = 0
 
     def fit(
@@ -99,6 +102,10 @@ class PairwiseTrainer:
         pair_gradient = self._pair_gradient(codes[:n], codes[n:], similarity)
         if self.attention is None:
             self._descend(codes, torch.cat([pair_gradient @ codes[n:], pair_gradient.T @ codes[:n]]))
+        elif self.step_count % self.attention_every:
+            with torch.no_grad():
+                weighted = torch.cat(self.attention(codes[:n], codes[n:], pair_gradient))
+            self._descend(codes, weighted)
         else:
             before = {name: p.detach().clone() for name, p in self.network.named_parameters()}
             weighted = torch.cat(self.attention(codes[:n], codes[n:], pair_gradient))
