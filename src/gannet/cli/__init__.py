@@ -14,6 +14,7 @@ _COMMANDS = {
     "add": "gannet.cli.collect:add",
     "remove": "gannet.cli.collect:remove",
     "search": "gannet.cli.search:search",
+    "serve": "gannet.cli.serve:serve",
     "bench": "gannet.cli.bench:bench",
     "score": "gannet.cli.score:score",
     "methods": "gannet.cli.lists:methods",

@@ -1,7 +1,7 @@
 """Data: image folders, archives, official sets and matrices, read safely and by name."""
 
 from gannet.data.base import ImageSource, Skipped
-from gannet.data.images import RawImage, decode, digest, thumbnail
+from gannet.data.images import RawImage, check_image, decode, digest, thumbnail
 from gannet.data.matrix import MatrixSource
 from gannet.data.sources import open_row, open_source, read_item
 
@@ -10,6 +10,7 @@ __all__ = [
     "MatrixSource",
     "RawImage",
     "Skipped",
+    "check_image",
     "decode",
     "digest",
     "open_row",

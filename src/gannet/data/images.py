@@ -85,6 +85,17 @@ def thumbnail(raw: RawImage, size: int) -> bytes:
     return out.getvalue()
 
 
+def check_image(raw: bytes, max_pixels: int) -> None:
+    """Look at the header of an image file, before a pixel is decoded.
+
+    Raises:
+        GannetError: the data are empty, not an image, or above ``max_pixels``.
+    """
+    if not raw:
+        raise GannetError("empty file")
+    _open(raw, max_pixels)
+
+
 def digest(raw: RawImage) -> bytes:
     """Return 16 bytes that name the content: BLAKE2b of the file, or of the shape and the pixels."""
     state = hashlib.blake2b(digest_size=16)
@@ -118,7 +129,7 @@ def _load(raw: RawImage, wanted: int) -> tuple[Image.Image, int]:
         raise GannetError("truncated image file" if truncated else "damaged image file") from error
 
 
-def _open(raw: bytes) -> Image.Image:
+def _open(raw: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Read the header alone, and refuse what must not be decoded."""
     try:
         image = Image.open(io.BytesIO(raw), formats=_FORMATS)
@@ -131,8 +142,8 @@ def _open(raw: bytes) -> Image.Image:
     width, height = image.size
     if width < 1 or height < 1:
         raise GannetError("image without pixels")
-    if width * height > MAX_PIXELS:
-        raise GannetError(f"too many pixels ({width} x {height}, above {MAX_PIXELS // 10**6} million)")
+    if width * height > max_pixels:
+        raise GannetError(f"too many pixels ({width} x {height}, above {max_pixels // 10**6} million)")
     return image
 
 

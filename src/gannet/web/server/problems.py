@@ -1,0 +1,60 @@
+"""Answers as JSON, and errors as problem details (RFC 9457): a status and one line that says what to do."""
+
+from __future__ import annotations
+
+import http
+import json
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gannet.errors import GannetError
+from gannet.search.live import UnknownItemError
+
+
+def json_answer(value: Any, status: int = 200, media_type: str = "application/json") -> Response:
+    """Return a response of JSON in ASCII, which holds any file name, also one that is not UTF-8."""
+    return Response(json.dumps(value, separators=(",", ":")), status, media_type=media_type)
+
+
+def problem(status: int, detail: str) -> Response:
+    """Return an error as problem details."""
+    title = http.HTTPStatus(status).phrase
+    body = {"type": "about:blank", "title": title, "status": status, "detail": " ".join(detail.split())}
+    return json_answer(body, status, "application/problem+json")
+
+
+def explain(error: ValidationError | RequestValidationError) -> str:
+    """Return what is wrong with the first value that is."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Make every error of an app a problem."""
+
+    async def on_http(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        response = problem(error.status_code, error.detail)
+        response.headers.update(error.headers or {})
+        return response
+
+    async def on_invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, ValidationError | RequestValidationError)
+        return problem(422, explain(error))
+
+    async def on_gannet(_: Request, error: Exception) -> Response:
+        # What a request gets wrong is found before; what is left is the state of the collection's file.
+        return problem(404 if isinstance(error, UnknownItemError) else 409, str(error))
+
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(ValidationError, on_invalid)
+    app.add_exception_handler(GannetError, on_gannet)

@@ -1,0 +1,57 @@
+"""Binding the address and running the server until it is interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from gannet.errors import GannetError
+from gannet.search.live import LiveCollection
+from gannet.web.server.app import create_app
+from gannet.web.server.security import is_loopback
+
+
+def serve(path: str | os.PathLike[str], host: str, port: int, editable: bool, say: Callable[[str], None]) -> None:
+    """Serve a collection until the process is interrupted.
+
+    Parameters: ``host`` and ``port`` to bind, 0 for any free port; ``editable``, whether items may be removed; ``say``
+        is given the lines that tell where the page is.
+    Raises: `GannetError` where the collection cannot be opened or the address cannot be bound.
+    """
+    with contextlib.closing(LiveCollection(path, editable)) as collection, _bind(host, port) as bound:
+        app = create_app(collection, host)
+        # No access log: addresses hold what was looked at.
+        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+        say(f"serving {Path(path).name}, {len(collection):,} items, at {_url(bound)} (Ctrl+C to stop)")
+        if not is_loopback(host):
+            may = "see and remove" if editable else "see"
+            say(f"anyone who can reach this machine can {may} its items: there is no password")
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[bound])
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    if not 0 <= port < 1 << 16:
+        raise GannetError(f"a port is a number from 0 to 65535, not {port}")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise GannetError(f"port {port} of {host} is in use: choose another with --port, or 0 for any") from error
+        if error.errno == errno.EACCES:
+            raise GannetError(f"port {port} may not be used: choose one from 1024 on with --port") from error
+        raise GannetError(f"cannot serve at {host}: {error.strerror or error}; see --host") from error
+    except UnicodeError as error:
+        raise GannetError(f"{host!r} is not an address; see --host") from error
+
+
+def _url(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
