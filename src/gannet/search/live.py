@@ -111,6 +111,16 @@ class LiveCollection:
 
         return self._on_one_state(find)
 
+    def sample(self, n: int) -> list[tuple[int, str]]:
+        """Return ids and paths of ``n`` items at most, spread evenly over the collection."""
+
+        def find(state: _State) -> list[tuple[int, str]]:
+            n_shown = min(n, len(state.ids))
+            ids = state.ids[np.arange(n_shown) * len(state.ids) // max(n_shown, 1)]
+            return list(zip(ids.tolist(), self._paths(state, ids), strict=True))
+
+        return self._on_one_state(find)
+
     def search(self, code: npt.ArrayLike, k: int, radius: int | None = None) -> Neighbours:
         """Return the ``k`` nearest items to a code ``(w,)``, without those that differ in more than ``radius`` bits.
 

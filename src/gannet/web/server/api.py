@@ -21,6 +21,7 @@ from gannet.web.server.problems import json_answer
 from gannet.web.server.questions import ImageQuestion, read_question
 from gannet.web.server.schemas import (
     MAX_ID,
+    MAX_RESULTS,
     Answer,
     Groups,
     Health,
@@ -28,6 +29,7 @@ from gannet.web.server.schemas import (
     Limits,
     Problem,
     Question,
+    Sample,
     search_body,
 )
 from gannet.web.server.thumbnails import NoPictureError, item_thumbnail
@@ -55,6 +57,15 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
     async def search(request: Request) -> Response:
         question = await read_question(request)
         return await to_thread.run_sync(_answer, collection, question, max_pixels)
+
+    @router.get(
+        "/items",
+        summary="List some items, spread evenly over the collection",
+        response_model=Sample,
+        responses=_problems(409, 422),
+    )
+    def get_items(limit: Annotated[int, Query(ge=1, le=MAX_RESULTS)] = 24) -> Response:
+        return json_answer({"items": [{"id": id_, "path": path} for id_, path in collection.sample(limit)]})
 
     @router.get("/items/{id}", summary="Show an item", response_model=Item, responses=_problems(404, 409, 422))
     def get_item(id: PathId) -> Response:
@@ -154,7 +165,9 @@ def _image_code(collection: LiveCollection, image: bytes, max_pixels: int) -> np
 
 def _given_code(text: str, n_bits: int) -> npt.NDArray[np.uint8]:
     try:
-        code: npt.NDArray[np.uint8] = check_codes(np.frombuffer(bytes.fromhex(text), np.uint8)[None], n_bits, "the code")[0]
+        code: npt.NDArray[np.uint8] = check_codes(
+            np.frombuffer(bytes.fromhex(text), np.uint8)[None], n_bits, "the code"
+        )[0]
         return code
     except GannetError as error:
         raise HTTPException(422, str(error)) from error

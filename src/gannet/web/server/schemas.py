@@ -70,6 +70,12 @@ class Member(BaseModel):
     path: str
 
 
+class Sample(BaseModel):
+    """Some items."""
+
+    items: list[Member]
+
+
 class Group(BaseModel):
     """Items that are (nearly) the same: the first of them, by id, and how many they are."""
 

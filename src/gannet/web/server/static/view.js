@@ -1,0 +1,104 @@
+// What results look like. Names come from files: they are only ever set as text.
+
+const SVG = "http://www.w3.org/2000/svg";
+const CELLS_A_ROW = 32;
+const TINY = 64; // pictures up to this side are enlarged to crisp pixels instead of a blur
+const { bits, key, editable } = document.body.dataset;
+export const nBits = Number(bits);
+const columns = Math.min(nBits, CELLS_A_ROW);
+const rows = Math.ceil(nBits / CELLS_A_ROW);
+
+export function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  Object.assign(made, properties);
+  made.append(...children);
+  return made;
+}
+
+/** Spell out characters that cannot be seen, by which a name can look like another. */
+export function visible(name) {
+  return name.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (found) =>
+    /[\u200c\u200d]/.test(found) ? found : `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** The end of a path: the file and the folder it is in. */
+export const shortName = (path) => visible(path.split("/").slice(-2).join("/"));
+
+/** Draw a row or more of cells, a bit each, with those in `marked` filled. */
+export function cells(marked, kind) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", `cells ${kind}`);
+  svg.setAttribute("viewBox", `0 0 ${5 * columns - 1} ${9 * rows - 1}`);
+  svg.setAttribute("aria-hidden", "true");
+  for (const [name, shown] of [["track", [...Array(nBits).keys()]], ["fill", marked]]) {
+    const path = document.createElementNS(SVG, "path");
+    path.setAttribute("class", name);
+    path.setAttribute("d", shown.map((bit) => `M${5 * (bit % columns)} ${9 * Math.floor(bit / columns)}h4v8h-4z`).join(""));
+    svg.append(path);
+  }
+  return svg;
+}
+
+/** The positions of the ones in a code given in hexadecimal. */
+export function ones(code) {
+  const digits = [...code].flatMap((digit) => [...parseInt(digit, 16).toString(2).padStart(4, "0")]);
+  return digits.slice(0, nBits).flatMap((digit, bit) => (digit === "1" ? [bit] : []));
+}
+
+/** A picture in a frame; its name where there is no picture. */
+export function frame(source, name, path) {
+  const image = element("img", { alt: "", loading: "lazy", decoding: "async", width: 144, height: 144 });
+  const made = element("span", { className: "frame", title: path }, image);
+  image.addEventListener("load", () => {
+    if (Math.max(image.naturalWidth, image.naturalHeight) <= TINY) image.classList.add("pixels");
+  });
+  image.addEventListener("error", () => {
+    made.classList.add("missing");
+    made.replaceChildren(element("span", { ariaHidden: "true", textContent: name }));
+  });
+  image.src = source;
+  return made;
+}
+
+// The key tells collections apart that are served at one address, one after another.
+export const thumbnail = (id) => `/items/${id}/thumbnail?${new URLSearchParams({ key })}`;
+
+/** An item of a grid: a link that searches from it, with its distance where it has one. */
+export function card(item, address, isQuery) {
+  const name = shortName(item.path);
+  const link = element("a", { className: "pick", href: address }, frame(thumbnail(item.id), name, visible(item.path)));
+  link.dataset.id = item.id;
+  if (item.distance !== undefined) {
+    const line = element("span", { className: "distance" }, element("b", { textContent: item.distance }));
+    line.append(` of ${nBits} ${nBits === 1 ? "bit" : "bits"}`, element("span", { className: "unseen", textContent: " differ. " }));
+    const which = item.differing_bits.length ? `Differing bits, from 0: ${item.differing_bits.join(", ")}` : "No bit differs";
+    link.append(line, element("span", { className: "strip", title: which }, cells(item.differing_bits, "differing")));
+  }
+  link.append(element("span", { className: "label" }, element("bdi", { textContent: name })));
+  const made = element("li", { className: isQuery ? "item self" : "item" }, link);
+  if (isQuery) link.append(element("span", { className: "eyebrow", textContent: "the query itself" }));
+  if (editable !== undefined) {
+    const button = element("button", { type: "button", className: "remove", textContent: "Remove" });
+    button.setAttribute("aria-label", `Remove ${name}`);
+    button.dataset.id = item.id;
+    button.dataset.path = visible(item.path);
+    made.append(button);
+  }
+  return made;
+}
+
+/** Let the arrow keys move among the links of a grid, whose rows are as long as the window lets them be. */
+export function moveByArrows(event) {
+  const link = event.target.closest(".pick");
+  const grid = link?.closest(".grid");
+  if (!grid || event.altKey || event.ctrlKey || event.metaKey) return;
+  const links = [...grid.querySelectorAll(".pick")];
+  const across = getComputedStyle(grid).gridTemplateColumns.split(" ").length;
+  const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across }[event.key];
+  const at = links.indexOf(link);
+  const next = { Home: links[0], End: links.at(-1) }[event.key] ?? (step && links[at + step]);
+  if (!next) return;
+  event.preventDefault();
+  next.focus();
+}
