@@ -52,7 +52,7 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
         summary="Find the nearest items to an image, an item or a code",
         response_model=Answer,
         responses=_problems(400, 404, 409, 413, 415, 422),
-        openapi_extra={"requestBody": search_body()},
+        openapi_extra={"requestBody": search_body(collection.n_bits)},
     )
     async def search(request: Request) -> Response:
         question = await read_question(request)
@@ -164,15 +164,12 @@ def _image_code(collection: LiveCollection, image: bytes, max_pixels: int) -> np
 
 
 def _given_code(text: str, n_bits: int) -> npt.NDArray[np.uint8]:
+    packed = np.frombuffer(bytes.fromhex(text), np.uint8)[None]
     try:
-        code: npt.NDArray[np.uint8] = check_codes(
-            np.frombuffer(bytes.fromhex(text), np.uint8)[None], n_bits, "the code"
-        )[0]
+        code: npt.NDArray[np.uint8] = check_codes(packed, n_bits, "the code")[0]
         return code
     except GannetError as error:
         raise HTTPException(422, str(error)) from error
-    except ValueError:
-        raise HTTPException(422, "code: a byte takes two hexadecimal digits") from None
 
 
 def _results(found: Neighbours, code: npt.NDArray[np.uint8], n_bits: int) -> list[dict[str, Any]]:

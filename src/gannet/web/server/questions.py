@@ -33,11 +33,13 @@ async def read_question(request: Request) -> Question | ImageQuestion:
         raise HTTPException(415, "send JSON with an id, or a form (multipart/form-data) with an image")
     form = await _read_form(request)
     try:
-        fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
-        files = [value for name, value in form.multi_items() if name == "image" and isinstance(value, UploadFile)]
-        if not files:
-            return Question.model_validate(fields)
-        return ImageQuestion(await files[0].read(), Limits.model_validate(fields))
+        fields = dict(form)
+        if len(fields) < len(form.multi_items()):
+            raise HTTPException(422, "the form has a field twice")
+        image = fields.pop("image", None)
+        if isinstance(image, UploadFile):
+            return ImageQuestion(await image.read(), Limits.model_validate(fields))
+        return Question.model_validate(fields)
     finally:
         await form.close()
 

@@ -6,12 +6,14 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gannet.codes import n_bytes
+
 MAX_ID = 2**63 - 1
 MAX_RESULTS = 1000
 MAX_BITS = 1 << 16
 
 Id = Annotated[int, Field(ge=0, le=MAX_ID, description="Id of an item of the collection.")]
-Code = Annotated[str, Field(pattern="^[0-9a-f]+$", description="A packed code in hexadecimal, two digits a byte.")]
+Code = Annotated[str, Field(pattern="^([0-9a-f]{2})+$", description="A packed code in hexadecimal, two digits a byte.")]
 
 
 class Limits(BaseModel):
@@ -110,15 +112,19 @@ class Problem(BaseModel):
     detail: str
 
 
-def search_body() -> dict[str, Any]:
+def search_body(n_bits: int) -> dict[str, Any]:
     """Return the OpenAPI description of the body of a search: JSON, or a form with an image."""
+    question = Question.model_json_schema()
+    for code in question["properties"]["code"]["anyOf"]:
+        if code["type"] == "string":
+            code["minLength"] = code["maxLength"] = 2 * n_bytes(n_bits)
     form = Limits.model_json_schema()
     form["properties"] = {"image": {"type": "string", "format": "binary"}, **form["properties"]}
     form["required"] = ["image"]
     form["title"] = "ImageQuestion"
     form["description"] = "A search from an image file."
     content = {
-        "application/json": {"schema": Question.model_json_schema(), "example": {"id": 17, "k": 10}},
+        "application/json": {"schema": question, "example": {"id": 17, "k": 10}},
         "multipart/form-data": {"schema": form},
     }
     return {"required": True, "content": content}

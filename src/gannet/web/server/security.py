@@ -109,7 +109,7 @@ def _is_from_another_site(headers: Headers) -> bool:
     if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         return True
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers["host"].lower()
+    return origin is not None and origin.partition("://")[2].lower() != headers["host"].lower()
 
 
 def _name(host: str) -> str:
