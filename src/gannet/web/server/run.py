@@ -39,6 +39,8 @@ def serve(path: str | os.PathLike[str], host: str, port: int, editable: bool, sa
 def _bind(host: str, port: int) -> socket.socket:
     if not 0 <= port < 1 << 16:
         raise GannetError(f"a port is a number from 0 to 65535, not {port}")
+    if not host:
+        raise GannetError("--host is empty: give the address to serve at, such as 127.0.0.1")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
