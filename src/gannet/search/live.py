@@ -20,6 +20,7 @@ from gannet.errors import GannetError
 from gannet.search import storage
 from gannet.search.collection import Collection
 from gannet.search.grouping import group_duplicates
+from gannet.search.index import _WORK_IN_ROWS as WORK_IN_ROWS
 from gannet.search.index import HammingIndex
 from gannet.search.query import read_model
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TRIES = 5
+_WARMING_QUERIES = 1000
 
 
 class UnknownItemError(GannetError):
@@ -93,6 +95,13 @@ class LiveCollection:
         """Length of the codes in bits."""
         return self._current().n_bits
 
+    def warm_up(self) -> None:
+        """Search for nothing in particular, as much as makes a large index lay itself out for speed (seconds)."""
+        state = self._current()
+        n_queries = min(WORK_IN_ROWS // max(len(state.ids), 1) + 1, _WARMING_QUERIES)
+        if len(state.ids):
+            state.index.search(state.codes[np.zeros(n_queries, np.intp)], 1)
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
@@ -110,6 +119,10 @@ class LiveCollection:
             return Item(id, self._paths(state, np.array([id]))[0], code)
 
         return self._on_one_state(find)
+
+    def code(self, id: int) -> npt.NDArray[np.uint8]:
+        """Return the code ``(w,)`` of an item; raises `UnknownItemError` where there is none."""
+        return self._current().code(id)
 
     def sample(self, n: int) -> list[tuple[int, str]]:
         """Return ids and paths of ``n`` items at most, spread evenly over the collection."""

@@ -25,6 +25,7 @@ def serve(path: str | os.PathLike[str], host: str, port: int, editable: bool, sa
     Raises: `GannetError` where the collection cannot be opened or the address cannot be bound.
     """
     with contextlib.closing(LiveCollection(path, editable)) as collection, _bind(host, port) as bound:
+        collection.warm_up()
         app = create_app(collection, host)
         # No access log: addresses hold what was looked at.
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
