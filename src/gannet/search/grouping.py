@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
@@ -13,13 +11,11 @@ from gannet.search.index import HammingIndex
 _CODES_A_BATCH = 4096
 
 
-def group_duplicates(
-    ids: npt.NDArray[np.int64], codes: Codes, n_bits: int, radius: int
-) -> Sequence[npt.NDArray[np.int64]]:
-    """Return the groups of two or more items that are linked by steps of at most ``radius`` bits.
+def group_codes(codes: Codes, n_bits: int, radius: int) -> list[npt.NDArray[np.int64]]:
+    """Return the positions, ascending, of each group of two or more codes, the largest group first, then by position.
 
-    Parameters: ``ids (n,)`` ascending, their ``codes (n, w)``.
-    Returns: each group's ids, ascending; groups by their first id.
+    Two codes ``(n, ceil(n_bits / 8))`` are in one group if a chain of codes leads from one to the other by steps of at
+    most ``radius`` bits.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -37,5 +33,5 @@ def group_duplicates(
         label = connected_components(links, directed=False)[1][label]
     order = np.argsort(label, kind="stable")
     ends = np.flatnonzero(np.diff(label[order])) + 1
-    groups = [group for group in np.split(ids[order], ends) if len(group) > 1]
-    return sorted(groups, key=lambda group: int(group[0]))
+    groups = [group for group in np.split(order, ends) if len(group) > 1]
+    return sorted(groups, key=lambda group: (-len(group), int(group[0])))

@@ -19,7 +19,7 @@ from gannet.codes import Codes
 from gannet.errors import GannetError
 from gannet.search import storage
 from gannet.search.collection import Collection
-from gannet.search.grouping import group_duplicates
+from gannet.search.grouping import group_codes
 from gannet.search.index import _WORK_IN_ROWS as WORK_IN_ROWS
 from gannet.search.index import HammingIndex
 from gannet.search.query import read_model
@@ -194,14 +194,14 @@ class LiveCollection:
         state.code(id)
         state.file.collection.remove([id])
 
-    def _current(self) -> _State:
-        """Return the collection as it is now; what is returned does not change any more."""
+    def _current(self, wait: bool = False) -> _State:
+        """Return the collection as it is now, with ``wait`` after a change under way; the result never changes."""
         with self._lock:
             file = self._state.file
             if file.is_replaced():
                 self._state = _State.read(_File(self.path, self.editable))
                 file.close()
-            elif file.version() != self._state.version:
+            elif file.version(wait) != self._state.version:
                 self._state = _State.read(file)
             return self._state
 
@@ -215,7 +215,7 @@ class LiveCollection:
         try:
             return state.file.collection.paths(ids)
         except GannetError:
-            if self._current() is state:
+            if self._current(wait=True) is state:
                 raise
             raise _StaleError from None
 
@@ -232,8 +232,6 @@ class _File:
         self._identity = _identity(path)
         self.collection = Collection.open(path, readonly=not editable)
         self._watch = storage.connect(path, readonly=True)
-        # A writer at the end of its change holds the file for a moment: until it is done, nothing has changed.
-        self._watch.execute("PRAGMA busy_timeout = 0")
         self._version = 0
         self._encoding = threading.Lock()
 
@@ -242,13 +240,17 @@ class _File:
         identity = _identity(self._path)
         return identity is not None and identity != self._identity
 
-    def version(self) -> int:
-        """Return a number that is another one after every change."""
+    def version(self, wait: bool = False) -> int:
+        """Return a number that is another one after every change.
+
+        A writer at the end of its change holds the file for a moment: without ``wait``, nothing has changed until then.
+        """
         with storage.explained(self._path):
+            self._watch.execute(f"PRAGMA busy_timeout = {1000 * storage.WAIT_SECONDS if wait else 0:.0f}")
             try:
                 (self._version,) = storage.read_row(self._watch, "PRAGMA data_version", int)
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                if wait or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
         return self._version
 
@@ -305,10 +307,10 @@ class _State:
         return code
 
     def groups(self, radius: int) -> Sequence[npt.NDArray[np.int64]]:
-        """Return the groups of near-duplicates, each its ids ``(m,)``, ascending."""
+        """Return the groups of near-duplicates, largest first, each its ids ``(m,)``, ascending."""
         with self.grouping.lock:
             if self.grouping.radius != radius:
-                self.grouping.groups = group_duplicates(self.ids, self.codes, self.n_bits, radius)
+                self.grouping.groups = [self.ids[group] for group in group_codes(self.codes, self.n_bits, radius)]
                 self.grouping.radius = radius
             return self.grouping.groups
 

@@ -96,7 +96,8 @@ def test_duplicates(client: TestClient) -> None:
     assert found["total"] == 1 and found["groups"][0]["size"] == 2
     assert [item["id"] for item in found["groups"][0]["items"]] == [0, 40]
     assert client.get("/duplicates?offset=1").json() == {"radius": 0, "total": 1, "groups": []}
-    assert client.get("/duplicates?radius=12").json()["groups"][0]["size"] > 2
+    (most,) = client.get("/duplicates?radius=3&limit=1").json()["groups"]
+    assert most["size"] == len(most["items"]) >= 2
 
 
 def test_health(client: TestClient) -> None:
@@ -327,7 +328,7 @@ def test_ids_that_are_not_there(shared_client: TestClient) -> None:
         problem(shared_client.post("/search", json={"id": id_}), 404, f"there is no item {id_}")
 
 
-@pytest.mark.parametrize("query", ["radius=-1", "radius=17", "radius=x", "limit=0", "limit=501", "offset=-1"])
+@pytest.mark.parametrize("query", ["radius=-1", "radius=4", "radius=x", "limit=0", "limit=501", "offset=-1"])
 def test_duplicates_out_of_range(shared_client: TestClient, query: str) -> None:
     problem(shared_client.get(f"/duplicates?{query}"), 422, query.partition("=")[0])
 
@@ -346,7 +347,7 @@ def test_an_empty_collection(tmp_path: Path, open_client: Callable[..., TestClie
     client = open_client(tmp_path / "c")
     assert ids(client.post("/search", json={"code": "00"})) == []
     assert client.get("/items").json() == {"items": []}
-    assert client.get("/duplicates?radius=3").json()["total"] == 0
+    assert client.get("/duplicates?radius=1").json()["total"] == 0
     assert client.get("/").status_code == 200
 
 

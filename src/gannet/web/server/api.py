@@ -34,11 +34,15 @@ from gannet.web.server.schemas import (
 )
 from gannet.web.server.thumbnails import NoPictureError, item_thumbnail
 
-MAX_DUPLICATES_RADIUS = 16
 _MAX_GROUPS = 500
 _MAX_MEMBERS = 100
 
 PathId = Annotated[int, Path(ge=0, le=MAX_ID, description="Id of an item of the collection.")]
+
+
+def max_duplicates_radius(n_bits: int) -> int:
+    """Return the largest radius of a group of duplicates: beyond it, groups are long to find and mean little."""
+    return min(max(n_bits // 8, 1), 16)
 
 
 def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
@@ -46,6 +50,7 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
     router = APIRouter()
     # Decoding is work for the cores, and large pictures take much memory: no more at once than there are cores.
     pictures = CapacityLimiter(cores())
+    farthest = max_duplicates_radius(collection.n_bits)
 
     @router.post(
         "/search",
@@ -106,7 +111,7 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
         responses=_problems(409, 422),
     )
     def get_duplicates(
-        radius: Annotated[int, Query(ge=0, le=MAX_DUPLICATES_RADIUS, description="Bits that may differ.")] = 0,
+        radius: int = Query(0, ge=0, le=farthest, description="Bits that may differ."),
         offset: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
         limit: Annotated[int, Query(ge=1, le=_MAX_GROUPS)] = 100,
     ) -> Response:

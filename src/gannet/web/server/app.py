@@ -13,7 +13,7 @@ import gannet
 from gannet import web
 from gannet.search.live import LiveCollection
 from gannet.web.page import render
-from gannet.web.server.api import MAX_DUPLICATES_RADIUS, make_router
+from gannet.web.server.api import make_router, max_duplicates_radius
 from gannet.web.server.problems import add_handlers
 from gannet.web.server.schemas import MAX_RESULTS
 from gannet.web.server.security import Guard
@@ -57,7 +57,7 @@ def create_app(
             key=f"{info['model_id'][:8]}-{info['created']}",
             editable=collection.editable,
             max_results=MAX_RESULTS,
-            max_duplicates_radius=MAX_DUPLICATES_RADIUS,
+            max_duplicates_radius=max_duplicates_radius(info["bits"]),
             max_bytes=max_bytes,
         )
         return HTMLResponse(page, headers={"Cache-Control": "no-store"})
