@@ -13,12 +13,10 @@ import zlib
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from gannet.codes import Codes
+from gannet.search.arguments import Ids
 from gannet.search.storage import DamagedError
-
-Ids = npt.NDArray[np.int64]
 
 SIZE = 4096
 _ROW = "SELECT number, offsets, codes, checksum FROM segments"
