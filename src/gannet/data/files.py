@@ -19,6 +19,7 @@ IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", 
 _UNREAD_EXTENSIONS = frozenset({".heic", ".heif", ".avif", ".jxl", ".svg"})
 _UNREAD = "this picture format is not read; convert it to JPEG or PNG"
 _TOO_LARGE = f"file above {MAX_FILE_BYTES >> 20} MB"
+_CHANGED = "it changed while it was read; try again when it is complete"
 _ENCRYPTED = 0x1
 
 
@@ -92,16 +93,21 @@ def read_file(path: str) -> bytes:
     """Return a file's bytes.
 
     Raises:
-        GannetError: it cannot be read or is above ``MAX_FILE_BYTES``; the message is the reason alone.
+        GannetError: it cannot be read, is above ``MAX_FILE_BYTES``, or changed meanwhile, so that what was read may be
+            half of one content and half of another; the message is the reason alone.
     """
     try:
         with Path(path).open("rb") as file:
             info = os.fstat(file.fileno())
             if info.st_size > MAX_FILE_BYTES:
                 raise GannetError(_TOO_LARGE)
-            return file.read()
+            content = file.read()
+            after = os.fstat(file.fileno())
     except OSError as error:
         raise GannetError(reason(error)) from error
+    if len(content) != info.st_size or after.st_mtime_ns != info.st_mtime_ns:
+        raise GannetError(_CHANGED)
+    return content
 
 
 def is_image_name(name: str) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.codes import Codes
+from gannet.data.base import absolute
 from gannet.errors import GannetError
 from gannet.search.collection import Collection
 
@@ -40,6 +41,30 @@ def is_id(query: str) -> bool:
     return query.isascii() and query.isdigit()
 
 
+def parse_id(text: str) -> int:
+    """Return the id that a text of digits names."""
+    if len(text) > 19 or int(text) > _LARGEST_ID:
+        raise GannetError(f"no item has the id {text}: ids are at most {_LARGEST_ID}")
+    return int(text)
+
+
+def find_items(collection: Collection, names: Sequence[str]) -> list[int]:
+    """Return the ids, each once, of the items named by id or path; a path may be relative, and names all its items.
+
+    Raises: `GannetError` for a path that no item has. Ids are not looked up.
+    """
+    ids: dict[int, None] = {}
+    for name in names:
+        if is_id(name):
+            ids[parse_id(name)] = None
+            continue
+        found = collection.find_path(name).tolist() or collection.find_path(absolute(name)).tolist()
+        if not found:
+            raise GannetError(f"no item of {collection.name} has the path {name}; give it as `gannet search` shows it")
+        ids.update(dict.fromkeys(found))
+    return list(ids)
+
+
 class QueryReader:
     """Turns queries into codes: ids, rows of a matrix (``vectors.npy#3``), images, and paths of items.
 
@@ -55,9 +80,7 @@ class QueryReader:
         Raises: `GannetError` where it is none of these, or of another kind than the collection's model takes.
         """
         if is_id(query):
-            if len(query) > 19 or int(query) > _LARGEST_ID:
-                raise GannetError(f"no item has the id {query}: ids are at most {_LARGEST_ID}")
-            return self._collection.code([int(query)])
+            return self._collection.code([parse_id(query)])
         ids = self._collection.find_path(query)
         if len(ids):
             return self._collection.code(ids[:1])
