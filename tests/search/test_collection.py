@@ -340,23 +340,6 @@ def test_a_left_over_journal_does_not_reach_a_new_file(file: Path, removed: bool
 
 # Kill ---------------------------------------------------------------------------------------------
 
-ADD_FOREVER = """
-import sys, numpy as np
-from gannet.search.collection import Collection
-collection = Collection.open(sys.argv[1])
-collection._db.execute("PRAGMA cache_size = 10")  # so that pages reach the file before the end
-step = int(sys.argv[2])
-while True:
-    size = 1 + step * 397 % 1500
-    codes = np.full((size, 3), step % 256, np.uint8)
-    ids = collection.add(codes, [f"step {step}"] * size, [step.to_bytes(8, "big")] * size)
-    print(step, ids[0], flush=True)
-    if step % 3 == 0:
-        collection.remove(ids[: size // 2])
-        print(step, "removed", flush=True)
-    step += 1
-"""
-
 CUT_OFF = """
 import os, signal, sys, numpy as np
 from gannet.search.collection import Collection
@@ -392,43 +375,6 @@ def test_a_change_cut_off_is_rolled_back(file: Path, instructions: int, readonly
         np.testing.assert_array_equal(collection.codes()[0], ids)
         np.testing.assert_array_equal(collection.codes()[1], codes)
     assert list(file.parent.iterdir()) == [file] and not journal.exists()
-
-
-def test_nothing_confirmed_is_lost_by_a_kill(tmp_path: Path) -> None:
-    path, rng = tmp_path / "c", np.random.default_rng(0)
-    Collection.create(path, 24, MODEL).close()
-    first_ids: dict[int, int] = {}
-    removed: set[int] = set()
-    step = 0
-    for _ in range(8):
-        with run(ADD_FOREVER, path, step) as process:
-            assert process.stdout
-            output = process.stdout.readline()  # it has begun
-            time.sleep(rng.uniform(0, 0.3))
-            process.kill()
-            output += process.stdout.read()
-        for line in output.splitlines():
-            number, word = line.split()
-            if word == "removed":
-                removed.add(int(number))
-            else:
-                first_ids[int(number)] = int(word)
-        with Collection.open(path) as collection:
-            collection.check()
-            ids, codes = collection.codes()
-            found = np.array([int(name.removeprefix("step ")) for name in collection.paths(ids)])
-        np.testing.assert_array_equal(codes[:, 0], found % 256)
-        assert first_ids.keys() <= set(found)
-        for number in set(found.tolist()):
-            # Also what was done and could not be confirmed any more is whole: all are there, or half removed.
-            size = 1 + number * 397 % 1500
-            half = size - size // 2
-            whole = {half} if number in removed else {size, half} if number % 3 == 0 else {size}
-            here = ids[found == number]
-            assert len(here) in whole
-            assert number not in first_ids or here[-1] == first_ids[number] + size - 1
-        step = max(found.tolist()) + 1
-    assert len(first_ids) >= 8
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -79,13 +79,13 @@ def add_source(
 
 
 def sync_folder(collection: Collection, hasher: ImageHasher, folder: str) -> tuple[Changes, Sequence[Skipped]]:
-    """Do what `add_source` does for a folder of images, and remove the items in it whose files are gone; moved ones follow.
+    """Do what `add_source` does for a folder of images, and remove the items in it whose files are gone.
 
-    Gone is what the system says is not there: what cannot be read or listed stays, as do members of archives and
-    files that a walk passes over, if they were added by name.
+    Files that have moved keep their items. Gone is what the system says is not there: what cannot be read or listed
+    stays, as do members of archives and files that a walk passes over, if they were added by name.
 
-    Raises: `GannetError`, with nothing changed, as `add_source` does, and if there is none in the folder, as in one whose disk is
-        not mounted.
+    Raises: `GannetError`, with nothing changed, as `add_source` does, and if the folder holds no image, as
+        where a disk is not mounted.
     """
     source = open_source(folder)
     if not isinstance(source, FolderSource) or not Path(folder).is_dir():
