@@ -20,6 +20,7 @@ from gannet.errors import GannetError
 from gannet.search import features as rows
 from gannet.search import segments, storage
 from gannet.search.arguments import Ids, checked_digests, checked_ids, decoded_path, encoded_paths
+from gannet.search.ids import IdRuns
 from gannet.search.index import HammingIndex
 
 if TYPE_CHECKING:
@@ -250,14 +251,12 @@ class Collection:
 
     def codes(self) -> tuple[Ids, Codes]:
         """Return all ids ``(n,)`` int64, ascending, and their codes ``(n, ceil(n_bits / 8))`` uint8."""
-        with self._transaction() as db:
-            result = segments.read_all(db, self._width)
-            db.execute("PRAGMA shrink_memory")  # the cached pages of the codes, which nobody reads again
-        return result
+        ids, codes = self._read_codes()
+        return ids.all(), codes
 
     def index(self) -> HammingIndex:
         """Return a `HammingIndex` over all codes, as they are now."""
-        ids, codes = self.codes()
+        ids, codes = self._read_codes()
         return HammingIndex(codes, self.n_bits, ids=ids)
 
     def model(self) -> bytes:
@@ -301,7 +300,8 @@ class Collection:
             if verdict != "ok":
                 raise storage.DamagedError(verdict.splitlines()[-1])
             self._read_model(db)
-            ids, codes = segments.read_all(db, self._width)
+            runs, codes = segments.read_all(db, self._width)
+            ids = runs.all()
             stored = np.fromiter((id_ for (id_,) in db.execute("SELECT id FROM items ORDER BY id")), np.int64)
             if not np.array_equal(ids, stored):
                 raise storage.DamagedError(f"its {len(ids)} codes and {len(stored)} items do not match")
@@ -335,6 +335,10 @@ class Collection:
             finally:
                 if self._db.in_transaction:
                     self._db.rollback()
+
+    def _read_codes(self) -> tuple[IdRuns, Codes]:
+        with self._transaction() as db, storage.small_cache(db):
+            return segments.read_all(db, self._width)
 
     def _read_model(self, db: sqlite3.Connection) -> bytes:
         (model,) = storage.read_row(db, "SELECT data FROM model", bytes)

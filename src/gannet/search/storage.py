@@ -17,6 +17,8 @@ from gannet.errors import GannetError
 APPLICATION_ID = 0x474E4E54  # "GNNT"
 WAIT_SECONDS = 5.0
 _STEP_SECONDS = 0.1
+_CACHE, _SMALL_CACHE = -(64 << 10), -(1 << 10)
+"""KB of pages that are kept, negative as SQLite has it."""
 
 SCHEMA = (
     "CREATE TABLE collection (n_bits INTEGER NOT NULL, model_id TEXT NOT NULL, created TEXT NOT NULL, "
@@ -81,7 +83,7 @@ def connect(path: Path, readonly: bool) -> sqlite3.Connection:
                 raise
             # EXTRA also syncs the folder, so that a change once reported outlives a power cut.
             db.execute("PRAGMA synchronous = EXTRA")
-            db.execute("PRAGMA cache_size = -65536")  # 64 MiB
+            db.execute(f"PRAGMA cache_size = {_CACHE}")
             db.execute(f"PRAGMA query_only = {'ON' if readonly else 'OFF'}")
         except BaseException:
             db.close()
@@ -115,6 +117,16 @@ def begin_change(db: sqlite3.Connection, path: Path, identity: tuple[int, int] |
     if identify(path) != identity:
         db.rollback()
         raise GannetError(_moved(path))
+
+
+@contextlib.contextmanager
+def small_cache(db: sqlite3.Connection) -> Iterator[None]:
+    """Keep few of the pages that the block reads: for what is read through once."""
+    db.execute(f"PRAGMA cache_size = {_SMALL_CACHE}")
+    try:
+        yield
+    finally:
+        db.execute(f"PRAGMA cache_size = {_CACHE}")
 
 
 @contextlib.contextmanager
