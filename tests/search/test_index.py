@@ -212,15 +212,15 @@ def test_a_search_does_not_cost_more_where_all_codes_are_the_same(n_bits: int, l
     different = random.integers(0, 256, (300_000, n_bits // 8), dtype=np.uint8)
     indexes = [HammingIndex(codes, n_bits) for codes in (different, np.tile(different[:1], (len(different), 1)))]
     seconds: list[list[float]] = [[], []]
-    for index in indexes:
+    for searched in indexes:
         if laid_out:
-            index.search(different[:400], 10)
+            searched.search(different[:400], 10)
     for _ in range(9):  # in turns, and the best of each: other programs use the machine too
-        for index, times in zip(indexes, seconds, strict=True):
+        for searched, times in zip(indexes, seconds, strict=True):
             if not laid_out:
-                index._work = 0
+                searched._work = 0
             start = time.perf_counter()
-            distances, ids = index.search(different[:1], 10)
+            distances, ids = searched.search(different[:1], 10)
             times.append(time.perf_counter() - start)
     assert distances.tolist() == [[0] * 10] and ids.tolist() == [list(range(10))]
     assert min(seconds[1]) < 3 * min(seconds[0]) + 1e-3
