@@ -15,6 +15,7 @@ _COMMANDS = {
     "sync": "gannet.cli.collect:sync",
     "remove": "gannet.cli.collect:remove",
     "search": "gannet.cli.search:search",
+    "duplicates": "gannet.cli.duplicates:duplicates",
     "info": "gannet.cli.inspect:info",
     "check": "gannet.cli.inspect:check",
     "bench": "gannet.cli.bench:bench",

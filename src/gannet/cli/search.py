@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gannet.cli.output import check_folder, say, say_json
-from gannet.errors import GannetError
+from gannet.cli.output import check_page, say, say_json
 
 if TYPE_CHECKING:
     from gannet.search import Collection
@@ -34,7 +33,7 @@ def search(
     from gannet.search import query as search_query
 
     if page is not None:
-        _check_page(Path(page))
+        check_page(Path(page))
     with Collection.open(collection, readonly=True) as store:
         answers = search_query.search(store, queries, k, radius)
         if page is not None:
@@ -48,15 +47,6 @@ def search(
             say(f"{item['distance']:>5}  {item['id']:>8}  {item['path']}")
     if page is not None:
         say(f"wrote {page}")
-
-
-def _check_page(file: Path) -> None:
-    """Never replace anything but a page, a collection least of all."""
-    check_folder(file)
-    if file.exists():
-        is_page = file.is_file() and file.read_bytes()[:15].lower() == b"<!doctype html>"
-        if not is_page:
-            raise GannetError(f"{file} exists and is not a page: name another file")
 
 
 def _write_page(store: Collection, answers: Sequence[Answer], file: Path) -> None:

@@ -1,0 +1,48 @@
+"""``gannet duplicates``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gannet.cli.output import check_page, say, say_json
+
+
+@click.command(epilog="Example: gannet duplicates photos.gannet --radius 2 --html duplicates.html")
+@click.argument("collection")
+@click.option("--radius", type=int, metavar="R", help="Link items that differ in at most R bits.  [default: bits / 16]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--html", "page", default=None, metavar="FILE", help="Write a page with pictures.")
+def duplicates(collection: str, radius: int | None, as_json: bool, page: str | None) -> None:
+    """Find groups of near-duplicates in COLLECTION.
+
+    Items whose codes differ in at most R bits are linked, and what is linked, also through others, is a group.
+    """
+    from gannet.search import Collection
+    from gannet.search.duplicates import default_radius
+    from gannet.search.duplicates import duplicates as find
+
+    if page is not None:
+        check_page(Path(page))
+    with Collection.open(collection, readonly=True) as store:
+        steps = default_radius(store.n_bits) if radius is None else radius
+        groups = find(store, steps)
+        name, n_bits = store.name, store.n_bits
+    if page is not None:
+        from gannet.model import write_atomically
+        from gannet.web import duplicates_page, read_picture
+
+        html = duplicates_page(groups, f"Near-duplicates in {name}", n_bits, steps, read_picture)
+        write_atomically(Path(page), html.encode())
+    if as_json:
+        say_json(groups)
+        return
+    for number, group in enumerate(groups):
+        say("" if number else f"{len(groups):,} groups within {steps} of {n_bits} bits")
+        for item in group:
+            say(f"{item['id']:>8}  {item['path']}")
+    if not groups:
+        say(f"no two items within {steps} of {n_bits} bits")
+    if page is not None:
+        say(f"wrote {page}")
