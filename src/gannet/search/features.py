@@ -71,12 +71,8 @@ def remove(db: sqlite3.Connection, ids: Ids) -> None:
 
 def select(db: sqlite3.Connection, ids: Ids, n_features: int) -> Features:
     """Return the rows ``(n, d)`` of ``ids (n,)``, in their order; all must be stored."""
-    found = {
-        id_: _decode(id_, data, checksum, n_features)
-        for id_, data, checksum in rows_in(
-            db, "SELECT id, data, checksum FROM features WHERE id", np.unique(ids).tolist()
-        )
-    }
+    rows = list(rows_in(db, "SELECT id, data, checksum FROM features WHERE id", np.unique(ids).tolist()))
+    found = {id_: _decode(id_, data, checksum, n_features) for id_, data, checksum in rows}
     missing = [id_ for id_ in ids.tolist() if id_ not in found]
     if missing:
         raise DamagedError(f"item {missing[0]} has no features")

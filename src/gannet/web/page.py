@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePath
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import jinja2
 from markupsafe import Markup
@@ -38,6 +38,7 @@ class SearchNeighbour(TypedDict):
     id: int
     path: str
     distance: int
+    cosine: NotRequired[float]
 
 
 class SearchResult(TypedDict):
