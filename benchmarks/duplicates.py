@@ -76,10 +76,8 @@ def main() -> None:
     together = np.concatenate(codes)
     # Which image each item is a version of.
     image = np.concatenate([np.arange(len(dataset)), *[originals] * len(COPIES)])
-    print(
-        f"{len(together):,} items, "
-        f"{len(originals):,} with {len(COPIES)} copies; {arguments.method}, {arguments.bits} bits"
-    )
+    copies = f"{len(originals):,} with {len(COPIES)} copies each"
+    print(f"{len(together):,} items, {copies}; {arguments.method}, {arguments.bits} bits")
     print("radius  " + "  ".join(COPIES) + "  precision  largest group  seconds")
     for radius in map(int, arguments.radii.split(",")):
         start = time.perf_counter()

@@ -3,8 +3,8 @@
     python benchmarks/rerank.py CIFAR10 [--queries 200] [--bits 64] [--method itq]
 
 Recall@10 is the share of the ten nearest by exact cosine of the float features that are among the results; a result
-as near as the tenth counts. Queries are random images, not in the collection; the model learns from 10,000 others. Times
-are per query, of an open collection with the index in memory: the search, and with it reading and ordering the features.
+as near as the tenth counts. Queries are random images, not in the collection; the model learns from 10,000 others.
+Times are per query, of an open collection with the index in memory: the search, reading the features, ordering.
 """
 
 from __future__ import annotations

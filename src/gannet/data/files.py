@@ -42,7 +42,8 @@ class FolderSource(ImageSource):
         files = sorted(_walk(root, skipped))
         if not files:
             _raise_no_images(root, skipped)
-        return cls(root, [os.path.relpath(path, root) for path in files], skipped)
+        within = len(root) if root.endswith(os.sep) else len(root) + 1
+        return cls(root, [path[within:] for path in files], skipped)
 
     def read(self, index: int) -> bytes:
         """Return the bytes of file ``index``."""
@@ -116,7 +117,8 @@ def is_image_name(name: str) -> bool:
 
 
 def _extension(name: str) -> str:
-    return Path(name).suffix.lower()
+    stem, _, extension = name.rpartition(".")  # a `Path` takes ten times as long, which a million files show
+    return f".{extension.lower()}" if stem else ""
 
 
 def _is_hidden(member: str) -> bool:
