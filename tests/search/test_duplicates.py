@@ -98,9 +98,9 @@ def test_of_a_collection(tmp_path: Path) -> None:
         codes = np.array([[0, 0], [255, 0], [0, 1], [255, 1], [1, 1], [60, 60]], np.uint8)
         ids = collection.add(codes, list("abcdef"))
         collection.remove(ids[:1])
-        assert duplicates(collection) == [
+        assert duplicates(collection, 1) == [
             [{"id": 1, "path": "b"}, {"id": 3, "path": "d"}],
             [{"id": 2, "path": "c"}, {"id": 4, "path": "e"}],
         ]
-        assert duplicates(collection, 0) == []
+        assert duplicates(collection) == []
         assert [len(group) for group in duplicates(collection, 16)] == [5]

@@ -16,6 +16,8 @@ from gannet.search.statistics import as_words
 
 Positions = npt.NDArray[np.int64]
 
+DEFAULT_RADIUS = 0
+"""Codes of images that show much the same lie close: on CIFAR-10 steps of a bit of 64 chain thousands of images."""
 _PLACES_A_TASK = 256
 
 
@@ -26,18 +28,13 @@ class Member(TypedDict):
     path: str
 
 
-def default_radius(n_bits: int) -> int:
-    """Return the radius that `duplicates` takes where none is given: a sixteenth of the bits."""
-    return n_bits // 16
-
-
-def duplicates(collection: Collection, radius: int | None = None) -> list[list[Member]]:
+def duplicates(collection: Collection, radius: int = DEFAULT_RADIUS) -> list[list[Member]]:
     """Return the groups of two or more items that are linked by steps of at most ``radius`` bits, largest first.
 
     Raises: `GannetError` for a negative radius.
     """
     ids, codes = collection.codes()
-    groups = group_codes(codes, collection.n_bits, default_radius(collection.n_bits) if radius is None else radius)
+    groups = group_codes(codes, collection.n_bits, radius)
     members = ids[np.concatenate(groups)] if groups else ids[:0]
     paths = iter(zip(members.tolist(), collection.paths(members), strict=True))
     return [[Member(id=id_, path=path) for id_, path in (next(paths) for _ in group)] for group in groups]
