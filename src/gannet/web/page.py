@@ -83,7 +83,7 @@ class GroupMember(TypedDict):
 @dataclass(frozen=True)
 class _Member:
     id: int
-    picture: _Picture
+    picture: Picture
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,8 @@ def duplicates_page(
     """
     shown = [
         _Group(
-            len(group), [_Member(item["id"], _picture(item["path"], picture(item["path"]))) for item in group[:MEMBERS]]
+            len(group),
+            [_Member(item["id"], make_picture(item["path"], picture(item["path"]))) for item in group[:MEMBERS]],
         )
         for group in groups[:GROUPS]
     ]
