@@ -117,19 +117,25 @@ class ImageHasher:
         Raises: `GannetError` for a matrix where the model is one of images, or the other way round.
         """
         source = _opened(images)
+        self.check_source(source)
         if isinstance(source, MatrixSource):
-            if self._model is not None and self._model.backbone is not None:
-                raise GannetError(
-                    f"{source.name} is a matrix, but the model reads images with {self._model.backbone}: give images, "
-                    "or fit a model on a matrix"
-                )
             self._extractor = None
             return Features(source.features, source.paths, (), ())
         return self._image_features(source)
 
-    def _image_features(self, source: ImageSource) -> Features:
-        if self._model is not None and self._model.backbone is None:
+    def check_source(self, source: ImageSource | MatrixSource) -> None:
+        """Raise `GannetError` for a matrix where the model is one of images, or the other way round."""
+        if self._model is None:
+            return
+        if isinstance(source, MatrixSource) and self._model.backbone is not None:
+            raise GannetError(
+                f"{source.name} is a matrix, but the model reads images with {self._model.backbone}: give images, "
+                "or fit a model on a matrix"
+            )
+        if not isinstance(source, MatrixSource) and self._model.backbone is None:
             raise GannetError("the model reads feature vectors, not images: give a matrix (.npy, .npz or Parquet)")
+
+    def _image_features(self, source: ImageSource) -> Features:
         if self._extractor is None:
             self._extractor = self._make_extractor()
         extractor = self._extractor

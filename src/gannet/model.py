@@ -7,6 +7,7 @@ is checked before anything is used.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -52,6 +53,11 @@ class Model:
     def n_bits(self) -> int:
         """Length of the codes."""
         return self.encoder.n_bits
+
+    @functools.cached_property
+    def id(self) -> str:
+        """SHA-256 (hex) of the model file: what a collection knows its model by."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def to_bytes(self) -> bytes:
         """Return the model as the bytes of a model file."""

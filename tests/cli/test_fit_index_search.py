@@ -286,7 +286,7 @@ def test_a_failed_index_leaves_nothing_and_can_be_repeated(
 ) -> None:
     output = tmp_path / "out.gannet"
     with monkeypatch.context() as patch:
-        patch.setattr(Collection, "add", lambda *_: (_ for _ in ()).throw(GannetError("the disk is full")))
+        patch.setattr(Collection, "add", lambda *_, **__: (_ for _ in ()).throw(GannetError("the disk is full")))
         assert run("index", matrix, "-m", matrix_model, "-o", output).status == 2
     assert not list(tmp_path.glob("*out.gannet*"))
     assert run("index", matrix, "-m", matrix_model, "-o", output).status == 0

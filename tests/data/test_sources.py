@@ -2,15 +2,18 @@
 
 import io
 import os
+import stat
 import struct
+import time
 import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gannet.data import MatrixSource, decode, open_source, read_item
+from gannet.data import MatrixSource, decode, files, open_source, read_item
 from gannet.data import sources as sources_module
 from gannet.data.files import FolderSource, ZipSource
 from gannet.errors import GannetError
@@ -294,3 +297,28 @@ def test_containers_are_kept_open(archive, monkeypatch):
     read_item(f"{archive}!b.JPG")
     monkeypatch.setattr(sources_module, "open_source", None)
     assert read_item(f"{archive}!naïve.png") == picture(len("naïve.png"))
+
+
+def test_a_million_files_in_one_folder_take_time_in_proportion(tmp_path, monkeypatch):
+    looked_at = []
+
+    class Entry:
+        def __init__(self, name):
+            self.name, self.path = name, f"{tmp_path}/{name}"
+
+        def stat(self):
+            looked_at.append(self.name)
+            return os.stat_result((stat.S_IFREG, *[0] * 9))
+
+    def seconds(n):
+        listing = nullcontext([Entry(f"{i:07}.jpg") for i in range(n)])
+        monkeypatch.setattr(files.os, "scandir", lambda _: listing)
+        looked_at.clear()
+        start = time.perf_counter()
+        source = FolderSource.walk(str(tmp_path))
+        taken = time.perf_counter() - start
+        assert len(source) == len(looked_at) == n and source.paths[-1] == f"{tmp_path}/{n - 1:07}.jpg"
+        return taken
+
+    small = min(seconds(20_000) for _ in range(3))
+    assert seconds(200_000) < 40 * small

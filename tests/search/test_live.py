@@ -15,7 +15,7 @@ import pytest
 from gannet.codes import pack
 from gannet.errors import GannetError
 from gannet.search import Collection, HammingIndex
-from gannet.search.grouping import group_codes
+from gannet.search.duplicates import group_codes
 from gannet.search.live import LiveCollection, UnknownItemError
 
 N_BITS = 24

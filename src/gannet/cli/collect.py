@@ -1,4 +1,4 @@
-"""``gannet index``, ``add`` and ``remove``: make a collection and change it in place."""
+"""``gannet index``, ``add``, ``sync`` and ``remove``: make a collection and change it in place."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ import click
 from gannet.cli.output import check_folder, say, warn_skipped
 
 if TYPE_CHECKING:
-    from gannet.search.indexing import Added
+    from gannet.data import Skipped
+    from gannet.search.changes import Changes
 
 
 @click.command(epilog="Example: gannet index ~/Pictures -m photos.model -o photos.gannet")
 @click.argument("source")
 @click.option("-m", "--model", "model_path", required=True, metavar="M", help="A model that `gannet fit` wrote.")
 @click.option("-o", "--output", required=True, metavar="C", help="The collection file to make.")
-def index(source: str, model_path: str, output: str) -> None:
+@click.option(
+    "--keep-features", is_flag=True, help="Keep the float features too, in half precision, for `search --rerank`."
+)
+def index(source: str, model_path: str, output: str, keep_features: bool) -> None:
     """Encode SOURCE into a new collection: one file with the codes, ids, paths and the model."""
     from gannet.data import open_source
     from gannet.errors import GannetError
@@ -31,48 +35,75 @@ def index(source: str, model_path: str, output: str) -> None:
         raise GannetError(f"{output} exists: use `gannet add` to add to it, or name another file")
     check_folder(Path(output))
     model = Model.load(model_path)
-    encoded = encode_source(ImageHasher.of(model), open_source(source))
-    warn_skipped(encoded.skipped)
-    added = build_collection(Path(output), model, encoded)
-    _report(added, len(encoded.skipped), output, added.added)
+    encoded = encode_source(ImageHasher.of(model), open_source(source), keep_features)
+    changes = build_collection(Path(output), model, encoded)
+    _report(changes, encoded.skipped, output, changes.added)
 
 
 @click.command(epilog="Example: gannet add photos.gannet ~/Pictures/2026")
 @click.argument("collection")
 @click.argument("source")
 def add(collection: str, source: str) -> None:
-    """Add SOURCE to COLLECTION; what it has already is left alone, what has changed is replaced."""
+    """Add SOURCE to COLLECTION.
+
+    Only what is new by its content is encoded; what COLLECTION has already is left alone, what has changed is
+    replaced. All of it is one transaction.
+    """
     from gannet.data import open_source
     from gannet.image_hasher import ImageHasher
     from gannet.search import Collection
-    from gannet.search.indexing import add_encoded, encode_source
+    from gannet.search.indexing import add_source
     from gannet.search.query import read_model
 
     with Collection.open(collection) as store:
-        encoded = encode_source(ImageHasher.of(read_model(store)), open_source(source))
-        warn_skipped(encoded.skipped)
-        added = add_encoded(store, encoded)
-        _report(added, len(encoded.skipped), collection, len(store))
+        changes, skipped = add_source(store, ImageHasher.of(read_model(store)), open_source(source))
+        _report(changes, skipped, collection, len(store))
 
 
-@click.command(epilog="Example: gannet remove photos.gannet 17 42")
+@click.command(epilog="Example: gannet sync photos.gannet ~/Pictures")
 @click.argument("collection")
-@click.argument("ids", nargs=-1, required=True, type=click.IntRange(0, 2**63 - 1), metavar="ID...")
-def remove(collection: str, ids: Sequence[int]) -> None:
-    """Remove the items with these ids from COLLECTION; all of them, or none if one is unknown."""
+@click.argument("folder")
+def sync(collection: str, folder: str) -> None:
+    """Make COLLECTION hold what is in FOLDER now.
+
+    Does what `gannet add` does, and also removes the items in FOLDER whose files are gone. Moved and renamed files
+    keep their ids and are not encoded again. Items from elsewhere are left alone. All of it is one transaction.
+    """
+    from gannet.image_hasher import ImageHasher
     from gannet.search import Collection
+    from gannet.search.indexing import sync_folder
+    from gannet.search.query import read_model
 
     with Collection.open(collection) as store:
-        removed = store.remove(list(dict.fromkeys(ids)))
+        changes, skipped = sync_folder(store, ImageHasher.of(read_model(store)), folder)
+        _report(changes, skipped, collection, len(store))
+
+
+@click.command(epilog="Example: gannet remove photos.gannet 17 42 ~/Pictures/blurred.jpg")
+@click.argument("collection")
+@click.argument("items", nargs=-1, required=True, metavar="ID|PATH...")
+def remove(collection: str, items: Sequence[str]) -> None:
+    """Remove items from COLLECTION by id or path; all of them, or none if one is unknown."""
+    from gannet.search import Collection
+    from gannet.search.query import find_items
+
+    with Collection.open(collection) as store:
+        with store.atomic():
+            removed = store.remove(find_items(store, items))
         say(f"removed {removed:,} items: {collection} holds {len(store):,}")
 
 
-def _report(added: Added, n_skipped: int, collection: str, total: int) -> None:
-    parts = [f"added {added.added:,} items"]
-    if added.replaced:
-        parts.append(f"replaced {added.replaced:,} that had changed")
-    if added.known:
-        parts.append(f"left {added.known:,} as they were")
-    if n_skipped:
-        parts.append(f"skipped {n_skipped:,}")
+def _report(changes: Changes, skipped: Sequence[Skipped], collection: str, total: int) -> None:
+    warn_skipped(skipped)
+    parts = [f"added {changes.added:,} items"]
+    if changes.replaced:
+        parts.append(f"replaced {changes.replaced:,} that had changed")
+    if changes.moved:
+        parts.append(f"followed {changes.moved:,} that had moved")
+    if changes.gone:
+        parts.append(f"removed {changes.gone:,} that were gone")
+    if changes.known:
+        parts.append(f"left {changes.known:,} as they were")
+    if skipped:
+        parts.append(f"skipped {len(skipped):,}")
     say(f"{', '.join(parts)}: {collection} holds {total:,}")

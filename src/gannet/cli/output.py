@@ -45,6 +45,15 @@ def check_folder(output: Path) -> None:
         raise GannetError(f"the folder {output.parent} cannot be written to: choose another one")
 
 
+def check_page(file: Path) -> None:
+    """Never replace anything but a page, a collection least of all."""
+    check_folder(file)
+    if file.exists():
+        is_page = file.is_file() and file.read_bytes()[:15].lower() == b"<!doctype html>"
+        if not is_page:
+            raise GannetError(f"{file} exists and is not a page: name another file")
+
+
 def parse_settings(settings: Sequence[str]) -> dict[str, str]:
     """Return the settings given as ``--set KEY=VALUE``."""
     pairs = [text.partition("=") for text in settings]

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gannet.cli.output import check_folder, say, say_json
-from gannet.errors import GannetError
+from gannet.cli.output import check_page, say, say_json
 
 if TYPE_CHECKING:
     from gannet.search import Collection
@@ -21,22 +20,32 @@ if TYPE_CHECKING:
 @click.argument("queries", nargs=-1, required=True, metavar="QUERY...")
 @click.option("-k", default=10, show_default=True, help="How many neighbours.")
 @click.option("--radius", default=None, type=int, metavar="R", help="All items that differ in at most R bits instead.")
+@click.option(
+    "--rerank", default=None, type=int, metavar="N", help="Order the nearest N by the cosine of their float features."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--html", "page", default=None, metavar="FILE", help="Write a page with pictures.")
 def search(
-    collection: str, queries: Sequence[str], k: int, radius: int | None, as_json: bool, page: str | None
+    collection: str,
+    queries: Sequence[str],
+    k: int,
+    radius: int | None,
+    rerank: int | None,
+    as_json: bool,
+    page: str | None,
 ) -> None:
     """Find the nearest items of COLLECTION to each QUERY.
 
     A QUERY is an id of the collection, an image file, an item's path, or a row of a matrix: vectors.npy#17.
+    With --rerank, which takes a collection made with `gannet index --keep-features`, results come by cosine.
     """
     from gannet.search import Collection
     from gannet.search import query as search_query
 
     if page is not None:
-        _check_page(Path(page))
+        check_page(Path(page))
     with Collection.open(collection, readonly=True) as store:
-        answers = search_query.search(store, queries, k, radius)
+        answers = search_query.search(store, queries, k, radius, rerank)
         if page is not None:
             _write_page(store, answers, Path(page))
     if as_json:
@@ -45,18 +54,10 @@ def search(
     for answer in answers:
         say(f"{answer['query']}")
         for item in answer["results"]:
-            say(f"{item['distance']:>5}  {item['id']:>8}  {item['path']}")
+            cosine = f"{item['cosine']:.4f}  " if "cosine" in item else ""
+            say(f"{cosine}{item['distance']:>5}  {item['id']:>8}  {item['path']}")
     if page is not None:
         say(f"wrote {page}")
-
-
-def _check_page(file: Path) -> None:
-    """Never replace anything but a page, a collection least of all."""
-    check_folder(file)
-    if file.exists():
-        is_page = file.is_file() and file.read_bytes()[:15].lower() == b"<!doctype html>"
-        if not is_page:
-            raise GannetError(f"{file} exists and is not a page: name another file")
 
 
 def _write_page(store: Collection, answers: Sequence[Answer], file: Path) -> None:

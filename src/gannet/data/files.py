@@ -19,6 +19,7 @@ IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", 
 _UNREAD_EXTENSIONS = frozenset({".heic", ".heif", ".avif", ".jxl", ".svg"})
 _UNREAD = "this picture format is not read; convert it to JPEG or PNG"
 _TOO_LARGE = f"file above {MAX_FILE_BYTES >> 20} MB"
+_CHANGED = "it changed while it was read; try again when it is complete"
 _ENCRYPTED = 0x1
 
 
@@ -41,7 +42,8 @@ class FolderSource(ImageSource):
         files = sorted(_walk(root, skipped))
         if not files:
             _raise_no_images(root, skipped)
-        return cls(root, [os.path.relpath(path, root) for path in files], skipped)
+        within = len(root) if root.endswith(os.sep) else len(root) + 1
+        return cls(root, [path[within:] for path in files], skipped)
 
     def read(self, index: int) -> bytes:
         """Return the bytes of file ``index``."""
@@ -92,16 +94,21 @@ def read_file(path: str) -> bytes:
     """Return a file's bytes.
 
     Raises:
-        GannetError: it cannot be read or is above ``MAX_FILE_BYTES``; the message is the reason alone.
+        GannetError: it cannot be read, is above ``MAX_FILE_BYTES``, or changed meanwhile, so that what was read may be
+            half of one content and half of another; the message is the reason alone.
     """
     try:
         with Path(path).open("rb") as file:
             info = os.fstat(file.fileno())
             if info.st_size > MAX_FILE_BYTES:
                 raise GannetError(_TOO_LARGE)
-            return file.read()
+            content = file.read()
+            after = os.fstat(file.fileno())
     except OSError as error:
         raise GannetError(reason(error)) from error
+    if len(content) != info.st_size or after.st_mtime_ns != info.st_mtime_ns:
+        raise GannetError(_CHANGED)
+    return content
 
 
 def is_image_name(name: str) -> bool:
@@ -110,7 +117,8 @@ def is_image_name(name: str) -> bool:
 
 
 def _extension(name: str) -> str:
-    return Path(name).suffix.lower()
+    stem, _, extension = name.rpartition(".")  # a `Path` takes ten times as long, which a million files show
+    return f".{extension.lower()}" if stem else ""
 
 
 def _is_hidden(member: str) -> bool:

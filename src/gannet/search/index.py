@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from gannet.codes import check_codes
 from gannet.errors import GannetError
+from gannet.search.ids import IdRuns
 from gannet.search.rows import Rows
 
 if TYPE_CHECKING:
@@ -41,16 +42,18 @@ class HammingIndex:
     Raises: `GannetError` for codes of another length or type, and ids of another number or not unique.
     """
 
-    def __init__(self, codes: npt.ArrayLike, n_bits: int, ids: npt.ArrayLike | None = None) -> None:
+    def __init__(self, codes: npt.ArrayLike, n_bits: int, ids: npt.ArrayLike | IdRuns | None = None) -> None:
         checked = check_codes(codes, n_bits)
         self.n_bits = n_bits
         self._changing = threading.Lock()
         self._work = 0
-        new_ids = _check_ids(ids, len(checked), 0)
-        order = _ascending(new_ids)
-        if order is not None:
-            checked, new_ids = checked[order], new_ids[order]
-        self._content: tuple[Rows | Slices, _IdMap] = Rows(checked), _IdMap(new_ids)
+        if not isinstance(ids, IdRuns):
+            new_ids = _check_ids(ids, len(checked), 0)
+            order = _ascending(new_ids)
+            if order is not None:
+                checked, new_ids = checked[order], new_ids[order]
+            ids = IdRuns.of([new_ids])
+        self._content: tuple[Rows | Slices, IdRuns] = Rows(checked), ids
 
     def __len__(self) -> int:
         return len(self._content[0])
@@ -133,10 +136,10 @@ class HammingIndex:
             self._replace(Rows(self.codes[kept]), old_ids[kept])
 
     def _replace(self, rows: Rows, ids: Ids) -> None:
-        self._content = rows, _IdMap(ids)
+        self._content = rows, IdRuns.of([ids])
         self._work = 0
 
-    def _prepare(self, n_queries: int) -> tuple[Rows | Slices, _IdMap]:
+    def _prepare(self, n_queries: int) -> tuple[Rows | Slices, IdRuns]:
         """Return the content in the layout that suits the work so far."""
         store, ids = self._content
         if isinstance(store, Rows):
@@ -150,21 +153,6 @@ class HammingIndex:
                         store = Slices(store.codes())
                         self._content = store, ids
         return store, ids
-
-
-class _IdMap:
-    """Ascending ids by position; ids without gaps take no memory."""
-
-    def __init__(self, ids: Ids) -> None:
-        self._n = len(ids)
-        self._first = int(ids[0]) if self._n else 0
-        self._ids = None if self._n == 0 or int(ids[-1]) - self._first == self._n - 1 else ids
-
-    def all(self) -> Ids:
-        return np.arange(self._first, self._first + self._n) if self._ids is None else self._ids
-
-    def take(self, positions: npt.NDArray[np.int64]) -> Ids:
-        return positions + self._first if self._ids is None else self._ids[positions]
 
 
 def _whole(name: str, value: int) -> int:

@@ -19,7 +19,7 @@ from gannet.codes import Codes
 from gannet.errors import GannetError
 from gannet.search import storage
 from gannet.search.collection import Collection
-from gannet.search.grouping import group_codes
+from gannet.search.duplicates import group_codes
 from gannet.search.index import _WORK_IN_ROWS as WORK_IN_ROWS
 from gannet.search.index import HammingIndex
 from gannet.search.query import read_model

@@ -12,6 +12,8 @@ from gannet.codes import Codes
 Distances = npt.NDArray[np.int64]
 Positions = npt.NDArray[np.int64]
 
+_ROWS_AT_ONCE = 1 << 16
+
 
 class Rows:
     """Codes ``(n, width)`` uint8 in the order of their positions, kept as given and not copied."""
@@ -34,10 +36,7 @@ class Rows:
         distances = np.empty((len(queries), k), np.int64)
         positions = np.empty((len(queries), k), np.int64)
         for i, query in enumerate(queries if len(self) else []):
-            away = self._distances(query)
-            bound = np.partition(away, k - 1)[k - 1]
-            near, where = _sorted_within(away, int(bound))
-            distances[i], positions[i] = near[:k], where[:k]
+            distances[i], positions[i] = _sorted_nearest(self._distances(query), k)
         return distances, positions
 
     def within(self, queries: Codes, radius: int) -> list[tuple[Distances, Positions]]:
@@ -46,16 +45,32 @@ class Rows:
 
     def _distances(self, query: Codes) -> npt.NDArray[np.integer]:
         words = query.view(self._word)
-        total: npt.NDArray[np.integer] = np.bitwise_count(self._words[:, 0] ^ words[0])
-        if len(words) > 1:
-            total = total.astype(np.int32)
-        for column in range(1, len(words)):
-            total += np.bitwise_count(self._words[:, column] ^ words[column])
+        total = np.zeros(len(self), np.min_scalar_type(8 * query.size))
+        # A part at a time, so that what is between stays in the processor's cache and takes no memory to speak of.
+        for start in range(0, len(self), _ROWS_AT_ONCE):
+            rows, part = self._words[start : start + _ROWS_AT_ONCE], total[start : start + _ROWS_AT_ONCE]
+            for column, word in enumerate(words):
+                part += np.bitwise_count(rows[:, column] ^ word)
         return total
+
+
+def _sorted_nearest(away: npt.NDArray[np.integer], k: int) -> tuple[Distances, Positions]:
+    """Return distances and positions ``(k,)`` of the smallest, by distance, then position, however many are equal."""
+    bound = np.partition(away, k - 1)[k - 1]
+    distances, positions = _sorted_within(away, int(bound) - 1)
+    ties: list[Positions] = []
+    wanted = k - len(positions)
+    for start in range(0, len(away), _ROWS_AT_ONCE):
+        if wanted <= 0:
+            break
+        ties.append(start + np.flatnonzero(away[start : start + _ROWS_AT_ONCE] == bound)[:wanted])
+        wanted -= len(ties[-1])
+    positions = np.concatenate([positions, *ties])
+    return np.concatenate([distances, np.full(k - len(distances), bound, np.int64)]), positions
 
 
 def _sorted_within(away: npt.NDArray[np.integer], bound: int) -> tuple[Distances, Positions]:
     positions = np.flatnonzero(away <= bound)
-    distances = away[positions].astype(np.int64)
-    order = np.argsort(distances, kind="stable")
-    return distances[order], positions[order]
+    distances = away[positions]
+    order = np.argsort(distances, kind="stable")  # of small integers: a radix sort
+    return distances[order].astype(np.int64), positions[order]

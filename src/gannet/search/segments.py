@@ -13,12 +13,11 @@ import zlib
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from gannet.codes import Codes
+from gannet.search.arguments import Ids
+from gannet.search.ids import IdRuns
 from gannet.search.storage import DamagedError
-
-Ids = npt.NDArray[np.int64]
 
 SIZE = 4096
 _ROW = "SELECT number, offsets, codes, checksum FROM segments"
@@ -54,20 +53,24 @@ def select(db: sqlite3.Connection, width: int, ids: Ids) -> tuple[Ids, Codes]:
     return np.concatenate(found), np.concatenate(codes)
 
 
-def read_all(db: sqlite3.Connection, width: int) -> tuple[Ids, Codes]:
+def read_all(db: sqlite3.Connection, width: int) -> tuple[IdRuns, Codes]:
     """Return all ids ``(n,)``, ascending, and codes ``(n, w)``; needs little memory beside them."""
     n = count(db)
     (size,) = db.execute("SELECT coalesce(sum(length(codes)), 0) FROM segments").fetchone()
     if size != n * width:
         raise DamagedError(f"it holds {size} bytes of codes for {n} items")
-    ids, codes = np.empty(n, np.int64), np.empty((n, width), np.uint8)
+    codes = np.empty((n, width), np.uint8)
+    return IdRuns.of(_fill(db, width, codes)), codes
+
+
+def _fill(db: sqlite3.Connection, width: int, codes: Codes) -> Iterator[Ids]:
+    """Write all codes ``(n, w)``, and yield the ids of a segment at a time."""
     start = 0
     for row in db.execute(f"{_ROW} ORDER BY number"):
-        segment_ids, segment_codes = _decode(row, width)
-        stop = start + len(segment_ids)
-        ids[start:stop], codes[start:stop] = segment_ids, segment_codes
-        start = stop
-    return ids, codes
+        ids, segment = _decode(row, width)
+        codes[start : start + len(ids)] = segment
+        start += len(ids)
+        yield ids
 
 
 def count(db: sqlite3.Connection) -> int:

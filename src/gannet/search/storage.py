@@ -7,15 +7,18 @@ import errno
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from gannet.errors import GannetError
 
 APPLICATION_ID = 0x474E4E54  # "GNNT"
-VERSION = 1
 WAIT_SECONDS = 5.0
+_STEP_SECONDS = 0.1
+_CACHE, _SMALL_CACHE = -(64 << 10), -(1 << 10)
+"""KB of pages that are kept, negative as SQLite has it."""
 
 SCHEMA = (
     "CREATE TABLE collection (n_bits INTEGER NOT NULL, model_id TEXT NOT NULL, created TEXT NOT NULL, "
@@ -27,14 +30,24 @@ SCHEMA = (
     "CREATE TABLE segments (number INTEGER PRIMARY KEY, offsets BLOB NOT NULL, codes BLOB NOT NULL, "
     "checksum INTEGER NOT NULL)",
 )
+FEATURES_SCHEMA = (
+    "CREATE TABLE feature_length (n_features INTEGER NOT NULL)",
+    "CREATE TABLE features (id INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum INTEGER NOT NULL)",
+)
+SCHEMAS = {1: SCHEMA, 2: SCHEMA + FEATURES_SCHEMA}
+"""What the tables are by version: 2 has features. A collection without them is of version 1, for older readers too."""
+_FEATURES_PAGE_BYTES = 16384
+"""A row of features (2.5 KB for 1280) fills a page of SQLite's usual 4 KB badly."""
 
 
 class DamagedError(Exception):
     """The file's content contradicts itself; the message says where."""
 
 
-def create(path: Path, collection: tuple[object, ...], model: bytes, overwrite: bool) -> None:
-    """Make a collection file with its one ``collection`` row and its model.
+def create(
+    path: Path, collection: tuple[object, ...], model: bytes, n_features: int | None = None, overwrite: bool = False
+) -> None:
+    """Make a collection file with its one ``collection`` row and its model, and room for features if it has some.
 
     It is written under a temporary name beside ``path`` and then renamed, so ``path`` never holds half of it.
     """
@@ -44,7 +57,7 @@ def create(path: Path, collection: tuple[object, ...], model: bytes, overwrite: 
             _refuse_existing(path, overwrite)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         try:
-            _write_new(temporary, collection, model)
+            _write_new(temporary, collection, model, n_features)
             publish(temporary, path, overwrite)
         finally:
             temporary.unlink(missing_ok=True)
@@ -55,27 +68,98 @@ def connect(path: Path, readonly: bool) -> sqlite3.Connection:
     with explained(path):
         if not path.is_file():
             raise GannetError(f"there is no collection {path}; make one with `gannet index`")
-        # `mode=rw` even to read: only then can SQLite roll back what a killed writer left. Where the file
-        # may not be written, SQLite by itself opens it to read, which with a rollback journal needs no side
-        # file; `immutable=1` would be wrong, as it passes over such a half-made change.
+        # `mode=rw` even to read: only then can SQLite undo what a killed writer left. Where the file may not be
+        # written, SQLite by itself opens it to read, which with a rollback journal needs no side file;
+        # `immutable=1` would be wrong, as it passes over such a half-made change, and over one being made.
         db = _connect(path, "rw")
         try:
             db.execute("PRAGMA trusted_schema = OFF")
             db.text_factory = lambda text: text.decode("utf-8", "replace")  # checked where it is used
-            _check_header(db, path)
-            # The rollback journal, not WAL: between changes there is exactly one file, which can be copied
-            # and read from any medium or network share, and new pages are written once. EXTRA also syncs
-            # the folder, so that a change once reported outlives a power cut. The price, that readers wait
-            # while a change is written out, is small: reads are short, and a change within the cache is
-            # written at its end.
-            db.execute("PRAGMA journal_mode = DELETE")
+            try:
+                _check_header(db, path)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode == sqlite3.SQLITE_CANTOPEN and _has_log(path):
+                    raise GannetError(_cut_off(path)) from error
+                raise
+            # EXTRA also syncs the folder, so that a change once reported outlives a power cut.
             db.execute("PRAGMA synchronous = EXTRA")
-            db.execute("PRAGMA cache_size = -65536")  # 64 MiB
+            db.execute(f"PRAGMA cache_size = {_CACHE}")
             db.execute(f"PRAGMA query_only = {'ON' if readonly else 'OFF'}")
         except BaseException:
             db.close()
             raise
     return db
+
+
+def begin_change(db: sqlite3.Connection, path: Path, identity: tuple[int, int] | None) -> None:
+    """Begin a transaction that writes, which readers do not notice before it has ended.
+
+    ``identity`` is what `identify` returned when the file was opened.
+    """
+    if db.execute("PRAGMA query_only").fetchone()[0]:
+        raise GannetError(_read_only(path))
+    # Pages go to a log beside the file, so that others go on reading what was there. To start the log, SQLite needs
+    # the file alone for a moment. It is asked for in short steps: while it waits, new readers wait too.
+    give_up = time.monotonic() + WAIT_SECONDS
+    db.execute(f"PRAGMA busy_timeout = {round(1000 * min(_STEP_SECONDS, WAIT_SECONDS))}")
+    try:
+        while True:
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+                break
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                    raise
+            time.sleep(_STEP_SECONDS / 10)
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {round(1000 * WAIT_SECONDS)}")
+    db.execute("BEGIN IMMEDIATE")
+    if identify(path) != identity:
+        db.rollback()
+        raise GannetError(_moved(path))
+
+
+@contextlib.contextmanager
+def small_cache(db: sqlite3.Connection) -> Iterator[None]:
+    """Keep few of the pages that the block reads: for what is read through once."""
+    db.execute(f"PRAGMA cache_size = {_SMALL_CACHE}")
+    try:
+        yield
+    finally:
+        db.execute(f"PRAGMA cache_size = {_CACHE}")
+
+
+@contextlib.contextmanager
+def savepoint(db: sqlite3.Connection) -> Iterator[None]:
+    """Undo what the block did if it fails, and nothing before it: a transaction within one."""
+    db.execute("SAVEPOINT inner")
+    try:
+        yield
+    except BaseException:
+        if db.in_transaction:  # a full disk ends the whole transaction
+            db.execute("ROLLBACK TO inner")
+            db.execute("RELEASE inner")
+        raise
+    db.execute("RELEASE inner")
+
+
+def identify(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file at ``path`` from one put in its place, or None where there is none."""
+    try:
+        info = path.stat()
+    except FileNotFoundError:
+        return None
+    return info.st_dev, info.st_ino
+
+
+def close(db: sqlite3.Connection) -> None:
+    """Close a connection; the last one leaves one file, with nothing beside it."""
+    with contextlib.suppress(sqlite3.Error):  # it is in use elsewhere, or may not be written: the last one will do it
+        db.execute("PRAGMA busy_timeout = 0")
+        if db.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+            db.execute("PRAGMA query_only = OFF")
+            db.execute("PRAGMA journal_mode = DELETE")
+    db.close()
 
 
 def read_row(db: sqlite3.Connection, query: str, *types: type) -> tuple[Any, ...]:
@@ -84,6 +168,13 @@ def read_row(db: sqlite3.Connection, query: str, *types: type) -> tuple[Any, ...
     if row is None or not all(map(isinstance, row, types)):
         raise DamagedError("a value that it must have is missing")
     return tuple(row)
+
+
+def rows_in(db: sqlite3.Connection, query: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of ``query IN (values)``, a few hundred values at a time (SQLite limits them)."""
+    for start in range(0, len(values), 500):
+        batch = values[start : start + 500]
+        yield from db.execute(f"{query} IN ({', '.join('?' * len(batch))})", batch)
 
 
 @contextlib.contextmanager
@@ -105,25 +196,37 @@ def explained(path: Path) -> Iterator[None]:
 def _explain(error: sqlite3.Error, path: Path) -> str:
     code = getattr(error, "sqlite_errorcode", None)
     if code == sqlite3.SQLITE_READONLY_DBMOVED:
-        return f"{path} was replaced or moved while it was open; open it again"
+        return _moved(path)
     if code in (sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECOVERY):
-        return f"a change to {path} was cut off; open it once where it can be written, to roll that back"
+        return _cut_off(path)
     match None if code is None else code & 0xFF:
         case sqlite3.SQLITE_FULL:
             return _full(path)
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return f"{path} is being changed by another program; try again when that has finished"
+            return f"{path} is in use by another program; try again when that has finished"
         case sqlite3.SQLITE_NOTADB:
             return _foreign(path)
         case sqlite3.SQLITE_CORRUPT:
             return _damaged(path, "it was cut short or overwritten")
         case sqlite3.SQLITE_READONLY:
-            return f"{path} is open for reading only; open it for writing, and check its permissions"
+            return _read_only(path)
         case sqlite3.SQLITE_CANTOPEN:
             return f"cannot open {path}; check that its folder exists and that you may write there"
         case sqlite3.SQLITE_TOOBIG:
             return f"cannot store more than 1 GB in one piece in {path}; use a smaller model"
     return f"cannot use {path}: {error}"
+
+
+def _moved(path: Path) -> str:
+    return f"{path} was replaced or moved while it was open; open it again"
+
+
+def _cut_off(path: Path) -> str:
+    return f"a change to {path} was cut off; open it once where it can be written, to complete or undo that"
+
+
+def _read_only(path: Path) -> str:
+    return f"{path} is open for reading only; open it for writing, and check its permissions"
 
 
 def _full(path: Path) -> str:
@@ -153,25 +256,36 @@ def _check_header(db: sqlite3.Connection, path: Path) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if application_id != APPLICATION_ID:
         raise GannetError(_foreign(path))
-    if version > VERSION:
+    if version > max(SCHEMAS):
         raise GannetError(
             f"{path} is a collection of version {version}, newer than this Gannet reads; upgrade gannet-hash"
         )
     # Word for word, so that no file can bring triggers or views of its own.
-    if {sql for (sql,) in db.execute("SELECT sql FROM sqlite_master")} != set(SCHEMA):
+    if {sql for (sql,) in db.execute("SELECT sql FROM sqlite_master")} != set(SCHEMAS.get(version, ())):
         raise DamagedError("its tables are not those of a collection")
 
 
-def _write_new(path: Path, collection: tuple[object, ...], model: bytes) -> None:
+def _has_log(path: Path) -> bool:
+    """Tell from its header whether a file was left with a write-ahead log (SQLite's file format, 1.3.3)."""
+    with path.open("rb") as file:
+        return file.read(20)[18:] == b"\x02\x02"
+
+
+def _write_new(path: Path, collection: tuple[object, ...], model: bytes, n_features: int | None) -> None:
+    version = 1 if n_features is None else 2
     with contextlib.closing(_connect(path, "rwc")) as db:
+        if n_features is not None:
+            db.execute(f"PRAGMA page_size = {_FEATURES_PAGE_BYTES}")
         # Nobody else sees this file yet, so it needs no journal; the commit still syncs it.
         db.execute("PRAGMA journal_mode = OFF")
         db.execute("PRAGMA synchronous = FULL")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {VERSION}")
+        db.execute(f"PRAGMA user_version = {version}")
         db.execute("BEGIN")
-        for statement in SCHEMA:
+        for statement in SCHEMAS[version]:
             db.execute(statement)
+        if n_features is not None:
+            db.execute("INSERT INTO feature_length VALUES (?)", (n_features,))
         db.execute(f"INSERT INTO collection VALUES ({', '.join('?' * len(collection))})", collection)
         db.execute("INSERT INTO model VALUES (?)", (model,))
         db.execute("COMMIT")
@@ -207,6 +321,7 @@ def _alone(path: Path) -> Iterator[None]:
     """Hold the only lock on an existing file: a writer's journal must not outlive the file it belongs to."""
     with contextlib.closing(_connect(path, "rw")) as db:
         try:
+            db.execute("PRAGMA journal_mode = DELETE")  # fails while others use its log
             db.execute("BEGIN EXCLUSIVE")
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):

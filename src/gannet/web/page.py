@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePath
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import jinja2
 from markupsafe import Markup
@@ -23,6 +23,9 @@ from gannet.web.report import DemoPicture, DemoReport
 #: Longer side in pixels of the thumbnails a page shows: twice what it shows them at, for fine screens.
 PICTURE_SIDE = 288
 
+#: A page holds all its pictures: of near-duplicates it shows this many groups, and items of each.
+GROUPS, MEMBERS = 200, 20
+
 # Pictures up to this side are enlarged to crisp pixels instead of a blur.
 _TINY = 64
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -35,6 +38,7 @@ class SearchNeighbour(TypedDict):
     id: int
     path: str
     distance: int
+    cosine: NotRequired[float]
 
 
 class SearchResult(TypedDict):
@@ -67,6 +71,25 @@ class _Query:
     picture: Picture
     label: str
     neighbours: Sequence[_Neighbour]
+
+
+class GroupMember(TypedDict):
+    """An item of a group, as ``gannet duplicates --json`` gives it."""
+
+    id: int
+    path: str
+
+
+@dataclass(frozen=True)
+class _Member:
+    id: int
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class _Group:
+    size: int
+    members: Sequence[_Member]
 
 
 @dataclass(frozen=True)
@@ -110,6 +133,41 @@ def search_page(
         for result in results
     ]
     return render("search.html", title=title, n_bits=n_bits, queries=queries, tiny=_all_tiny(queries))
+
+
+def duplicates_page(
+    groups: Sequence[Sequence[GroupMember]],
+    title: str,
+    n_bits: int,
+    radius: int,
+    picture: Callable[[str], bytes | None],
+) -> str:
+    """Return the HTML page of near-duplicates: the first `GROUPS` groups, and of each the first `MEMBERS` items.
+
+    Args:
+        groups: as ``gannet duplicates --json`` gives them.
+        title: heading of the page.
+        n_bits: length of the codes.
+        radius: bits in which items that are linked differ at most.
+        picture: as for `search_page`.
+    """
+    shown = [
+        _Group(
+            len(group),
+            [_Member(item["id"], make_picture(item["path"], picture(item["path"]))) for item in group[:MEMBERS]],
+        )
+        for group in groups[:GROUPS]
+    ]
+    pictures = [member.picture for group in shown for member in group.members]
+    return render(
+        "duplicates.html",
+        title=title,
+        n_bits=n_bits,
+        radius=radius,
+        n_groups=len(groups),
+        groups=shown,
+        tiny=all(picture.tiny for picture in pictures if picture.uri is not None),
+    )
 
 
 def demo_page(report: DemoReport) -> str:

@@ -1,0 +1,106 @@
+"""Measure which copies of real images `gannet duplicates` finds, what else it groups, and how long it takes.
+
+    python benchmarks/duplicates.py CIFAR10 [--originals 500] [--bits 64] [--method uhga]
+
+All images of CIFAR-10 and copies of some of them: the same pixels as PNG, JPEG of quality 75 and 40, and enlarged twice
+and reduced to three quarters as JPEG of quality 90. The model learns from 10,000 images, without copies. For each
+radius: the share of copies of each kind that are in one group with their original, and the share of true pairs (two
+versions of one image) among all pairs of a group. CIFAR-10 holds near-duplicates of its own, which count as false.
+The times at the end are those of random codes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import time
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from gannet import ImageHasher
+from gannet.data import Subset, decode
+from gannet.data.datasets import load_cifar10
+from gannet.hashers import get_hasher
+from gannet.search.duplicates import group_codes
+
+SIDE = 32
+
+
+def encoded(image: Image.Image, form: str, **options: int) -> bytes:
+    out = io.BytesIO()
+    image.save(out, form, **options)
+    return out.getvalue()
+
+
+COPIES: dict[str, Callable[[Image.Image], bytes]] = {
+    "same pixels, PNG": lambda image: encoded(image, "PNG"),
+    "JPEG 75": lambda image: encoded(image, "JPEG", quality=75),
+    "JPEG 40": lambda image: encoded(image, "JPEG", quality=40),
+    "twice as large, JPEG 90": lambda image: encoded(image.resize((64, 64)), "JPEG", quality=90),
+    "three quarters, JPEG 90": lambda image: encoded(image.resize((24, 24)), "JPEG", quality=90),
+}
+
+
+def measure_time(bits: int) -> None:
+    random = np.random.default_rng(0)
+    group_codes(random.integers(0, 256, (10, bits // 8), dtype=np.uint8), bits, 1)
+    for n in (100_000, 1_000_000):
+        codes = random.integers(0, 256, (n, bits // 8), dtype=np.uint8)
+        times = []
+        for radius in (0, 2, 4) if n > 100_000 else (0, 2, 4, 8):
+            start = time.perf_counter()
+            group_codes(codes, bits, radius)
+            times.append(f"radius {radius}: {time.perf_counter() - start:.1f} s")
+        print(f"{n:,} random codes of {bits} bits: {', '.join(times)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cifar10")
+    parser.add_argument("--originals", type=int, default=500)
+    parser.add_argument("--bits", type=int, default=64)
+    parser.add_argument("--method", default="uhga")
+    parser.add_argument("--radii", default="0,1,2,3,4,5,6,8")
+    arguments = parser.parse_args()
+    dataset = load_cifar10(arguments.cifar10)
+    order = np.random.default_rng(0).permutation(len(dataset))
+    originals, training = order[: arguments.originals], order[-10_000:]
+    hasher = ImageHasher(get_hasher(arguments.method)(arguments.bits, random_state=0))
+    hasher.learn(hasher.features(Subset(dataset.source, training)))
+    codes = [hasher.encode(dataset.source)]
+    for make in COPIES.values():
+        pictures = [Image.fromarray(decode(dataset.source.read(int(i)), SIDE)) for i in originals]
+        codes.append(hasher.encode([make(picture) for picture in pictures]))
+    together = np.concatenate(codes)
+    # Which image each item is a version of.
+    image = np.concatenate([np.arange(len(dataset)), *[originals] * len(COPIES)])
+    copies = f"{len(originals):,} with {len(COPIES)} copies each"
+    print(f"{len(together):,} items, {copies}; {arguments.method}, {arguments.bits} bits")
+    print("radius  " + "  ".join(COPIES) + "  precision  largest group  seconds")
+    for radius in map(int, arguments.radii.split(",")):
+        start = time.perf_counter()
+        groups = group_codes(together, arguments.bits, radius)
+        seconds = time.perf_counter() - start
+        group_of = -1 - np.arange(len(together))
+        true = pairs = 0
+        for number, group in enumerate(groups):
+            group_of[group] = number
+            versions = np.unique(image[group], return_counts=True)[1]
+            true += int((versions * (versions - 1)).sum())
+            pairs += len(group) * (len(group) - 1)
+        recalls = []
+        for number, name in enumerate(COPIES):
+            first = len(dataset) + number * len(originals)
+            recall = np.mean(group_of[first : first + len(originals)] == group_of[originals])
+            recalls.append(f"{recall:{len(name)}.3f}")
+        largest = max(map(len, groups), default=1)
+        print(
+            f"{radius:6}  {'  '.join(recalls)}  {true / max(pairs, 1):9.3f}  {largest:13,}  {seconds:7.1f}", flush=True
+        )
+    measure_time(arguments.bits)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,272 @@
+"""Keeping a collection current with a folder: what is new is added, what is gone is dropped, what moved is followed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gannet import data
+from gannet.codes import unpack
+from gannet.data import files
+from gannet.search import Collection
+from gannet.search.collection import Item
+
+
+@pytest.fixture(autouse=True)
+def forget(image_collection: Path, cache: Path, encoded: list[int]) -> None:
+    """Start each test with an empty cache of features, so that what is encoded shows."""
+    shutil.rmtree(cache)
+    encoded.clear()
+
+
+def items(file: Path) -> dict[str, Item]:
+    with Collection.open(file, readonly=True) as collection:
+        collection.check()
+        ids, _ = collection.codes()
+        stored = collection.items_at(collection.paths(ids))
+        assert [item.id for item in sorted(stored)] == ids.tolist()
+        return {item.path: item for item in stored}
+
+
+def test_sync_does_all_at_once(photos: Path, image_collection: Path, encoded, save_image, run) -> None:
+    before = items(image_collection)
+    with Collection.open(image_collection) as collection:
+        codes = dict(zip(collection.codes()[0].tolist(), collection.codes()[1].tolist(), strict=True))
+    (photos / "new").mkdir()
+    (photos / "01.png").rename(photos / "new" / "one.png")  # moved
+    shutil.copy(photos / "02.png", photos / "copy.png")  # copied
+    (photos / "03.png").unlink()  # gone
+    save_image(photos / "04.png", 1000)  # changed
+    save_image(photos / "added.png", 1001)  # new
+    (photos / "05.png").rename(photos / "tmp.png")  # two that take each other's place
+    (photos / "06.png").rename(photos / "05.png")
+    (photos / "tmp.png").rename(photos / "06.png")
+    result = run("sync", image_collection, photos)
+    assert (result.status, result.err) == (0, "")
+    assert result.out == (
+        "added 3 items, replaced 1 that had changed, followed 3 that had moved, removed 1 that were gone, "
+        f"left 55 as they were: {image_collection} holds 61\n"
+    )
+    assert len(encoded) == 2  # the changed and the new one
+    after = items(image_collection)
+    assert set(after) == {str(path) for path in photos.rglob("*.png")}
+    for path, item in after.items():
+        assert item.digest == data.digest(Path(path).read_bytes())
+    assert after[str(photos / "new" / "one.png")].id == before[str(photos / "01.png")].id
+    assert after[str(photos / "05.png")].id == before[str(photos / "06.png")].id
+    assert after[str(photos / "06.png")].id == before[str(photos / "05.png")].id
+    with Collection.open(image_collection) as collection:
+        for path, item in before.items():
+            if path in after and after[path].id == item.id:
+                assert collection.code(item.id)[0].tolist() == codes[item.id]
+        copy, original = (after[str(photos / name)].id for name in ("copy.png", "02.png"))
+        assert collection.code(copy).tolist() == collection.code(original).tolist()
+    again = run("sync", image_collection, photos)
+    assert again.out == f"added 0 items, left 61 as they were: {image_collection} holds 61\n"
+    assert len(encoded) == 2 and items(image_collection) == after
+
+
+def test_add_encodes_only_what_is_new_and_drops_nothing(
+    photos: Path, image_collection: Path, encoded, save_image, run
+) -> None:
+    (photos / "01.png").rename(photos / "one.png")
+    (photos / "03.png").unlink()
+    save_image(photos / "04.png", 1000)
+    result = run("add", image_collection, photos)
+    assert result.out.startswith("added 2 items, replaced 1 that had changed, left 57 as they were: ")
+    assert len(encoded) == 1
+    after = items(image_collection)
+    assert {str(photos / name) for name in ("01.png", "03.png", "one.png")} <= set(after) and len(after) == 61
+
+
+def test_what_is_not_in_the_folder_is_left_alone(photos: Path, image_collection: Path, save_image, run) -> None:
+    beside = photos.with_name("photos2")
+    beside.mkdir()
+    save_image(beside / "a.png", 500)
+    assert run("add", image_collection, beside).status == 0
+    (beside / "a.png").unlink()
+    assert "removed" not in run("sync", image_collection, photos).out
+    (photos / "sub" / "last.png").unlink()
+    save_image(photos / "sub" / "other.png", 501)
+    assert "removed 1 that were gone" in run("sync", image_collection, photos / "sub").out
+    assert str(beside / "a.png") in items(image_collection)
+
+
+def test_what_a_walk_passes_over_is_kept_while_it_is_there(
+    tmp_path: Path, photos: Path, image_collection: Path, save_image, run
+) -> None:
+    import zipfile
+
+    hidden, archive = photos / ".hidden" / "a.png", photos / "a.zip"
+    hidden.parent.mkdir()
+    save_image(hidden, 500)
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(save_image(tmp_path / "b.png", 501), "b.png")
+    for source in (hidden, archive):
+        assert run("add", image_collection, source).status == 0
+    assert "removed" not in run("sync", image_collection, photos).out
+    hidden.unlink()
+    archive.unlink()
+    assert "removed 2 that were gone" in run("sync", image_collection, photos).out
+
+
+def test_nothing_is_dropped_where_the_folder_is_not_there_or_empty(
+    tmp_path: Path, photos: Path, image_collection: Path, matrix: Path, run
+) -> None:
+    before = items(image_collection)
+    photos.rename(tmp_path / "elsewhere")
+    cases = {photos: "No such file", tmp_path / "empty": "no images", matrix: "no folder of image files"}
+    (tmp_path / "empty").mkdir()
+    cases |= {tmp_path / "elsewhere" / "00.png": "no folder of image files"}
+    for source, words in cases.items():
+        result = run("sync", image_collection, source)
+        assert result.status == 2 and words in result.err and result.err.count("\n") == 1
+    photos.mkdir()
+    assert run("sync", image_collection, photos).status == 2  # such as a disk that is not mounted
+    assert items(image_collection) == before
+
+
+def test_a_file_that_cannot_be_read_keeps_its_item(
+    photos: Path, image_collection: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = items(image_collection)
+    (photos / "07.png").write_bytes(b"cut sho")  # changed, and no image any more
+    real = files.read_file
+
+    def read(path: str) -> bytes:
+        if path.endswith("08.png"):
+            raise data.images.GannetError("cannot be read: Input/output error")
+        if path.endswith("09.png"):
+            Path(path).unlink()  # vanishes between listing and reading
+        return real(path)
+
+    monkeypatch.setattr(files, "read_file", read)
+    result = run("sync", image_collection, photos)
+    assert result.status == 0 and "removed 1 that were gone" in result.out and "skipped 3" in result.out
+    for name, reason in (("07", "not an image"), ("08", "Input/output error"), ("09", "No such file")):
+        assert any(f"{name}.png: " in line and reason in line for line in result.err.splitlines())
+    del before[str(photos / "09.png")]
+    assert items(image_collection) == before
+
+
+def test_a_file_that_changes_while_it_is_read(
+    photos: Path, image_collection: Path, save_image, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is stored is the digest of the content that was encoded, also if it is not what was first seen."""
+    save_image(photos / "new.png", 1000)
+    real, seen = files.read_file, []
+
+    def read(path: str) -> bytes:
+        content = real(path)
+        if path.endswith("new.png"):
+            seen.append(content)
+            save_image(photos / "new.png", 1000 + len(seen))
+        return content
+
+    monkeypatch.setattr(files, "read_file", read)
+    assert run("sync", image_collection, photos).status == 0
+    assert len(seen) == 2 and items(image_collection)[str(photos / "new.png")].digest == data.digest(seen[1])
+    monkeypatch.undo()
+
+
+def test_a_file_that_grows_while_it_is_read(tmp_path: Path, save_image, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, fstat = save_image(tmp_path / "a.png", 0), os.fstat
+
+    def grow(number: int) -> os.stat_result:
+        info = fstat(number)
+        with path.open("ab") as file:
+            file.write(b"more")
+        return info
+
+    monkeypatch.setattr(files.os, "fstat", grow)
+    with pytest.raises(data.images.GannetError, match="it changed while it was read"):
+        files.read_file(str(path))
+
+
+def test_names_that_are_not_utf8_are_followed(photos: Path, image_collection: Path, run) -> None:
+    try:
+        odd = Path(os.fsdecode(os.fsencode(photos) + b"/\xff\xe4.png"))
+        (photos / "00.png").rename(odd)
+    except OSError:
+        pytest.skip("this file system takes only UTF-8 names")
+    assert "followed 1 that had moved" in run("sync", image_collection, photos).out
+    assert items(image_collection)[str(odd)].id == 0
+    removed = run("remove", image_collection, odd)
+    assert removed.status == 0 and str(odd) not in items(image_collection)
+
+
+def test_remove_by_path(photos: Path, image_collection: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photos)
+    result = run("remove", image_collection, "00.png", photos / "01.png", "1", "7")
+    assert result.out == f"removed 3 items: {image_collection} holds 57\n"
+    before = items(image_collection)
+    refused = run("remove", image_collection, "02.png", "none.png")
+    assert refused.status == 2 and "has the path none.png" in refused.err and items(image_collection) == before
+
+
+def test_info_and_check(photos: Path, image_collection: Path, run) -> None:
+    result = run("info", image_collection, "--json")
+    info = json.loads(result.out)
+    with Collection.open(image_collection) as collection:
+        bits = unpack(collection.codes()[1], 16)
+        assert info["model"] == {
+            "id": collection.model_id, "method": "lsh", "backbone": "tiny", "image_size": 16
+        }  # fmt: skip
+        assert (info["items"], info["bits"], info["features"]) == (60, 16, None)
+        assert info["bytes"] == image_collection.stat().st_size and info["changed"] == collection.info()["changed"]
+    share = bits.mean(axis=0)
+    inner = share[(share > 0) & (share < 1)]
+    entropy = -(inner * np.log2(inner) + (1 - inner) * np.log2(1 - inner)).sum() / 16
+    assert info["codes"]["entropy"] == pytest.approx(entropy)
+    assert (info["codes"]["balance_min"], info["codes"]["balance_max"]) == pytest.approx((share.min(), share.max()))
+    assert info["codes"]["distinct"] == len(np.unique(bits, axis=0))
+    text = run("info", image_collection)
+    assert text.status == 0 and "last change" in text.out and "lsh, tiny" in text.out
+    assert run("check", image_collection).out == f"{image_collection} is sound: 60 items\n"
+    raw = bytearray(image_collection.read_bytes())
+    at = raw.index(str(photos / "07.png").encode())
+    raw[at] ^= 1
+    image_collection.write_bytes(raw)
+    broken = run("check", image_collection)
+    assert broken.status == 2 and "damaged" in broken.err and broken.err.count("\n") == 1
+
+
+def test_matrices_are_added_once(matrix: Path, matrix_collection: Path, vectors, run) -> None:
+    assert run("add", matrix_collection, matrix).out.startswith("added 0 items, left 100 as they were")
+    vectors[3] = -vectors[3]
+    np.save(matrix, vectors)
+    assert run("add", matrix_collection, matrix).out.startswith("added 1 items, replaced 1 that had changed, left 99")
+    assert len(items(matrix_collection)) == 100
+
+
+def test_a_model_that_is_not_the_collections(photos: Path, image_collection: Path, tmp_path: Path, run) -> None:
+    from gannet.errors import GannetError
+    from gannet.image_hasher import ImageHasher
+    from gannet.search.indexing import add_encoded, add_source, encode_source
+
+    other = tmp_path / "other.model"
+    assert run("fit", photos, "-o", other, "--method", "lsh", "--bits", 16, "--seed", 5).status == 0
+    hasher, before = ImageHasher.load(other), items(image_collection)
+    with Collection.open(image_collection) as collection:
+        assert ImageHasher.load(tmp_path / "photos.model").model.id == collection.model_id
+        source = data.open_source(photos)
+        encoded = encode_source(hasher, source)
+        for call in (
+            lambda: add_source(collection, hasher, source),
+            lambda: add_encoded(collection, encoded),
+            lambda: collection.add(encoded.codes, encoded.paths, model_id=hasher.model.id),
+        ):
+            with pytest.raises(GannetError, match="was made with another model") as error:
+                call()
+            assert "\n" not in str(error.value)
+    assert items(image_collection) == before
+
+
+@pytest.mark.parametrize("command", ["sync", "info", "check", "add", "remove"])
+def test_help_has_an_example(command: str, run) -> None:
+    assert f"Example: gannet {command} " in run(command, "--help").out
