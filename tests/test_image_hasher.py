@@ -12,10 +12,13 @@ from PIL import Image
 from torch import nn
 
 from gannet import ITQ, LSH, GannetError, ImageHasher, image_hasher
+from gannet.backbones.augment import Mirrored, random_views
 from gannet.backbones.base import Backbone
 from gannet.backbones.runtime import FeatureExtractor
 from gannet.codes import n_bytes
-from gannet.data import MatrixSource, open_source
+from gannet.data import MatrixSource, decode, digest, open_source
+from gannet.hashers.cibhash import CIBHash
+from gannet.hashers.hashgan import HashGAN
 from gannet.model import Model
 
 
@@ -211,3 +214,85 @@ def test_a_single_image_or_an_unknown_thing_is_refused_with_what_to_do(tmp_path:
     for images in (b"", np.zeros((8, 8, 3), np.uint8), iter([]), 17):
         with pytest.raises(GannetError, match="put a single image into a list"):
             hasher.features(images)  # type: ignore[arg-type]
+
+
+def test_views_are_the_networks_features_of_changed_images(fitted: ImageHasher, pixels) -> None:
+    images = list(pixels[:5])
+    found = fitted.views(images, 3, seed=2)
+    assert found.values.shape == (5, 3, 20) and found.paths == fitted.features(images).paths
+    for image, row in zip(images, found.values, strict=True):
+        changed = [view.apply(decode(image, 24), 16, digest(image)) for view in random_views(3, seed=2)]
+        np.testing.assert_allclose(row, fitted.features(changed).values, atol=1e-5)
+    assert not np.array_equal(found.values, fitted.views(images, 3).values)
+    mirrored = fitted.view(images, Mirrored())
+    flipped = fitted.features([decode(image, 16)[:, ::-1].copy() for image in images])
+    np.testing.assert_allclose(mirrored.values, flipped.values, atol=1e-5)
+
+
+def test_views_are_made_once(fitted: ImageHasher, folder: Path, monkeypatch) -> None:
+    first = fitted.views(folder, 2)
+
+    def stream(self, images):
+        assert next(iter(images), None) is None, "a view was encoded again"
+        return iter(())
+
+    monkeypatch.setattr(FeatureExtractor, "stream", stream)
+    np.testing.assert_array_equal(fitted.views(folder, 2).values, first.values)
+    # More views are other views beside the same ones.
+    monkeypatch.undo()
+    np.testing.assert_array_equal(fitted.views(folder, 3).values[:, :2], first.values)
+
+
+def test_an_image_that_cannot_be_read_has_no_views_and_no_pixels(fitted: ImageHasher, pixels) -> None:
+    images = [b"", *pixels[:2], b"no picture", pixels[2]]
+    whole = fitted.views(list(pixels[:3]), 3)
+    for found in (fitted.views(images, 3), fitted.pixels(images, 8)):
+        assert [item.path for item in found.skipped] == ["images#0", "images#3"]
+        assert list(found.paths) == ["images#1", "images#2", "images#4"] and len(found.values) == 3
+    np.testing.assert_array_equal(fitted.views(images, 3).values, whole.values)
+    expected = [decode(image, 8) for image in pixels[:3]]
+    np.testing.assert_array_equal(fitted.pixels(images, 8).values, expected)
+    assert fitted.pixels([], 8).values.shape == (0, 8, 8, 3) and fitted.views([], 2).values.shape == (0, 2, 20)
+
+
+def test_a_method_of_views_learns_from_views_and_encodes_images(tmp_path: Path, pixels) -> None:
+    settings = {"n_views": 3, "n_steps": 5, "hidden": 8}
+    hasher = ImageHasher(CIBHash(12, **settings), "tiny").fit(list(pixels))
+    alone = CIBHash(12, **settings).fit(hasher.views(list(pixels), 3).values)
+    codes = hasher.encode(list(pixels))
+    np.testing.assert_array_equal(codes, alone.transform(hasher.features(list(pixels)).values))
+    hasher.save(tmp_path / "m")
+    loaded = ImageHasher.load(tmp_path / "m")
+    assert (loaded.model.backbone, loaded.model.image_size) == ("tiny", 16)
+    np.testing.assert_array_equal(loaded.encode(list(pixels)), codes)
+
+
+def test_a_method_of_pixels_needs_no_network(tmp_path: Path, pixels, monkeypatch) -> None:
+    monkeypatch.setattr(image_hasher, "get_backbone", lambda *_: pytest.fail("a network was asked for"))
+    settings = {"width": 2, "n_epochs": 1, "batch_size": 10}
+    hasher = ImageHasher(HashGAN(9, **settings)).fit(list(pixels))
+    small = np.stack([decode(image, 32) for image in pixels])
+    codes = hasher.encode(list(pixels))
+    np.testing.assert_array_equal(codes, HashGAN(9, **settings).fit(small).transform(small))
+    hasher.save(tmp_path / "m")
+    loaded = ImageHasher.load(tmp_path / "m")
+    assert (loaded.model.backbone, loaded.model.image_size, loaded.model.weights) == ("pixels", 32, {})
+    np.testing.assert_array_equal(loaded.encode([png(image) for image in pixels]), codes)
+    with pytest.raises(GannetError, match="a model of hashgan reads pixels"):
+        loaded.views(list(pixels), 2)
+
+
+def test_too_few_views_are_refused_before_any_is_made(pixels, monkeypatch) -> None:
+    monkeypatch.setattr(FeatureExtractor, "stream", lambda *_: pytest.fail("a view was made"))
+    with pytest.raises(GannetError, match="cibhash compares views of an image: give at least 2 of each, not 1"):
+        ImageHasher(CIBHash(8, n_views=1), "tiny").fit(list(pixels))
+
+
+@pytest.mark.parametrize("method", [CIBHash(8), HashGAN(8)])
+def test_a_matrix_cannot_teach_a_method_of_images(tmp_path: Path, method) -> None:
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).standard_normal((50, 6)))
+    with pytest.raises(GannetError, match=f"{method.name} learns from images: give a folder .* such as uhga"):
+        ImageHasher(method, "tiny").fit(tmp_path / "v.npy")
+    for call in (lambda h: h.views(tmp_path / "v.npy", 2), lambda h: h.pixels(tmp_path / "v.npy", 8)):
+        with pytest.raises(GannetError, match="is a matrix, which has no views and no pixels"):
+            call(ImageHasher(method, "tiny"))

@@ -6,6 +6,7 @@ import json
 import pickle
 import stat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from gannet import model as model_module
 from gannet.encoders import Encoder, Linear, UnitLinear
 from gannet.errors import GannetError
 from gannet.hashers import all_hashers
-from gannet.model import FORMAT, Model
+from gannet.hashers.hashgan import HashGAN
+from gannet.model import FORMAT, PIXELS, Model
 
 
 def encoder(kind: type[Linear] = Linear, n_bits: int = 9) -> Linear:
@@ -54,17 +56,15 @@ def test_everything_comes_back(tmp_path: Path, model: Model) -> None:
     assert stat.S_IMODE((tmp_path / "m").stat().st_mode) == 0o644
 
 
-@pytest.mark.parametrize("name", sorted(all_hashers()))
-def test_every_method_encodes_the_same_after_loading(name: str) -> None:
-    features = np.random.default_rng(0).standard_normal((120, 12)).astype(np.float32)
-    hasher = all_hashers()[name](8)
-    if "n_steps" in hasher.get_params():
-        hasher.set_params(n_steps=2)
-    hasher.fit(features)
-    saved = Model(hasher.encoder_, name, hasher.get_params())
-    loaded = Model.from_bytes(saved.to_bytes())
-    assert (loaded.method, loaded.n_bits) == (name, 8)
-    np.testing.assert_array_equal(loaded.encoder.encode(features), hasher.transform(features))
+@pytest.mark.parametrize("size", [None, 16, 64])
+def test_an_encoder_of_pixels_is_saved_with_the_size_of_its_images(size: int | None, given: Any) -> None:
+    hasher = HashGAN(8, width=4, n_epochs=1).fit(given(HashGAN).learn)
+    assert Model.from_bytes(Model(hasher.encoder_, "hashgan", {}, PIXELS, 32).to_bytes()).image_size == 32
+    for backbone in (PIXELS, None, "tiny"):
+        with pytest.raises(GannetError, match="does not hold a complete model"):
+            Model.from_bytes(Model(hasher.encoder_, "hashgan", {}, backbone, size).to_bytes())
+    with pytest.raises(GannetError, match="does not hold a complete model"):
+        Model.from_bytes(Model(encoder(), "lsh", {}, PIXELS, 32).to_bytes())
 
 
 def test_settings_of_any_type_are_kept_for_the_record() -> None:

@@ -25,7 +25,7 @@ class Encoder:
     """A fitted function from features ``(n, n_features)`` to real values ``(n, n_bits)`` before the sign.
 
     Subclasses are frozen dataclasses of float32 arrays. ``kind`` names them in model files, where each field
-    is stored under its own name.
+    is stored under its own name. Where ``item_shape`` is that of an image, items are pixels instead of features.
     """
 
     kind: ClassVar[str]
@@ -39,6 +39,11 @@ class Encoder:
     def n_features(self) -> int:
         """Length of the vectors it takes."""
         raise NotImplementedError
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        """Shape of one item: ``(n_features,)``, or ``(side, side, 3)`` of an encoder that reads pixels."""
+        return (self.n_features,)
 
     @property
     def n_bits(self) -> int:
@@ -59,14 +64,15 @@ class Encoder:
         Raises: `GannetError` for features of another length, or with NaN or infinity in them (the row is named).
         """
         rows = np.asarray(features)
-        if rows.ndim != 2 or rows.shape[1] != self.n_features:
-            raise GannetError(f"features must have shape (n, {self.n_features}) as in training, not {rows.shape}")
+        if rows.ndim == 0 or rows.shape[1:] != self.item_shape:
+            shape = ", ".join(map(str, ("n", *self.item_shape)))
+            raise GannetError(f"features must have shape ({shape}) as in training, not {rows.shape}")
         step = max(1, _CHUNK_BYTES // (4 * self.n_features))
         codes = np.empty((len(rows), -(-self.n_bits // 8)), np.uint8)
         for start in range(0, len(rows), step):
             with np.errstate(over="ignore"):
                 chunk = np.ascontiguousarray(rows[start : start + step], dtype=np.float32)
-            check_finite(chunk, start)
+            check_finite(chunk.reshape(len(chunk), -1), start)
             codes[start : start + step] = np.packbits(self.values(chunk) >= 0, axis=1)
         return codes
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from gannet.backbones import DEFAULT_BACKBONE, get_backbone
+from gannet.backbones.augment import View, random_views
 from gannet.backbones.cache import FeatureCache
-from gannet.backbones.extract import extract
+from gannet.backbones.extract import extract, load
 from gannet.backbones.runtime import FeatureExtractor
 from gannet.codes import Codes
 from gannet.data import ImageSource, MatrixSource, RawImage, Skipped, decode, digest, open_source, read_item
 from gannet.errors import GannetError
-from gannet.model import Model
+from gannet.model import PIXELS, Model
+from gannet.progress import progress
 
 if TYPE_CHECKING:
     from gannet.hashers.base import Hasher
@@ -27,12 +29,13 @@ Images = ImageSource | MatrixSource | str | os.PathLike[str] | Sequence[RawImage
 
 @dataclass(frozen=True)
 class Features:
-    """What a source gave: a row of features for each item that could be read.
+    """What a source gave: a row for each item that could be read.
 
     Attributes:
-        values: ``(n, n_features)``, float32 for images, the matrix itself for a matrix.
+        values: ``(n, n_features)``, float32 for images, the matrix itself for a matrix; of views
+            ``(n, n_views, n_features)``; where a method reads images themselves, uint8 ``(n, side, side, 3)``.
         paths: name of each row's item.
-        digests: content digest of each row's item; empty for a matrix.
+        digests: content digest of each row's item; empty for a matrix and for views.
         skipped: what could not be read, and why.
     """
 
@@ -47,7 +50,7 @@ class ImageHasher:
 
     Images are a path (whatever `gannet.data.open_source` takes), an opened source, or a sequence of images, each a
     path, the bytes of an image file or uint8 pixels ``(h, w, 3)``. With a matrix of features as source no image
-    network is involved and ``backbone`` is not used.
+    network is involved and ``backbone`` is not used; nor is it where the hasher reads pixels itself.
 
     Parameters:
         hasher: an unfitted `Hasher`; UHGA of 64 bits where None.
@@ -76,29 +79,43 @@ class ImageHasher:
 
         Raises: `GannetError` if no image can be read, or for fewer images than bits.
         """
-        self.learn(self.features(images))
+        self.learn(self.training(images))
         return self
 
+    def training(self, images: Images) -> Features:
+        """Return what the hasher learns from: features, features of views, or pixels.
+
+        Raises: `GannetError` for a matrix where the hasher learns from images.
+        """
+        source = _opened(images)
+        hasher = self._unfitted()
+        if hasher.takes != "features" and isinstance(source, MatrixSource):
+            from gannet.hashers.images import learns_from_images
+
+            raise learns_from_images(hasher.name)
+        return self.views(source, hasher.wanted_views()) if hasher.takes == "views" else self.features(source)
+
     def learn(self, features: Features) -> None:
-        """Learn from features that `features` returned, so that they need not be computed twice."""
-        if self.hasher is None:
-            raise GannetError("a loaded model is not trained again: make a new ImageHasher with a hasher")
+        """Learn from features that `training` returned, so that they need not be computed twice."""
+        hasher = self._unfitted()
         if not len(features.values):
             raise GannetError("none of the images could be read: " + _first_reason(features.skipped))
-        self.hasher.fit(features.values)
-        settings = self.hasher.get_params()
-        if self._extractor is None:
-            self._model = Model(self.hasher.encoder_, self.hasher.name, settings)
+        hasher.fit(features.values)
+        settings = hasher.get_params()
+        if hasher.takes == "pixels":
+            self._model = Model(hasher.encoder_, hasher.name, settings, PIXELS, hasher.side)
+        elif self._extractor is None:
+            self._model = Model(hasher.encoder_, hasher.name, settings)
         else:
             network = self._extractor.backbone
             self._model = Model(
-                self.hasher.encoder_,
-                self.hasher.name,
-                settings,
-                network.name,
-                network.size,
-                dict(self._extractor.weights),
+                hasher.encoder_, hasher.name, settings, network.name, network.size, dict(self._extractor.weights)
             )
+
+    def _unfitted(self) -> Any:
+        if self.hasher is None:
+            raise GannetError("a loaded model is not trained again: make a new ImageHasher with a hasher")
+        return self.hasher
 
     def encode(self, images: Images) -> Codes:
         """Return the codes ``(n, ceil(n_bits / 8))`` of images, in their order.
@@ -112,7 +129,8 @@ class ImageHasher:
         return self.model.encoder.encode(found.values)
 
     def features(self, images: Images) -> Features:
-        """Return the features of all images that can be read, from the cache where it has them.
+        """Return what the model encodes: features of all images that can be read, from the cache where it has them,
+        or, for a method that reads images themselves, their pixels.
 
         Raises: `GannetError` for a matrix where the model is one of images, or the other way round.
         """
@@ -121,7 +139,8 @@ class ImageHasher:
         if isinstance(source, MatrixSource):
             self._extractor = None
             return Features(source.features, source.paths, (), ())
-        return self._image_features(source)
+        side = self._side()
+        return self.pixels(source, side) if side is not None else self.view(source, View())
 
     def check_source(self, source: ImageSource | MatrixSource) -> None:
         """Raise `GannetError` for a matrix where the model is one of images, or the other way round."""
@@ -135,14 +154,75 @@ class ImageHasher:
         if not isinstance(source, MatrixSource) and self._model.backbone is None:
             raise GannetError("the model reads feature vectors, not images: give a matrix (.npy, .npz or Parquet)")
 
-    def _image_features(self, source: ImageSource) -> Features:
+    def view(self, images: Images, view: View) -> Features:
+        """Return the features of one view of each image, such as `gannet.backbones.augment.Mirrored`."""
+        found = self._encoded(_opened(images), [view])
+        return replace(found, values=found.values[:, 0])
+
+    def views(self, images: Images, n_views: int, seed: int = 0) -> Features:
+        """Return the features of ``n_views`` random views of each image, ``(n, n_views, n_features)``.
+
+        The views are `gannet.backbones.augment.random_views`: the same in every run, and kept in the cache.
+        """
+        if n_views < 1:
+            raise GannetError(f"n_views must be at least 1, not {n_views}")
+        return replace(self._encoded(_opened(images), random_views(n_views, seed)), digests=())
+
+    def pixels(self, images: Images, side: int) -> Features:
+        """Return the centre squares of all images that can be read, resized: uint8 ``(n, side, side, 3)``."""
+        source = _image_source(_opened(images))
+        kept: list[str] = []
+        digests: list[bytes] = []
+        skipped = list(source.skipped)
+        values = np.empty((len(source), side, side, 3), np.uint8)
+        with progress(len(source), "reading", "img") as bar:
+            for item in load(len(source), source.read, lambda raw: decode(raw, side), digest):
+                if item.image is None:
+                    skipped.append(Skipped(source.paths[item.index], str(item.failure)))
+                else:
+                    values[len(kept)] = item.image
+                    kept.append(source.paths[item.index])
+                    digests.append(item.digest)
+                bar.update(1)
+        return Features(values[: len(kept)], kept, digests, skipped)
+
+    def _side(self) -> int | None:
+        """Return the side of the images that the method reads itself, or None where it takes features."""
+        if self._model is not None:
+            return self._model.image_size if self._model.backbone == PIXELS else None
+        hasher = self._unfitted()
+        return int(hasher.side) if hasher.takes == "pixels" else None
+
+    def _encoded(self, opened: ImageSource | MatrixSource, views: Sequence[View]) -> Features:
+        """Return the features ``(n, n_views, n_features)`` of views of each image."""
+        source = _image_source(opened)
+        self.check_source(source)
+        if self._model is not None and self._model.backbone == PIXELS:
+            raise GannetError(f"a model of {self._model.method} reads pixels: it has no image network")
         if self._extractor is None:
             self._extractor = self._make_extractor()
-        extractor = self._extractor
+        extractor, n_views = self._extractor, len(views)
+
+        def read(place: int) -> tuple[RawImage, bytes, View]:
+            raw = source.read(place // n_views)
+            return raw, digest(raw), views[place % n_views]
+
+        def look(item: tuple[RawImage, bytes, View], size: int) -> npt.NDArray[np.uint8]:
+            raw, name, view = item
+            return view.apply(decode(raw, round(view.enlarged * size)), size, name)
+
+        def name_view(item: tuple[RawImage, bytes, View]) -> bytes:
+            _, name, view = item
+            return view.digest(name)
+
         with FeatureCache(extractor.key, extractor.backbone.n_features) as cache:
-            found = extract(len(source), source.read, decode, digest, extractor, cache, "encoding")
-        skipped = [*source.skipped, *(Skipped(source.paths[i], reason) for i, reason in found.failures)]
-        return Features(found.values, [source.paths[i] for i in found.kept], found.digests, skipped)
+            found = extract(len(source) * n_views, read, look, name_view, extractor, cache, "encoding")
+        # Whether an image can be read does not depend on the view.
+        kept = found.kept[::n_views] // n_views
+        failures = [(place // n_views, reason) for place, reason in found.failures[::n_views]]
+        skipped = [*source.skipped, *(Skipped(source.paths[i], reason) for i, reason in failures)]
+        values = found.values.reshape(len(kept), n_views, extractor.backbone.n_features)
+        return Features(values, [source.paths[i] for i in kept], found.digests[::n_views], skipped)
 
     def _make_extractor(self) -> FeatureExtractor:
         if self._model is None:
@@ -194,6 +274,12 @@ def _opened(images: Images) -> ImageSource | MatrixSource:
     if is_one or not isinstance(images, Sequence | np.ndarray):
         raise GannetError("images must be a path, a source or a list of images: put a single image into a list")
     return _Listed(images)
+
+
+def _image_source(source: ImageSource | MatrixSource) -> ImageSource:
+    if isinstance(source, MatrixSource):
+        raise GannetError(f"{source.name} is a matrix, which has no views and no pixels: give images")
+    return source
 
 
 def _first_reason(skipped: Iterable[Skipped]) -> str:

@@ -25,6 +25,8 @@ from gannet.errors import GannetError
 
 FORMAT = "gannet-model"
 VERSION = 1
+PIXELS = "pixels"
+"""What stands in place of a backbone's name where the encoder reads the image itself."""
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -37,9 +39,10 @@ class Model:
         encoder: from features to codes.
         method: name of the hasher that learned it.
         settings: the hasher's settings, for the record.
-        backbone: name of the image network, or None for a model of feature vectors.
-        image_size: side in pixels that the backbone sees, or None.
-        weights: the backbone's arrays by name; empty for a model of feature vectors.
+        backbone: name of the image network, `PIXELS` where there is none and the encoder reads the image itself, or
+            None for a model of feature vectors.
+        image_size: side in pixels that the backbone, or the encoder, sees, or None.
+        weights: the backbone's arrays by name; empty where there is none.
     """
 
     encoder: Encoder
@@ -169,14 +172,17 @@ def _metadata(data: bytes) -> str:
 
 
 def _can_encode(encoder: Encoder) -> bool:
-    """Try the encoder on one vector, as its arrays may not fit each other."""
-    return encoder.n_features > 0 and encoder.encode(np.zeros((1, encoder.n_features), np.float32)).size > 0
+    """Try the encoder on one item, as its arrays may not fit each other."""
+    return encoder.n_features > 0 and encoder.encode(np.zeros((1, *encoder.item_shape), np.uint8)).size > 0
 
 
 def _names_backbone(model: Model) -> bool:
+    shape = model.encoder.item_shape
+    if model.backbone == PIXELS:
+        return shape == (model.image_size, model.image_size, 3)
     if model.backbone is None:
-        return model.image_size is None
-    return isinstance(model.backbone, str) and isinstance(model.image_size, int)
+        return model.image_size is None and len(shape) == 1
+    return isinstance(model.backbone, str) and isinstance(model.image_size, int) and len(shape) == 1
 
 
 def _encoder_kind(kind: str) -> type[Encoder]:

@@ -299,3 +299,40 @@ def test_a_page_never_replaces_anything_else(image_collection: Path, tmp_path: P
     assert image_collection.read_bytes() == kept
     for _ in range(2):
         assert run("search", image_collection, "0", "--html", tmp_path / "page.html").status == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [("cibhash", ["n_views=2", "n_steps=3", "hidden=8"]), ("hashgan", ["width=2", "n_epochs=1"])],
+)
+def test_methods_that_learn_from_images(
+    tmp_path: Path, photos: Path, matrix: Path, tiny, run, method: str, settings: list[str]
+) -> None:
+    model, collection = tmp_path / "m", tmp_path / "c"
+    options = [word for setting in settings for word in ("--set", setting)]
+    result = run("fit", photos, "-o", model, "--method", method, "--bits", 16, *options)
+    assert result.status == 0 and f"learned 16 bits from 60 items with {method}" in result.out
+    assert run("index", photos, "-m", model, "-o", collection).status == 0
+    assert run("add", collection, photos).out.startswith("added 0 items, left 60")
+    query = tmp_path / "query.png"
+    query.write_bytes((photos / "07.png").read_bytes())
+    [answer] = json.loads(run("search", collection, query, "--json").out)
+    assert {"path": str(photos / "07.png"), "distance": 0}.items() <= answer["results"][0].items()
+    refused = run("fit", matrix, "-o", tmp_path / "other", "--method", method)
+    assert refused.status == 2 and refused.err.count("\n") == 1
+    assert f"{method} learns from images" in refused.err
+    row = run("search", collection, f"{matrix}#3")
+    assert row.status == 2 and "this collection is of images" in row.err
+
+
+def test_a_method_without_network_takes_no_backbone(tmp_path: Path, photos: Path, run) -> None:
+    result = run("fit", photos, "-o", tmp_path / "m", "--method", "hashgan", "--backbone", "alexnet")
+    assert result.status == 2 and "leave --backbone out" in result.err
+
+
+def test_methods_say_what_they_take(run) -> None:
+    takes = {row["name"]: row["takes"] for row in json.loads(run("methods", "--json").out)}
+    assert takes["cibhash"] == "views" and takes["hashgan"] == "pixels"
+    assert takes["itq"] == takes["uhga"] == "features"
+    text = run("methods").out
+    assert text.count("learns from images: ") == 2

@@ -263,3 +263,47 @@ def test_unreadable_images_leave_the_split_or_stop_it(digits_source):
 @pytest.fixture
 def digits_source():
     return find_protocol("digits")[1].source
+
+
+class Looking(Reader):
+    """An image hasher that makes views and pixels of rows it can name, and tells whose."""
+
+    def __init__(self):
+        super().__init__(set())
+        self.asked = []
+
+    def views(self, source, n_views):
+        self.asked.append(("views", [int(path.split("/")[-1]) for path in source.paths]))
+        rows = np.array(self.asked[-1][1], float)
+        values = np.random.default_rng(0).normal(size=(len(rows), n_views, 2)) + rows[:, None, None]
+        return Features(values, source.paths, (), ())
+
+    def pixels(self, source, side):
+        self.asked.append(("pixels", [int(path.split("/")[-1]) for path in source.paths]))
+        values = np.stack([np.resize(source.read(i), (side, side, 3)) for i in range(len(source))])
+        return Features(values, source.paths, (), ())
+
+
+def test_methods_are_given_what_they_take_when_they_ask(digits_source):
+    protocol, items = find_protocol("digits")
+    reader = Looking()
+    features, _ = split_features(protocol, items, reader)
+    run, split = Run(protocol, features, "none"), features.split
+    [(_, lsh)] = run_cells(make_cells(["lsh"], [1], 1), run)
+    assert reader.asked == [] and lsh["method"] == "lsh"
+    cells = make_cells(["cibhash"], [7, 8], 1, {"n_steps": "2", "n_views": "2", "hidden": "4"})
+    records = [record for _, record in run_cells(cells, run)]
+    assert reader.asked == [("views", split.train.tolist())]
+    assert not set(split.train) & set(split.query)
+    cells = make_cells(["hashgan"], [8], 2, {"n_epochs": "1", "width": "2", "batch_size": "500"})
+    records += [record for _, record in run_cells(cells, run)]
+    assert reader.asked[1:] == [("pixels", rows.tolist()) for rows in (split.query, split.database, split.train)]
+    assert [record["bits"] for record in records] == [7, 8, 8, 8]
+    assert all(record["n_train"] == len(split.train) and json.loads(json.dumps(record)) for record in records)
+    assert list(run_cells(cells, run, json.loads(json.dumps(records)))) == list(zip(cells, records[2:], strict=True))
+
+
+@pytest.mark.parametrize("method", ["cibhash", "hashgan"])
+def test_without_images_a_method_that_learns_from_them_is_left_out(method):
+    [(_, outcome)] = run_cells(make_cells([method], [8], 1), make_run())
+    assert isinstance(outcome, GannetError) and "learns from images" in str(outcome)

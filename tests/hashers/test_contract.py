@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gannet.codes import n_bytes
@@ -16,10 +19,13 @@ from gannet.errors import GannetError
 from gannet.hashers import all_hashers, get_hasher
 from gannet.hashers.base import Hasher
 from gannet.hashers.settings import defaults, make_hasher
-from gannet.model import Model
+from gannet.model import PIXELS, Model
 
-QUICK = {"n_steps": 3, "n_epochs": 1, "batch_size": 8}
+QUICK = {"n_steps": 3, "n_epochs": 1, "batch_size": 8, "width": 4}
 NAMES = sorted(all_hashers())
+OF_IMAGES = [name for name in NAMES if get_hasher(name).takes != "features"]
+
+Data = Callable[[type[Hasher]], Any]
 
 
 def make(name: str, n_bits: int = 8, seed: int = 0, **settings: Any) -> Hasher:
@@ -28,14 +34,13 @@ def make(name: str, n_bits: int = 8, seed: int = 0, **settings: Any) -> Hasher:
     return cls(n_bits, random_state=seed, **(quick | settings))
 
 
-@pytest.fixture(scope="module")
-def features() -> np.ndarray:
-    random = np.random.default_rng(0)
-    centres = random.normal(size=(5, 24)) * 3
-    return (centres[random.integers(5, size=150)] + random.normal(size=(150, 24))).astype(np.float32)
+@pytest.fixture
+def features(given: Data) -> np.ndarray:
+    return given(Hasher).learn
 
 
-@parametrize_with_checks([make(name, n_bits=2) for name in NAMES])
+# scikit-learn checks estimators of matrices alone, and says so of others.
+@parametrize_with_checks([make(name, n_bits=2) for name in NAMES if name not in OF_IMAGES])
 def test_scikit_learn_contract(estimator: Hasher, check: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -43,12 +48,22 @@ def test_scikit_learn_contract(estimator: Hasher, check: Any) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_tags_say_what_a_method_takes(name: str) -> None:
+    tags = get_tags(make(name))
+    takes = get_hasher(name).takes
+    assert tags.input_tags.two_d_array == (takes == "features")
+    assert tags.input_tags.three_d_array == (takes == "views")
+    assert not tags.target_tags.required
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("n_bits", [1, 7, 8, 17])
-def test_codes_are_packed_signs(name: str, n_bits: int, features: np.ndarray) -> None:
-    hasher = make(name, n_bits).fit(features)
-    codes, values = hasher.transform(features), hasher.decision_function(features)
-    assert codes.shape == (len(features), n_bytes(n_bits)) and codes.dtype == np.uint8
-    assert values.shape == (len(features), n_bits)
+def test_codes_are_packed_signs(name: str, n_bits: int, given: Data) -> None:
+    data = given(get_hasher(name))
+    hasher = make(name, n_bits).fit(data.learn)
+    codes, values = hasher.transform(data.encode), hasher.decision_function(data.encode)
+    assert codes.shape == (len(data.encode), n_bytes(n_bits)) and codes.dtype == np.uint8
+    assert values.shape == (len(data.encode), n_bits) and values.dtype == np.float32
     # A value on the border may round to either side when rows are multiplied one by one or together.
     clear = np.abs(values).min(axis=1) > 1e-4
     assert clear.any()
@@ -56,29 +71,62 @@ def test_codes_are_packed_signs(name: str, n_bits: int, features: np.ndarray) ->
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_same_seed_same_codes_and_input_untouched(name: str, features: np.ndarray) -> None:
-    kept = features.copy()
-    first = make(name).fit(features).transform(features)
-    again = make(name).fit(features, y=np.arange(len(features))).transform(features)
+def test_same_seed_same_codes_and_input_untouched(name: str, given: Data) -> None:
+    learn, encode = given(get_hasher(name))
+    kept = learn.copy(), encode.copy()
+    first = make(name).fit(learn).transform(encode)
+    again = make(name).fit(learn, y=np.arange(len(learn))).transform(encode)
     assert np.array_equal(first, again)
-    assert np.array_equal(features, kept)
+    assert np.array_equal(learn, kept[0]) and np.array_equal(encode, kept[1])
     assert len(np.unique(first, axis=0)) > 3
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_encoder_survives_the_model_file(name: str, features: np.ndarray) -> None:
-    hasher = make(name).fit(features)
-    model = Model.from_bytes(Model(hasher.encoder_, name, hasher.get_params()).to_bytes())
-    assert model.method == name and model.n_bits == 8
-    assert np.array_equal(model.encoder.encode(features), hasher.transform(features))
+def test_a_method_that_is_not_fitted_says_so(name: str, given: Data) -> None:
+    data = given(get_hasher(name))
+    fitted = make(name).fit(data.learn)
+    for unfitted in (make(name), clone(fitted)):
+        for method in (unfitted.transform, unfitted.decision_function):
+            with pytest.raises(NotFittedError):
+                method(data.encode)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_too_few_and_constant_items_are_one_clear_line(name: str, features: np.ndarray) -> None:
-    for bad in (features[:5], np.ones((50, 24), np.float32), np.full((50, 24), np.nan), features[:, :0]):
+def test_the_encoder_survives_the_model_file(name: str, given: Data) -> None:
+    data = given(get_hasher(name))
+    hasher = make(name).fit(data.learn)
+    is_image = get_hasher(name).takes == "pixels"
+    of_images = {"backbone": PIXELS, "image_size": data.encode.shape[1]} if is_image else {}
+    saved = Model(hasher.encoder_, name, hasher.get_params(), **of_images)
+    model = Model.from_bytes(saved.to_bytes())
+    assert model.method == name and model.n_bits == 8
+    assert np.array_equal(model.encoder.encode(data.encode), hasher.transform(data.encode))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_too_few_and_constant_items_are_one_clear_line(name: str, given: Data) -> None:
+    data = given(get_hasher(name)).learn
+    unfit = data[:5], np.ones_like(data), np.full(data.shape, np.nan), data[..., :0], data[0], data[:, ..., None]
+    for bad in unfit:
         with pytest.raises(GannetError) as caught:
             make(name).fit(bad)
         assert "\n" not in str(caught.value) and len(str(caught.value)) > 20
+
+
+@pytest.mark.parametrize("name", OF_IMAGES)
+def test_features_given_to_a_method_of_images_name_a_way_out(name: str, features: np.ndarray) -> None:
+    with pytest.raises(GannetError, match=rf"^{name} learns from images: give .*, such as uhga$"):
+        make(name).fit(features)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_new_items_of_another_shape_are_refused(name: str, given: Data) -> None:
+    data = given(get_hasher(name))
+    hasher = make(name).fit(data.learn)
+    for other in (data.encode[:, 1:], data.encode[0], np.zeros((3, 4, 5), np.float32)):
+        with pytest.raises(GannetError) as caught:
+            hasher.transform(other)
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", NAMES)

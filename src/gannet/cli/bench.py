@@ -65,7 +65,8 @@ def bench(
         raise GannetError("--curves draws on the page of the results: name a folder for them with -o")
     wanted = _names(methods), _numbers(bits), seeds, parse_settings(settings)
     cells = make_cells(*wanted) if sweep is None else sweep_cells(*wanted, read_sweep(sweep))
-    hasher = ImageHasher(cells[0].hasher(), get_backbone(backbone or DEFAULT_BACKBONE).name)
+    # It makes the features; the methods of the cells learn from them, or from what else they take.
+    hasher = ImageHasher(backbone=get_backbone(backbone or DEFAULT_BACKBONE).name)
     chosen, items = find_protocol(protocol, data)
     with nullcontext() if output is None else ResultsFolder(output, chosen.name) as folder:
         features, skipped = split_features(chosen, items, hasher)

@@ -34,11 +34,14 @@ def fit(
     from gannet.image_hasher import ImageHasher
 
     _check_output(Path(output))
-    hasher = ImageHasher(make_hasher(method, bits, seed, parse_settings(settings)), backbone or DEFAULT_BACKBONE)
+    learner = make_hasher(method, bits, seed, parse_settings(settings))
+    if learner.takes == "pixels" and backbone is not None:
+        raise GannetError(f"{method} reads images without an image network: leave --backbone out")
+    hasher = ImageHasher(learner, backbone or DEFAULT_BACKBONE)
     opened = open_source(source)
     if isinstance(opened, MatrixSource) and backbone is not None:
         raise GannetError(f"{source} is a matrix of features: leave --backbone out")
-    features = hasher.features(opened)
+    features = hasher.training(opened)
     if len(features.values):
         warn_skipped(features.skipped)
     started = time.perf_counter()

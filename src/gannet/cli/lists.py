@@ -6,6 +6,8 @@ import click
 
 from gannet.cli.output import say, say_json
 
+_TAKES = {"views": "features of several random views of each", "pixels": "the pixels themselves"}
+
 
 @click.command(epilog="Example: gannet methods --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -15,7 +17,7 @@ def methods(as_json: bool) -> None:
     from gannet.hashers.settings import defaults
 
     rows = [
-        {"name": name, "reference": hasher.reference, "settings": defaults(hasher)}
+        {"name": name, "reference": hasher.reference, "takes": hasher.takes, "settings": defaults(hasher)}
         for name, hasher in all_hashers().items()
     ]
     if as_json:
@@ -23,6 +25,8 @@ def methods(as_json: bool) -> None:
         return
     for name, hasher in all_hashers().items():
         say(f"{name}\n    {hasher.reference}")
+        if hasher.takes != "features":
+            say(f"    learns from images: {_TAKES[hasher.takes]}")
         settings = ", ".join(f"{key}={value}" for key, value in defaults(hasher).items())
         if settings:
             say(f"    settings: {settings}")

@@ -101,26 +101,27 @@ def _settings(names: Sequence[str], texts: Mapping[str, str]) -> dict[str, dict[
     return chosen
 
 
-def learn(cell: Cell, train_features: npt.NDArray[Any], *, watch: TrainingWatch | None = None) -> tuple[Hasher, float]:
-    """Return the fitted method and the seconds it took. It is given features of the training set and no more.
+def learn(hasher: Hasher, train: npt.NDArray[Any], *, watch: TrainingWatch | None = None) -> float:
+    """Fit a method and return the seconds it took. It is given features, or images, to learn from and no more.
 
     A ``watch`` sees the training of a method that learns from pairs.
     """
-    hasher = cell.hasher()
     if watch is not None and isinstance(hasher, PairwiseHasher):
         hasher.observer = watch.see
     started = time.perf_counter()
-    hasher.fit(train_features)
-    return hasher, time.perf_counter() - started
+    hasher.fit(train)
+    return time.perf_counter() - started
 
 
 def run_cell(cell: Cell, run: Run) -> Record:
     """Fit a cell on the training set, encode queries and database, score them: one record, ready for JSON."""
     features = run.features
     watch = TrainingWatch() if run.curves else None
-    hasher, fit_seconds = learn(cell, features.train, watch=watch)
+    hasher = cell.hasher()
+    of_queries, of_database, of_training = features.given_to(hasher)
+    fit_seconds = learn(hasher, of_training, watch=watch)
     started = time.perf_counter()
-    query, database = hasher.transform(features.query), hasher.transform(features.database)
+    query, database = hasher.transform(of_queries), hasher.transform(of_database)
     encode_seconds = time.perf_counter() - started
     labels = features.query_labels, features.database_labels
     result = evaluate(query, database, *labels, cell.bits, top=run.protocol.map_at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +22,11 @@ from gannet.data.datasets import (
 )
 from gannet.data.nuswide import ListedImages, has_lists, load_list, load_lists, load_nuswide
 from gannet.errors import GannetError
+from gannet.evaluation.images import SplitImages
 from gannet.evaluation.protocols import Protocol, Rows, Split, all_protocols, get_protocol, own_protocol
 
 if TYPE_CHECKING:
+    from gannet.hashers.base import Hasher
     from gannet.image_hasher import ImageHasher
 
 
@@ -42,7 +44,7 @@ class SplitFeatures:
     """Features of the three parts of a split, and labels where they judge: the training set has none.
 
     ``query`` ``(q, d)``, ``database`` ``(m, d)`` and ``train`` ``(t, d)`` are real matrices. ``source`` has the images
-    that the rows of ``split`` number.
+    that the rows of ``split`` number; ``images`` reads them for methods that learn from images, where there are any.
     """
 
     query: npt.NDArray[Any]
@@ -52,6 +54,21 @@ class SplitFeatures:
     database_labels: npt.NDArray[Any]
     split: Split
     source: ImageSource
+    images: SplitImages | None = None
+
+    def given_to(self, hasher: Hasher) -> Sequence[npt.NDArray[Any]]:
+        """Return what the method encodes of queries and database, and what it learns from: arrays, no labels.
+
+        Raises: `GannetError` where it learns from images and there are none.
+        """
+        taken: Any = hasher
+        if hasher.takes == "features":
+            return self.query, self.database, self.train
+        if self.images is None:
+            raise GannetError(f"{hasher.name} learns from images, and there are only features")
+        if hasher.takes == "views":
+            return self.query, self.database, self.images.train_views(taken.wanted_views())
+        return self.images.pixels(taken.side)
 
 
 def find_protocol(name: str, path: str | os.PathLike[str] | None = None) -> tuple[Protocol, Items]:
@@ -95,6 +112,7 @@ def split_features(protocol: Protocol, items: Items, hasher: ImageHasher) -> tup
         kept.labels[split.database],
         split,
         kept.source,
+        SplitImages(kept.source, split, hasher),
     ), list(features.skipped)
 
 

@@ -1,8 +1,8 @@
-"""The contract of every hasher: a scikit-learn transformer from features to packed codes."""
+"""The contract of every hasher: a scikit-learn transformer from features, or images, to packed codes."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,8 @@ class Hasher(TransformerMixin, BaseEstimator):
     """What the method is called on the command line."""
     reference: ClassVar[str]
     """The paper, as authors, title and venue in one line."""
+    takes: ClassVar[Literal["features", "views", "pixels"]] = "features"
+    """What it learns from: features, features of several random views of each image, or the images themselves."""
 
     n_bits: int
 
@@ -49,7 +51,7 @@ class Hasher(TransformerMixin, BaseEstimator):
             )
         if (features == features[0]).all():
             raise GannetError("all items have the same features: there is nothing to learn from")
-        if max(features.max(), -features.min()) > _LARGEST:
+        if max(features.max(), -float(features.min())) > _LARGEST:
             raise GannetError(f"the features hold values above {_LARGEST:g}: scale them down")
         self.encoder_: Encoder = self._learn(features)
         return self
@@ -64,7 +66,7 @@ class Hasher(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return self.encoder_.encode(self._checked(X, reset=False))
 
-    def _learn(self, features: Floats) -> Encoder:
+    def _learn(self, features: npt.NDArray[Any]) -> Encoder:
         """Return the encoder learned from checked float32 ``features (n, n_features)``."""
         raise NotImplementedError
 
@@ -76,7 +78,8 @@ class Hasher(TransformerMixin, BaseEstimator):
                 f"random_state must be a whole number from 0 to {2**32 - 1} or None, not {self.random_state!r}"
             ) from None
 
-    def _checked(self, X: npt.ArrayLike, reset: bool) -> Floats:
+    def _checked(self, X: npt.ArrayLike, reset: bool) -> npt.NDArray[Any]:
+        """Return ``X`` as the method reads it: to learn from where ``reset``, else to encode."""
         try:
             with np.errstate(over="ignore"):
                 checked: Floats = validate_data(

@@ -1,0 +1,80 @@
+"""What hashers that learn from images have in common: several views of each image, or the pixels themselves."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from gannet.errors import GannetError
+from gannet.hashers.base import Hasher
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class ViewsHasher(Hasher):
+    """Learn from features of several random views of each image, ``(n, n_views, n_features)``.
+
+    What it encodes are features ``(n, n_features)`` of images as they are.
+    """
+
+    takes = "views"
+
+    n_views: int
+    """How many views of each image to make for it, a setting."""
+
+    def wanted_views(self) -> int:
+        """Return ``n_views``, or raise a `GannetError` where it is no number of views to learn from."""
+        return self._enough(self.n_views)
+
+    def _enough(self, n_views: int) -> int:
+        if n_views < 2:
+            raise GannetError(f"{self.name} compares views of an image: give at least 2 of each, not {n_views}")
+        return n_views
+
+    def _checked(self, X: npt.ArrayLike, reset: bool) -> npt.NDArray[Any]:
+        if not reset:
+            return super()._checked(X, reset)
+        views = np.asarray(X)
+        if views.ndim != 3:
+            raise learns_from_images(self.name, "features of views (n, n_views, n_features)")
+        n_rows = len(views) * self._enough(views.shape[1])
+        rows = super()._checked(views.reshape(n_rows, views.shape[2]), reset)
+        return rows.reshape(views.shape)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
+        return tags
+
+
+class PixelHasher(Hasher):
+    """Learn from images ``(n, side, side, 3)``, uint8, and encode such images."""
+
+    takes = "pixels"
+
+    side: ClassVar[int]
+    """Height and width in pixels of the images it reads."""
+
+    def _checked(self, X: npt.ArrayLike, reset: bool) -> Pixels:
+        pixels = np.asarray(X)
+        shape = (self.side, self.side, 3)
+        if pixels.ndim != 4 or pixels.dtype != np.uint8:
+            raise learns_from_images(self.name, f"uint8 pixels (n, {', '.join(map(str, shape))})")
+        if pixels.shape[1:] != shape:
+            raise GannetError(f"{self.name} reads images of {shape}, not of {pixels.shape[1:]}: resize them")
+        return np.ascontiguousarray(pixels)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        return tags
+
+
+def learns_from_images(name: str, arrays: str | None = None) -> GannetError:
+    """Return the error for features given to the method ``name``, which learns from images, or from ``arrays``."""
+    given = "a folder or an archive of them" if arrays is None else arrays
+    return GannetError(
+        f"{name} learns from images: give {given}, or take a method that learns from features, such as uhga"
+    )

@@ -1,0 +1,71 @@
+"""Contrastive learning of codes from several views of each item (Qiu et al., CIBHash, IJCAI 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from gannet.progress import progress
+from gannet.training.code_losses import signs, straight_through
+from gannet.training.loop import OPTIMIZERS, Schedule, batches, single_threaded
+
+ViewsLoss = Callable[[Tensor, Tensor], Tensor]
+"""From a network's values ``(n, k)`` and ``(n, k)`` of two views of the same items to a loss of one number."""
+
+
+def train_on_views(
+    network: nn.Module, loss: ViewsLoss, schedule: Schedule, views: Tensor, generator: torch.Generator
+) -> None:
+    """Take all steps of the schedule over ``views (N, n_views, d)``, in random batches without replacement.
+
+    A batch has ``batch_size`` items, or all of fewer, and two different views of each, drawn at random.
+    """
+    optimizer = OPTIMIZERS[schedule.optimizer](network.parameters(), schedule.learning_rate)
+    n = min(schedule.batch_size, len(views))
+    order = batches(len(views), n, generator)
+    with progress(schedule.n_steps, "training", "step") as bar, single_threaded():
+        for _ in range(schedule.n_steps):
+            items = next(order)
+            pair = torch.rand(n, views.shape[1], generator=generator).topk(2, dim=1).indices
+            values = network(views[torch.cat([items, items]), pair.T.flatten()])
+            optimizer.zero_grad()
+            loss(values[:n], values[n:]).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            bar.update(1)
+
+
+def sampled_codes(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """Return codes of +1 with probability ``sigmoid(logits)``, else -1; the gradient passes to that probability."""
+    probabilities = torch.sigmoid(logits)
+    uniform = torch.rand(logits.shape, generator=generator)
+    return straight_through(signs(probabilities - uniform), probabilities)
+
+
+def rounded_codes(logits: Tensor) -> Tensor:
+    """Return the more probable codes, the signs of ``logits``; the gradient passes to their probability."""
+    return straight_through(signs(logits), torch.sigmoid(logits))
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """Return the normalised temperature-scaled cross entropy of Chen et al. 2020 between codes of two views.
+
+    Of codes ``(n, k)`` and ``(n, k)``, each of the 2n should have a larger cosine with the other view of its own item
+    than with the 2n - 2 codes of other items; cosines are divided by ``temperature``.
+    """
+    unit = nn.functional.normalize(torch.cat([first, second]), dim=1)
+    n = len(first)
+    logits = (unit @ unit.T / temperature).fill_diagonal_(-torch.inf)
+    return nn.functional.cross_entropy(logits, torch.arange(2 * n).roll(n))
+
+
+def bernoulli_divergence(logits: Tensor, others: Tensor) -> Tensor:
+    """Return the mean over items of ``sum_k KL(Bernoulli(sigmoid(logits)) || Bernoulli(sigmoid(others)))``.
+
+    The gradient in ``others (n, k)``, which stand for the marginal distribution, is not followed.
+    """
+    others = others.detach()
+    log_on, log_off = nn.functional.logsigmoid(logits), nn.functional.logsigmoid(-logits)
+    other_on, other_off = nn.functional.logsigmoid(others), nn.functional.logsigmoid(-others)
+    return (log_on.exp() * (log_on - other_on) + log_off.exp() * (log_off - other_off)).sum(dim=1).mean()
