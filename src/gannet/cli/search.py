@@ -60,7 +60,7 @@ def _check_page(file: Path) -> None:
 
 
 def _write_page(store: Collection, answers: Sequence[Answer], file: Path) -> None:
-    from gannet.model import write_atomically
+    from gannet.atomic import write_atomically
     from gannet.search.query import is_id
     from gannet.web import read_picture, search_page
 
