@@ -20,7 +20,7 @@ DISTINCT_FLOOR = 0.01
 SAMPLE = 1000
 """Items that are looked at, where there are as many."""
 
-FEWEST = 20
+FEWEST = 50
 """Under so many different items, a few codes are no sign of a collapse."""
 
 
@@ -48,7 +48,8 @@ def is_time(step: int, n_steps: int) -> bool:
 
 def sample(inputs: Tensor) -> Tensor:
     """Return up to a thousand different rows of ``inputs (N, d)``, evenly spaced before equal ones are dropped."""
-    return torch.unique(inputs[:: max(1, len(inputs) // SAMPLE)][:SAMPLE], dim=0)
+    rows: Tensor = torch.unique(inputs[:: max(1, len(inputs) // SAMPLE)][:SAMPLE], dim=0)
+    return rows
 
 
 def check_values(values: Tensor, step: int) -> None:
@@ -59,9 +60,7 @@ def check_values(values: Tensor, step: int) -> None:
     """
     n, n_bits = values.shape
     if not bool(torch.isfinite(values).all()):
-        raise GannetError(
-            f"the loss is not a number after step {step}: training diverged; set a lower learning_rate, such as a tenth"
-        )
+        raise diverged(step)
     if n < FEWEST:
         return
     bits = (values >= 0).cpu().numpy()
@@ -74,6 +73,13 @@ def check_values(values: Tensor, step: int) -> None:
             f"{max(least, 2):,} are expected) and bits of {entropy:.2f} bit entropy (at least {ENTROPY_FLOOR}); set "
             "a lower learning_rate, optimizer=adam, or a similarity that finds fewer pairs similar"
         )
+
+
+def diverged(step: int) -> GannetError:
+    """Return the error of a training that is lost."""
+    return GannetError(
+        f"the loss is not a number after step {step}: training diverged; set a lower learning_rate, such as a tenth"
+    )
 
 
 def _mean_entropy(shares: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> float:
