@@ -128,7 +128,7 @@ class NetworkTrainer(PairwiseTrainer):
                 recent.append(self.step_on(images, similarity(items[:n], items[n:]).to(self._device)))
                 if self.step_count == n_steps:
                     with torch.no_grad():
-                        recent.append(self.processes.gather(self._codes(images)))
+                        recent[-1] = self.processes.gather(self._codes(images))
                 looked_at = list(recent) if is_time(self.step_count, n_steps) else [recent[-1]]
                 check_values(torch.cat(looked_at), self.step_count)
                 if checkpoint and is_first and self._is_due():
