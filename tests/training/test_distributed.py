@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 import textwrap
@@ -58,12 +59,14 @@ SCRIPT = """
 """
 
 
-def run(folder: Path, n_processes: int) -> None:
+def run(folder: Path, n_processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     script = folder / "train.py"
     script.write_text(textwrap.dedent(SCRIPT))
-    start = [sys.executable]
-    if n_processes > 1:
-        start += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(n_processes)]
+    if n_processes == 1:
+        monkeypatch.setattr(sys, "argv", [str(script), str(folder / "state")])
+        runpy.run_path(str(script))
+        return
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(n_processes)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
         [*start, str(script), str(folder / "state")], env=environment, capture_output=True, text=True, timeout=180
@@ -72,9 +75,9 @@ def run(folder: Path, n_processes: int) -> None:
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no processes")
-def test_two_processes_learn_the_weights_of_one(tmp_path: Path) -> None:
-    run(tmp_path, 1)
-    run(tmp_path, 2)
+def test_two_processes_learn_the_weights_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path, 1, monkeypatch)
+    run(tmp_path, 2, monkeypatch)
     for attends in (False, True):
         alone = load_file(tmp_path / f"state-{attends}-0of1.safetensors")
         both = [load_file(tmp_path / f"state-{attends}-{rank}of2.safetensors") for rank in (0, 1)]

@@ -300,6 +300,24 @@ def test_mixed_precision_trains_and_looks_ahead() -> None:
     assert 0 < difference.abs().max() < 0.05
 
 
+def test_alexnet_learns_with_dropout_and_momentum_from_its_fc7_features() -> None:
+    """The network of the paper at its smallest size, with made-up weights; the hash layer sees FC-7 as it is."""
+    backbone = get_backbone("alexnet", 63)
+    torch.manual_seed(0)
+    weights = {
+        name: (torch.randn(tensor.shape) * (2 / max(1, tensor[0].numel())) ** 0.5).numpy()
+        for name, tensor in backbone._empty().state_dict().items()
+    }
+    network = HashNetwork(backbone, weights, nn.Linear(4096, 16), None)
+    assert [m.training for m in network.modules() if isinstance(m, nn.Dropout)] == [True, True]
+    ours = trainer(network, optimizer="sgd", learning_rate=0.01)
+    pixels = torch.from_numpy(images(4, 63))
+    ours.step_on(pixels, torch.eye(2))
+    for name, value in network.backbone_weights().items():
+        assert np.isfinite(value).all() and not np.array_equal(value, weights[name]), name
+    assert all("momentum_buffer" in ours.optimizer.state[p] for p in network.parameters())
+
+
 # Pictures
 
 
