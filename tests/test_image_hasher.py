@@ -12,13 +12,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from gannet import ITQ, LSH, UHGA, GannetError, ImageHasher, image_hasher
+from gannet import ITQ, LSH, UHGA, FineTuning, GannetError, ImageHasher, image_hasher
 from gannet.backbones.base import Backbone
 from gannet.backbones.runtime import FeatureExtractor
 from gannet.codes import n_bytes
 from gannet.data import MatrixSource, decode, open_source
 from gannet.model import Model
-from gannet.training.fine_tuning import FineTuning
 from gannet.training.network import NetworkTrainer
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,28 +102,58 @@ def test_the_papers_recipe(tmp_path: Path, photos: Path, tiny, run) -> None:
     assert model.encoder.kind == "linear" and not model.encoder.arrays()["mean"].any()
 
 
+OWN_PROCESS = """
+import os, signal, sys
+sys.path.insert(0, os.environ["TEST_FOLDER"])
+from conftest import Tiny
+from gannet import image_hasher
+from gannet.cli import main
+from gannet.training.network import NetworkTrainer
+
+image_hasher.get_backbone = lambda name, size=None: Tiny(size)
+step_on = NetworkTrainer.step_on
+
+def dying(self, *arguments):
+    if str(self.step_count) == os.environ.get("TEST_DIES_AT"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step_on(self, *arguments)
+
+NetworkTrainer.step_on = dying
+main()
+"""
+
+
+def in_own_process(folder: Path, arguments: tuple[object, ...], *start: str, **environment: str) -> Any:
+    """Run ``gannet``, with the small network, in a process of its own or in several."""
+    script = folder / "own_process.py"
+    script.write_text(OWN_PROCESS)
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path), "TEST_FOLDER": str(Path(__file__).parent)}
+    command = [sys.executable, *start, str(script), *map(str, arguments)]
+    return subprocess.run(
+        command, env={**os.environ, **paths, **environment}, capture_output=True, text=True, timeout=180
+    )
+
+
+def test_a_killed_run_goes_on_to_the_same_model(tmp_path: Path, photos: Path, tiny, run) -> None:
+    command = ("fit", photos, "-o", tmp_path / "m", "--train-backbone", *SMALL, "--set", "checkpoint_every=1")
+    assert run(*command).status == 0
+    whole = (tmp_path / "m").read_bytes()
+    (tmp_path / "m").unlink()
+    command = (*command, "--checkpoint", tmp_path / "run")
+    died = in_own_process(tmp_path, command, TEST_DIES_AT="2")
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert not (tmp_path / "m").exists() and len(list((tmp_path / "run").iterdir())) == 1
+    result = run(*command)
+    assert result.status == 0, result.err
+    assert (tmp_path / "m").read_bytes() == whole
+
+
 def test_torchrun_shares_a_training(tmp_path: Path, photos: Path, tiny, run) -> None:
     """Two processes write one model, near that of one process."""
-    command = ("fit", photos, "-o", tmp_path / "alone", "--train-backbone", *SMALL)
-    assert run(*command).status == 0
-    script = tmp_path / "shared.py"
-    script.write_text(
-        textwrap.dedent(
-            f"""
-            import sys
-            sys.path.insert(0, {str(Path(__file__).parent)!r})
-            from gannet import image_hasher
-            from gannet.cli import main
-            from conftest import Tiny
-            image_hasher.get_backbone = lambda name, size=None: Tiny(size)
-            main()
-            """
-        )
-    )
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    arguments = [str(argument) for argument in ("fit", photos, "-o", tmp_path / "both", "--train-backbone", *SMALL)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([*start, *arguments], env=environment, capture_output=True, text=True, timeout=180)
+    assert run("fit", photos, "-o", tmp_path / "alone", "--train-backbone", *SMALL).status == 0
+    arguments = ("fit", photos, "-o", tmp_path / "both", "--train-backbone", *SMALL)
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    done = in_own_process(tmp_path, arguments, *torchrun, OMP_NUM_THREADS="1")
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("learned 8 bits") == 1
     alone, both = Model.load(tmp_path / "alone"), Model.load(tmp_path / "both")
