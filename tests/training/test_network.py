@@ -203,6 +203,17 @@ def test_attention_at_one_half_trains_like_the_plain_gradient() -> None:
     torch.testing.assert_close(results[0], results[1], rtol=1e-3, atol=1e-4)
 
 
+def test_between_look_aheads_the_attention_weighs_and_does_not_learn() -> None:
+    pixels, targets = batch()
+    ours = trainer()
+    ours.attention_every = 2
+    for learns in (True, False, True):
+        before = {name: p.detach().clone() for name, p in ours._trained().items()}
+        ours.step_on(pixels, targets.float())
+        changed = {name for name, p in ours._trained().items() if not torch.equal(before[name], p)}
+        assert ("attention.fc_in.weight" in changed) == learns and "network.layer.weight" in changed
+
+
 @pytest.mark.parametrize("attends", [True, False])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path, attends: bool, optimizer: str) -> None:

@@ -88,6 +88,7 @@ def train_network(
             hasher._schedule(),
             None if attention is None else attention.to(device),
             hasher.attention_learning_rate,
+            hasher.attention_every,
             fine_tuning=fine_tuning,
             seed=seed,
             processes=group,

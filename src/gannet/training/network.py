@@ -75,7 +75,7 @@ class HashNetwork(nn.Module):
 class NetworkTrainer(PairwiseTrainer):
     """Train a network from pixels so that inner products of its ``tanh`` codes follow the similarities.
 
-    Parameters: ``network``, ``loss``, ``schedule``, ``attention`` and its learning rate as for `PairwiseTrainer`;
+    Parameters: ``network``, ``loss``, ``schedule``, ``attention`` and its settings as for `PairwiseTrainer`;
     ``fine_tuning``; ``seed``, of the dropout masks; ``processes``, which share each batch (see `distributed`).
     """
 
@@ -88,12 +88,13 @@ class NetworkTrainer(PairwiseTrainer):
         schedule: Schedule,
         attention: GradientAttention | None = None,
         attention_learning_rate: float = 0.05,
+        attention_every: int = 1,
         *,
         fine_tuning: FineTuning,
         seed: int,
         processes: Processes | None = None,
     ) -> None:
-        super().__init__(network, loss, schedule, attention, attention_learning_rate)
+        super().__init__(network, loss, schedule, attention, attention_learning_rate, attention_every)
         self.fine_tuning, self.seed, self.processes = fine_tuning, seed, processes or Processes()
         rate = schedule.learning_rate
         groups = [
@@ -147,6 +148,10 @@ class NetworkTrainer(PairwiseTrainer):
         gradient = self._pair_gradient(a, b, similarity)
         if self.attention is None:
             self._descend(codes, self._plain(a, b, gradient))
+        elif self.step_count % self.attention_every:
+            with torch.no_grad():
+                weighted = torch.cat(self.attention(a, b, gradient))
+            self._descend(codes, weighted)
         else:
             before = {name: p.detach().clone() for name, p in self.network.named_parameters()}
             weighted = torch.cat(self.attention(a, b, gradient))
