@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch import nn
 
-from gannet import ITQ, LSH, GannetError, ImageHasher, image_hasher
+from gannet import ITQ, LSH, UHGA, FineTuning, GannetError, ImageHasher, image_hasher
 from gannet.backbones.augment import Mirrored, random_views
 from gannet.backbones.base import Backbone
 from gannet.backbones.runtime import FeatureExtractor
@@ -20,6 +21,7 @@ from gannet.data import MatrixSource, decode, digest, open_source
 from gannet.hashers.cibhash import CIBHash
 from gannet.hashers.hashgan import HashGAN
 from gannet.model import Model
+from gannet.training.network import NetworkTrainer
 
 
 class Tiny(Backbone):
@@ -296,3 +298,84 @@ def test_a_matrix_cannot_teach_a_method_of_images(tmp_path: Path, method) -> Non
     for call in (lambda h: h.views(tmp_path / "v.npy", 2), lambda h: h.pixels(tmp_path / "v.npy", 8)):
         with pytest.raises(GannetError, match="is a matrix, which has no views and no pixels"):
             call(ImageHasher(method, "tiny"))
+
+
+# Training the image network
+
+
+def uhga(**settings: Any) -> UHGA:
+    return UHGA(8, **{"n_steps": 4, "batch_size": 8, "attention_hidden": 4} | settings)
+
+
+def test_training_the_network_changes_codes_and_is_saved(tmp_path: Path, pixels) -> None:
+    frozen = ImageHasher(uhga(), "tiny").fit(list(pixels))
+    hasher = ImageHasher(uhga(), "tiny", train_backbone=FineTuning(warm_up=20)).fit(list(pixels))
+    published = Tiny().weights()
+    for name, weights in hasher.model.weights.items():
+        assert weights.shape == published[name].shape and np.isfinite(weights).all()
+        assert not np.array_equal(weights, published[name])
+    codes, found = hasher.encode(list(pixels)), hasher.features(list(pixels))
+    assert not np.allclose(found.values, frozen.features(list(pixels)).values)  # cached under another key
+    np.testing.assert_array_equal(hasher.hasher.transform(found.values), codes)
+    hasher.save(tmp_path / "m")
+    loaded = ImageHasher.load(tmp_path / "m")
+    np.testing.assert_array_equal(loaded.encode(list(pixels)), codes)
+    assert loaded.model.settings["train_backbone"]["warm_up"] == 20 and loaded.model.settings["n_steps"] == 4
+
+
+def test_codes_are_those_of_the_network_that_was_trained(pixels, monkeypatch) -> None:
+    """The fast runtime and the encoder give what the torch network gave, and a second fit starts afresh."""
+    networks = []
+    real = NetworkTrainer.fit_pictures
+
+    def keeping(self: NetworkTrainer, *arguments: Any) -> None:
+        real(self, *arguments)
+        networks.append(self.network)
+
+    monkeypatch.setattr(NetworkTrainer, "fit_pictures", keeping)
+    for fine_tuning in (FineTuning(warm_up=5), FineTuning(warm_up=0, unit_input=False)):
+        networks.clear()
+        hasher = ImageHasher(uhga(), "tiny", train_backbone=fine_tuning).fit(list(pixels))
+        small = torch.from_numpy(np.stack([decode(image, 16) for image in pixels]))
+        with torch.no_grad():
+            expected = networks[0](small).numpy()
+        values = hasher.model.encoder.values(hasher.features(list(pixels)).values)
+        np.testing.assert_allclose(values, expected, rtol=1e-3, atol=1e-4)
+        again = hasher.fit(list(pixels)).model
+        assert again.to_bytes() == ImageHasher(uhga(), "tiny", fine_tuning).fit(list(pixels)).model.to_bytes()
+
+
+def test_a_training_goes_on_from_its_checkpoints(tmp_path: Path, pixels, monkeypatch) -> None:
+    fine_tuning = FineTuning(warm_up=3, checkpoint_every=2)
+    whole = ImageHasher(uhga(), "tiny", fine_tuning).fit(list(pixels)).model.to_bytes()
+    real = NetworkTrainer.step_on
+
+    def dying(self: NetworkTrainer, *arguments: Any) -> Any:
+        if self.step_count == 3:
+            raise KeyboardInterrupt
+        return real(self, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="run the same command again"):
+        patch.setattr(NetworkTrainer, "step_on", dying)
+        ImageHasher(uhga(), "tiny", fine_tuning, tmp_path / "run").fit(list(pixels))
+    steps = []
+    monkeypatch.setattr(NetworkTrainer, "step_on", lambda self, *a: steps.append(self.step_count) or real(self, *a))
+    assert ImageHasher(uhga(), "tiny", fine_tuning, tmp_path / "run").fit(list(pixels)).model.to_bytes() == whole
+    assert steps == [2, 3]
+    for other, name in (({"n_steps": 9}, r"n_steps \(4 then, 9 now\)"), ({"random_state": 5}, "random_state")):
+        with pytest.raises(GannetError, match=name):
+            ImageHasher(uhga(**other), "tiny", fine_tuning, tmp_path / "run").fit(list(pixels))
+    with pytest.raises(GannetError, match="another set of images"):
+        ImageHasher(uhga(), "tiny", fine_tuning, tmp_path / "run").fit(list(pixels[:30]))
+
+
+def test_what_cannot_train_a_network(tmp_path: Path, pixels) -> None:
+    with pytest.raises(GannetError, match=r"itq does not train the image network: .*such as uhga"):
+        ImageHasher(ITQ(8), "tiny", train_backbone=True)
+    with pytest.raises(GannetError, match="checkpoints are kept where"):
+        ImageHasher(uhga(), "tiny", checkpoints=tmp_path)
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).standard_normal((50, 6)))
+    with pytest.raises(GannetError, match="give images"):
+        ImageHasher(uhga(), "tiny", train_backbone=True).fit(tmp_path / "v.npy")
+    with pytest.raises(GannetError, match="too few to learn 8 bits"):
+        ImageHasher(uhga(), "tiny", train_backbone=True).fit(list(pixels[:5]))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gannet.hashers.uhga import UHGA, UHGAPlain
     from gannet.image_hasher import ImageHasher
     from gannet.search import Collection, HammingIndex
+    from gannet.training.fine_tuning import FineTuning
     from gannet.training.gradient_attention import GradientAttention
 
 __version__ = "0.1.0"
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 # Loaded when first used, so that searching imports no torch and learning no image network.
 _HOMES = {
     "Collection": "gannet.search.collection",
+    "FineTuning": "gannet.training.fine_tuning",
     "GannetError": "gannet.errors",
     "GradientAttention": "gannet.training.gradient_attention",
     "HammingIndex": "gannet.search.index",
@@ -34,6 +36,7 @@ __all__ = [
     "LSH",
     "UHGA",
     "Collection",
+    "FineTuning",
     "GannetError",
     "GradientAttention",
     "HammingIndex",

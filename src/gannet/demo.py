@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from gannet.atomic import write_atomically
 from gannet.codes import Codes, unpack
 from gannet.data import thumbnail
 from gannet.data.base import Subset
@@ -19,7 +20,6 @@ from gannet.evaluation import distance_histograms, evaluate, float_map
 from gannet.hashers.itq import ITQ
 from gannet.hashers.uhga import UHGA
 from gannet.image_hasher import Features, ImageHasher
-from gannet.model import write_atomically
 from gannet.search import Collection
 from gannet.search.indexing import Encoded, add_encoded
 from gannet.web import DemoNeighbour, DemoPicture, DemoQuery, DemoReport, Score, demo_page

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -23,6 +24,7 @@ from gannet.progress import progress
 
 if TYPE_CHECKING:
     from gannet.hashers.base import Hasher
+    from gannet.training.fine_tuning import FineTuning
 
 Images = ImageSource | MatrixSource | str | os.PathLike[str] | Sequence[RawImage | str | os.PathLike[str]]
 
@@ -37,12 +39,14 @@ class Features:
         paths: name of each row's item.
         digests: content digest of each row's item; empty for a matrix and for views.
         skipped: what could not be read, and why.
+        read: a row's raw image; None for a matrix.
     """
 
     values: npt.NDArray[Any]
     paths: Sequence[str]
     digests: Sequence[bytes]
     skipped: Sequence[Skipped]
+    read: Callable[[int], RawImage] | None = None
 
 
 class ImageHasher:
@@ -55,15 +59,28 @@ class ImageHasher:
     Parameters:
         hasher: an unfitted `Hasher`; UHGA of 64 bits where None.
         backbone: name of the image network.
+        train_backbone: whether to train the image network too, from pixels, with a method that learns from pairs; its
+            frozen features still say which images are similar. `FineTuning` sets how, True stands for its defaults.
+        checkpoints: folder in which such a training keeps its state, and goes on from what it finds there.
     """
 
-    def __init__(self, hasher: Hasher | None = None, backbone: str = DEFAULT_BACKBONE) -> None:
+    def __init__(
+        self,
+        hasher: Hasher | None = None,
+        backbone: str = DEFAULT_BACKBONE,
+        train_backbone: bool | FineTuning = False,
+        checkpoints: str | os.PathLike[str] | None = None,
+    ) -> None:
         if hasher is None:
             from gannet.hashers.uhga import UHGA
 
             hasher = UHGA()
         self.hasher: Hasher | None = hasher
         self.backbone = backbone
+        self.fine_tuning = _fine_tuning(hasher, train_backbone)
+        if checkpoints is not None and self.fine_tuning is None:
+            raise GannetError("checkpoints are kept where the image network is trained: ask for that too")
+        self.checkpoints = checkpoints
         self._model: Model | None = None
         self._extractor: FeatureExtractor | None = None
 
@@ -79,6 +96,8 @@ class ImageHasher:
 
         Raises: `GannetError` if no image can be read, or for fewer images than bits.
         """
+        if self.fine_tuning:
+            self._model = self._extractor = None  # similarities are those of the network as published
         self.learn(self.training(images))
         return self
 
@@ -100,6 +119,9 @@ class ImageHasher:
         hasher = self._unfitted()
         if not len(features.values):
             raise GannetError("none of the images could be read: " + _first_reason(features.skipped))
+        if self.fine_tuning:
+            self._model = self._train_network(hasher, features, self.fine_tuning)
+            return
         hasher.fit(features.values)
         settings = hasher.get_params()
         if hasher.takes == "pixels":
@@ -116,6 +138,21 @@ class ImageHasher:
         if self.hasher is None:
             raise GannetError("a loaded model is not trained again: make a new ImageHasher with a hasher")
         return self.hasher
+
+    def _train_network(self, hasher: Hasher, features: Features, fine_tuning: FineTuning) -> Model:
+        """Train hasher and backbone together; from now on features are those of the new backbone."""
+        from gannet.hashers.network import TrainingImages, check_trains_networks, train_network
+
+        if self._extractor is None or features.read is None:
+            raise GannetError("a matrix of features involves no image network that could be trained: give images")
+        images = TrainingImages(features.values, features.digests, features.read)
+        backbone = self._extractor.backbone
+        folder = None if self.checkpoints is None else Path(self.checkpoints)
+        pairwise = check_trains_networks(hasher)
+        encoder, weights = train_network(pairwise, images, backbone, self._extractor.weights, fine_tuning, folder)
+        self._extractor = FeatureExtractor(backbone, weights)
+        settings = {**hasher.get_params(), "train_backbone": asdict(fine_tuning)}
+        return Model(encoder, hasher.name, settings, backbone.name, backbone.size, dict(weights))
 
     def encode(self, images: Images) -> Codes:
         """Return the codes ``(n, ceil(n_bits / 8))`` of images, in their order.
@@ -222,12 +259,23 @@ class ImageHasher:
         failures = [(place // n_views, reason) for place, reason in found.failures[::n_views]]
         skipped = [*source.skipped, *(Skipped(source.paths[i], reason) for i, reason in failures)]
         values = found.values.reshape(len(kept), n_views, extractor.backbone.n_features)
-        return Features(values, [source.paths[i] for i in kept], found.digests[::n_views], skipped)
+        return Features(
+            values,
+            [source.paths[i] for i in kept],
+            found.digests[::n_views],
+            skipped,
+            lambda row: source.read(int(kept[row])),
+        )
 
     def _make_extractor(self) -> FeatureExtractor:
         if self._model is None:
             return FeatureExtractor(get_backbone(self.backbone))
         return FeatureExtractor(get_backbone(str(self._model.backbone), self._model.image_size), self._model.weights)
+
+    @property
+    def saves(self) -> bool:
+        """Whether this process is the one to save the model: of those that train one network together, the first."""
+        return self.fine_tuning is None or os.environ.get("RANK", "0") == "0"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to a file (safetensors and JSON) with all that encoding a new image takes."""
@@ -244,7 +292,18 @@ class ImageHasher:
         self = cls.__new__(cls)
         self.hasher, self.backbone = None, model.backbone or DEFAULT_BACKBONE
         self._model, self._extractor = model, None
+        self.fine_tuning, self.checkpoints = None, None
         return self
+
+
+def _fine_tuning(hasher: Hasher, wanted: bool | FineTuning) -> FineTuning | None:
+    if not wanted:
+        return None
+    from gannet.hashers.network import check_trains_networks
+    from gannet.training.fine_tuning import FineTuning
+
+    check_trains_networks(hasher)
+    return FineTuning() if wanted is True else wanted
 
 
 class _Listed(ImageSource):

@@ -6,12 +6,10 @@ is checked before anything is used.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gannet.atomic import write_atomically
 from gannet.encoders import Encoder
 from gannet.errors import GannetError
 
@@ -119,22 +118,6 @@ class Model:
         except OSError as error:
             raise GannetError(f"cannot read the model {os.fspath(path)}: {error.strerror}") from None
         return cls.from_bytes(data, os.fspath(path))
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace the file at ``path`` by ``data`` at once; raise a `GannetError` where it cannot be written."""
-    path = path.resolve()
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise GannetError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _read(data: bytes, origin: str) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:

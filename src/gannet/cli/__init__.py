@@ -34,8 +34,8 @@ def main() -> None:
     try:
         status = _group().main(sys.argv[1:] or ["--help"], prog_name="gannet", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
-    except click.exceptions.Abort:
-        _fail("interrupted", 130)
+    except click.exceptions.Abort as error:
+        _fail(f"interrupted {error.__cause__ or ''}", 130)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except GannetError as error:

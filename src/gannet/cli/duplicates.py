@@ -31,7 +31,7 @@ def duplicates(collection: str, radius: int, as_json: bool, page: str | None) ->
         groups = find(store, radius)
         name, n_bits = store.name, store.n_bits
     if page is not None:
-        from gannet.model import write_atomically
+        from gannet.atomic import write_atomically
         from gannet.web import duplicates_page, read_picture
 
         html = duplicates_page(groups, f"Near-duplicates in {name}", n_bits, radius, read_picture)

@@ -11,8 +11,15 @@ import click
 from gannet.cli.output import check_folder, parse_settings, say, warn_skipped
 from gannet.errors import GannetError
 
+_EXAMPLES = """\b
+Examples:
+  gannet fit ~/Pictures -o photos.model --bits 64
+  gannet fit ~/Pictures -o photos.model --train-backbone --checkpoint run1 --set batch_size=32 --set n_steps=200
+  torchrun --nproc-per-node 2 --no-python gannet fit ~/Pictures -o photos.model --train-backbone
+"""
 
-@click.command(epilog="Example: gannet fit ~/Pictures -o photos.model --bits 64")
+
+@click.command(epilog=_EXAMPLES)
 @click.argument("source")
 @click.option("-o", "--output", required=True, metavar="M", help="The model file to write.")
 @click.option("--method", default="uhga", show_default=True, help="A name that `gannet methods` lists.")
@@ -20,8 +27,18 @@ from gannet.errors import GannetError
 @click.option("--backbone", default=None, help="A name that `gannet backbones` lists; for images only.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Random seed.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the method; repeatable.")
+@click.option("--train-backbone", is_flag=True, help="Train the image network too, from pixels; wants a GPU or time.")
+@click.option("--checkpoint", metavar="DIR", help="Folder for the state of --train-backbone; a second run goes on.")
 def fit(
-    source: str, output: str, method: str, bits: int, backbone: str | None, seed: int, settings: Sequence[str]
+    source: str,
+    output: str,
+    method: str,
+    bits: int,
+    backbone: str | None,
+    seed: int,
+    settings: Sequence[str],
+    train_backbone: bool,
+    checkpoint: str | None,
 ) -> None:
     """Learn codes from SOURCE, without labels, and write them as a model.
 
@@ -30,23 +47,30 @@ def fit(
     """
     from gannet.backbones import DEFAULT_BACKBONE
     from gannet.data import MatrixSource, open_source
-    from gannet.hashers.settings import make_hasher
+    from gannet.hashers.settings import make_hasher, split_fine_tuning
     from gannet.image_hasher import ImageHasher
 
     _check_output(Path(output))
-    learner = make_hasher(method, bits, seed, parse_settings(settings))
+    fine_tuning, own = split_fine_tuning(parse_settings(settings), train_backbone)
+    if checkpoint is not None and fine_tuning is None:
+        raise GannetError("--checkpoint is for training the image network: add --train-backbone")
+    learner = make_hasher(method, bits, seed, own)
     if learner.takes == "pixels" and backbone is not None:
         raise GannetError(f"{method} reads images without an image network: leave --backbone out")
-    hasher = ImageHasher(learner, backbone or DEFAULT_BACKBONE)
+    hasher = ImageHasher(learner, backbone or DEFAULT_BACKBONE, fine_tuning or False, checkpoint)
     opened = open_source(source)
     if isinstance(opened, MatrixSource) and backbone is not None:
         raise GannetError(f"{source} is a matrix of features: leave --backbone out")
+    if isinstance(opened, MatrixSource) and train_backbone:
+        raise GannetError(f"{source} is a matrix of features: leave --train-backbone out")
     features = hasher.training(opened)
     if len(features.values):
         warn_skipped(features.skipped)
     started = time.perf_counter()
     hasher.learn(features)
     seconds = time.perf_counter() - started
+    if not hasher.saves:
+        return
     hasher.save(output)
     say(f"learned {bits} bits from {len(features.values):,} items with {method} in {seconds:.1f} s: {output}")
 

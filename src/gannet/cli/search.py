@@ -61,7 +61,7 @@ def search(
 
 
 def _write_page(store: Collection, answers: Sequence[Answer], file: Path) -> None:
-    from gannet.model import write_atomically
+    from gannet.atomic import write_atomically
     from gannet.search.query import is_id
     from gannet.web import read_picture, search_page
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from gannet.training.gradient_attention import GradientAttention
     from gannet.training.loop import Schedule, Similarity
     from gannet.training.losses import PairLoss
     from gannet.training.observe import ObservedStep
@@ -50,16 +51,9 @@ class PairwiseHasher(LayerHasher):
         """Return the training schedule."""
 
     def _train(self, layer: torch.nn.Linear, inputs: Tensor, features: Floats, generator: torch.Generator) -> None:
-        from gannet.training.gradient_attention import GradientAttention
         from gannet.training.loop import PairwiseTrainer
 
-        if not 1 <= self.attention_hidden <= 4096:
-            raise GannetError(f"attention_hidden must be from 1 to 4096, not {self.attention_hidden}")
-        if not self.attention_learning_rate > 0:
-            raise GannetError(f"attention_learning_rate must be positive, not {self.attention_learning_rate}")
-        if not isinstance(self.attention_every, int) or self.attention_every < 1:
-            raise GannetError(f"attention_every must be a whole number from 1, not {self.attention_every}")
-        attention = GradientAttention(self.attention_hidden) if self._attends() else None
+        attention = self._attention()
         trainer = PairwiseTrainer(
             layer, self._loss(), self._schedule(), attention, self.attention_learning_rate, self.attention_every
         )
@@ -71,6 +65,18 @@ class PairwiseHasher(LayerHasher):
             return None
         mean = features.mean(axis=0)
         return lambda step: observer(step, lambda: layer_encoder(layer, mean))
+
+    def _attention(self) -> GradientAttention | None:
+        """Return a new attention network, or None for the plain gradient."""
+        from gannet.training.gradient_attention import GradientAttention
+
+        if not 1 <= self.attention_hidden <= 4096:
+            raise GannetError(f"attention_hidden must be from 1 to 4096, not {self.attention_hidden}")
+        if not self.attention_learning_rate > 0:
+            raise GannetError(f"attention_learning_rate must be positive, not {self.attention_learning_rate}")
+        if not isinstance(self.attention_every, int) or self.attention_every < 1:
+            raise GannetError(f"attention_every must be a whole number from 1, not {self.attention_every}")
+        return GradientAttention(self.attention_hidden) if self._attends() else None
 
     def _attends(self) -> bool:
         if self.gradient_attention is None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from gannet.codes import n_bytes
 from gannet.errors import GannetError, unknown_name
 from gannet.hashers import get_hasher
+from gannet.training.fine_tuning import FineTuning
 
 if TYPE_CHECKING:
     from gannet.hashers.base import Hasher
@@ -40,6 +42,18 @@ def make_hasher(name: str, n_bits: int, seed: int, settings: Mapping[str, str]) 
             raise unknown_name(f"setting of {name}", key, known) if known else GannetError(f"{name} has no settings")
         values[key] = _read(key, text, known[key])
     return hasher(n_bits, random_state=seed, **values)
+
+
+def split_fine_tuning(settings: Mapping[str, str], wanted: bool) -> tuple[FineTuning | None, dict[str, str]]:
+    """Take the settings of training the backbone out of the texts; return them and the method's own.
+
+    Raises: `GannetError` for one of them where the backbone is not trained, and for a text of another type.
+    """
+    known = {field.name: field.default for field in fields(FineTuning)}
+    ours = {key: _read(key, text, known[key]) for key, text in settings.items() if key in known}
+    if ours and not wanted:
+        raise GannetError(f"{next(iter(ours))} is a setting of training the image network: add --train-backbone")
+    return FineTuning(**ours) if wanted else None, {key: settings[key] for key in settings if key not in known}
 
 
 def _read(key: str, text: str, default: Any) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from gannet.progress import progress
 from gannet.training.gradient_attention import GradientAttention
 from gannet.training.losses import PairLoss
 from gannet.training.observe import ObservedStep, Observer, flip_shares
+from gannet.training.watch import check_values, is_time, sample, suggest_smaller_batch
 
 Similarity = Callable[[Tensor, Tensor], Tensor]
 """From indices ``(n,)`` and ``(m,)`` of training items to their similarities ``(n, m)``."""
@@ -37,17 +39,21 @@ class Schedule:
         for name, value, least in (("n_steps", self.n_steps, 1), ("batch_size", self.batch_size, 2)):
             if not isinstance(value, int) or value < least:
                 raise GannetError(f"{name} must be a whole number from {least}, not {value}")
-        if not self.learning_rate > 0:
-            raise GannetError(f"learning_rate must be positive, not {self.learning_rate}")
+        if not 0 < self.learning_rate <= 1e6:
+            raise GannetError(f"learning_rate must be positive and at most a million, not {self.learning_rate}")
         if self.tanh_growth < 0:
             raise GannetError(f"tanh_growth must not be negative, not {self.tanh_growth}")
 
 
-def _adam(parameters: Iterator[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+Parameters = Iterable[nn.Parameter] | Iterable[dict[str, Any]]
+"""What an optimizer moves: parameters, or groups of them with a learning rate each."""
+
+
+def _adam(parameters: Parameters, learning_rate: float) -> torch.optim.Optimizer:
     return torch.optim.Adam(parameters, lr=learning_rate)
 
 
-def _sgd(parameters: Iterator[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+def _sgd(parameters: Parameters, learning_rate: float) -> torch.optim.Optimizer:
     return torch.optim.SGD(parameters, lr=learning_rate, momentum=0.9)
 
 
@@ -85,14 +91,23 @@ class PairwiseTrainer:
         """Take all steps of the schedule over ``inputs (N, d)``, in random batches without replacement.
 
         An ``observer`` sees a hundred steps or some more, evenly spaced, or all of fewer; the network learns the same.
+
+        Raises: `GannetError` when memory runs out, the loss is not a number or the codes collapse (see `watch`).
         """
         take = self.step if observer is None else self._observed(observer)
         n = min(self.schedule.batch_size, len(inputs) // 2)
-        order = batches(len(inputs), 2 * n, generator)
-        with progress(self.schedule.n_steps, "training", "step") as bar, single_threaded():
-            for _ in range(self.schedule.n_steps):
+        order, watched = batches(len(inputs), 2 * n, generator), sample(inputs)
+        with (
+            progress(self.schedule.n_steps, "training", "step") as bar,
+            single_threaded(),
+            suggest_smaller_batch(self.schedule.batch_size),
+        ):
+            for step in range(1, self.schedule.n_steps + 1):
                 batch = next(order)
                 take(inputs[batch], similarity(batch[:n], batch[n:]))
+                if is_time(step, self.schedule.n_steps):
+                    with torch.no_grad():
+                        check_values(self.network(watched), step)
                 bar.update(1)
 
     def step(self, inputs: Tensor, similarity: Tensor) -> None:
@@ -203,7 +218,7 @@ def step_per_gradient(optimizer: torch.optim.Optimizer, parameter: nn.Parameter)
     The learning rate for SGD (momentum adds past gradients, which do not depend on this step's); for Adam the current
     preconditioner ``lr (1 - beta1) / (1 - beta1^t) / (sqrt(v_hat) + eps)``, held constant.
     """
-    group = optimizer.param_groups[0]
+    group = next(g for g in optimizer.param_groups if any(p is parameter for p in g["params"]))
     rate = float(group["lr"])
     if not isinstance(optimizer, torch.optim.Adam):
         return rate

@@ -1,0 +1,107 @@
+"""Several processes that train one network: who holds which rows, and how they come together.
+
+``torchrun`` starts the processes and names them in the environment. Each holds the network and, of every batch of
+n + n items, an equal part of both sides: of p processes, process r holds the rows from ``r n/p`` to ``(r + 1) n/p`` of
+either. Codes are gathered, so that the pairs are those of the whole batch, and every process computes the same
+derivatives of all codes. Each carries those of its own rows back through the network, and the gradients are added: the
+loss is divided by the whole batch's n, so the sum is the gradient of one process that holds it all. Dropout masks are
+each process's own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from gannet.errors import GannetError
+
+_PATIENCE = timedelta(hours=12)
+"""One process may encode a large collection while the others wait for it."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes of a training, as one of them sees them; one process alone is a group of one."""
+
+    rank: int = 0
+    count: int = 1
+
+    def own(self, rows: Tensor) -> Tensor:
+        """Return this process's part of both sides of ``rows (2n, ...)``: ``(2n / count, ...)``.
+
+        Raises: `GannetError` where n is not a multiple of the number of processes.
+        """
+        if self.count == 1:
+            return rows
+        part, rest = divmod(len(rows) // 2, self.count)
+        if rest or not part:
+            raise GannetError(
+                f"{self.count} processes cannot share a batch of {len(rows) // 2} items a side: set batch_size to a "
+                f"multiple of {self.count}, with at least twice as many images"
+            )
+        return torch.cat([side[self.rank * part : (self.rank + 1) * part] for side in rows.chunk(2)])
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """Return the rows of all processes, ``(2n, ...)``: what `own` took apart."""
+        if self.count == 1:
+            return rows
+        parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(self.count)]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat([part.chunk(2)[side] for side in (0, 1) for part in parts])
+
+    def add(self, tensors: Iterable[Tensor]) -> None:
+        """Replace each tensor by its sum over the processes."""
+        if self.count > 1:
+            self._together(tensors, lambda flat: dist.all_reduce(flat))
+
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        """Replace each tensor by that of the first process."""
+        if self.count > 1:
+            self._together(tensors, lambda flat: dist.broadcast(flat, 0))
+
+    def wait(self) -> None:
+        """Return once all processes are here."""
+        if self.count > 1:
+            dist.barrier()
+
+    def _together(self, tensors: Iterable[Tensor], operation: Callable[[Tensor], Any]) -> None:
+        """Apply a collective operation to all tensors at once: one message takes less time than many."""
+        tensors = list(tensors)
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        operation(flat)
+        parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+        for tensor, values in zip(tensors, parts, strict=True):
+            tensor.copy_(values.view(tensor.shape))
+
+
+def training_device() -> torch.device:
+    """Return where this process trains: its own GPU where there are any, else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+
+
+@contextmanager
+def processes(device: torch.device) -> Iterator[Processes]:
+    """Join the processes that ``torchrun`` started, for a while; without it, this process is alone."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield Processes()
+        return
+    ours = not dist.is_initialized()
+    if ours:
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    try:
+        yield Processes(dist.get_rank(), dist.get_world_size())
+    finally:
+        if ours:
+            dist.destroy_process_group()

@@ -1,0 +1,88 @@
+"""Training images, read when a batch needs them; every random choice is a function of the seed and the step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gannet.data import RawImage, decode
+from gannet.threads import cores
+from gannet.training.distributed import Processes
+
+_MARGIN = 8
+"""Images are decoded an eighth larger than the network sees them, which leaves room for random crops."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The images of a training.
+
+    Attributes:
+        n: how many there are.
+        read: place to the raw image; called from several threads.
+        size: side in pixels that the network sees.
+        augment: whether to crop and flip at random.
+        seed: of the order of batches, the crops and the flips.
+    """
+
+    n: int
+    read: Callable[[int], RawImage]
+    size: int
+    augment: bool
+    seed: int
+
+    def items(self, step: int, count: int) -> Tensor:
+        """Return the places ``(count,)`` of the batch of a step, each pass over the images in a new random order."""
+        epoch, place = divmod(step, self.n // count)
+        order = torch.randperm(self.n, generator=torch.Generator().manual_seed(step_seed(self.seed, 0, epoch)))
+        return order[place * count : (place + 1) * count]
+
+    def batches(self, steps: range, count: int, processes: Processes) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield for each step the places of its whole batch ``(count,)``, and of this process's rows the pixels.
+
+        Pixels are uint8 ``(count / processes, size, size, 3)``. The next batch is read while one is learned.
+        """
+        with ThreadPoolExecutor(min(cores(), 16), thread_name_prefix="gannet-load") as pool:
+
+            def start(step: int) -> tuple[Tensor, Iterator[NDArray[np.uint8]]]:
+                items = self.items(step, count)
+                places, views = processes.own(items), processes.own(self._views(step, count))
+                return items, pool.map(self._image, places.tolist(), views.tolist())
+
+            waiting = None
+            try:
+                for step in steps:
+                    items, images = waiting or start(step)
+                    waiting = start(step + 1) if step + 1 in steps else None
+                    yield items, torch.from_numpy(np.stack(list(images)))
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _views(self, step: int, count: int) -> Tensor:
+        """Return of each image of a step's batch the crop's top and left, and whether it is flipped, ``(count, 3)``."""
+        random = np.random.default_rng(step_seed(self.seed, 1, step))
+        return torch.from_numpy(random.integers(0, [self.margin + 1, self.margin + 1, 2], (count, 3)))
+
+    @property
+    def margin(self) -> int:
+        """How many pixels larger images are decoded, a side."""
+        return self.size // _MARGIN if self.augment else 0
+
+    def _image(self, place: int, view: list[int]) -> NDArray[np.uint8]:
+        image = decode(self.read(place), self.size + self.margin)
+        if not self.augment:
+            return image
+        top, left, flipped = view
+        crop = image[top : top + self.size, left : left + self.size]
+        return crop[:, ::-1] if flipped else crop
+
+
+def step_seed(seed: int, purpose: int, step: int) -> int:
+    """Return a seed of 63 bits for one purpose at one step, so that nothing random depends on what came before."""
+    return int(np.random.SeedSequence([seed, purpose, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
