@@ -14,12 +14,13 @@ def unit(rows):
     return torch.nn.functional.normalize(torch.from_numpy(rows - rows.mean(axis=0)).float())
 
 
-def rings(n=300, seed=0):
-    """Draw two rings, one inside the other: neighbours tell them apart, cosines from the centre do not."""
-    random = np.random.default_rng(seed)
+def arcs(n=300, seed=0):
+    """Draw two long arcs side by side on the sphere: an item's far kin has a smaller cosine than the other arc."""
     labels = np.arange(n) % 2
-    angle = random.uniform(0, 2 * np.pi, n)
-    return np.c_[np.cos(angle), np.sin(angle), 2.0 * labels].astype(np.float32), labels
+    longitude = np.random.default_rng(seed).uniform(0, np.pi, n)
+    latitude = 0.25 * (2 * labels - 1)
+    flat = np.cos(latitude)
+    return np.c_[flat * np.cos(longitude), flat * np.sin(longitude), np.sin(latitude)].astype(np.float32), labels
 
 
 def walk(graph):
@@ -99,18 +100,28 @@ def test_threshold_leaves_the_share(share):
     assert (cosines > threshold_of_share(items, share)).mean() == pytest.approx(share, abs=1e-3)
 
 
-def test_codes_follow_groups_that_cosines_miss():
-    random = np.random.default_rng(6)
-    features, labels = rings(400)
-    features = np.c_[features, 0.05 * random.normal(size=(400, 5))].astype(np.float32)
-    values = UHGAGraphPlain(16, n_neighbours=12, n_steps=300, n_coordinates=1, similar_share=0.5).fit(features)
-    signs = np.where(values.decision_function(features) >= 0, 1, -1)
-    agreement = signs @ signs.T / 16
-    same = labels[:, None] == labels
-    assert agreement[same].mean() > agreement[~same].mean() + 0.3
+def test_walks_find_the_kin_that_cosines_miss():
+    items, labels = arcs(400)
+    items, same = torch.from_numpy(items), labels[:, None] == labels
+    walked = diffusion.diffusion_coordinates(items, 6, 8, 3, torch.Generator().manual_seed(0))
+
+    def kinship(vectors):
+        similar = (vectors @ vectors.T).numpy() > threshold_of_share(vectors, 0.25)
+        return same[similar].mean()
+
+    assert kinship(items) < 0.75
+    assert kinship(walked) > 0.9
+
+
+def test_attention_is_what_the_name_says():
+    features, _ = arcs(60)
+    plain = UHGAGraphPlain(5, n_steps=5).fit(features).decision_function(features)
+    off = UHGAGraph(5, n_steps=5, gradient_attention=False).fit(features).decision_function(features)
+    on = UHGAGraph(5, n_steps=5).fit(features).decision_function(features)
+    assert np.array_equal(plain, off) and not np.array_equal(plain, on)
 
 
 @pytest.mark.parametrize("setting", ["n_neighbours", "n_coordinates", "n_walk_steps", "similar_share"])
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(GannetError, match=setting):
-        UHGAGraph(4, **{setting: 0}).fit(rings(40)[0])
+        UHGAGraph(4, **{setting: 0}).fit(arcs(40)[0])
