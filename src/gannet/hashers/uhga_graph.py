@@ -32,8 +32,9 @@ class UHGAGraph(PairwiseHasher):
     n_bits: length of the codes.
     n_neighbours: nearest items that an item is joined to; at most a tenth of all are.
     n_coordinates: modes of the walk that are compared.
-    n_walk_steps: steps of the walk; more fade out fine differences.
-    similar_share: share of the pairs that count as similar.
+    n_walk_steps: steps of the walk; more fade out fine differences. With ``n_coordinates`` it is where similarities
+        of images and of their mirror images agreed most.
+    similar_share: share of the pairs that count as similar; about what `UHGA` has by its threshold.
     gradient_attention: True or False; None is what the method's name says (uhga-graph: yes, uhga-graph-plain: no).
     attention_hidden: width of the attention network (GAH: 100).
     attention_learning_rate: of its Adam (GAH: 0.05 to 0.1).
