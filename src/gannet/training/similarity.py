@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from gannet.errors import GannetError
 
 _SAMPLE = 1000
 _TOO_MANY = 0.9
+_SAME = 0.9
 
 
 def check_threshold(unit_features: Tensor, threshold: float) -> None:
@@ -19,7 +21,7 @@ def check_threshold(unit_features: Tensor, threshold: float) -> None:
     """
     if not -1 <= threshold < 1:
         raise GannetError(f"similarity_threshold is a cosine, from -1 to under 1, not {threshold}")
-    some = unit_features[:: max(1, len(unit_features) // _SAMPLE)][:_SAMPLE]
+    some = _sample(unit_features)
     similar = some @ some.T > threshold
     n_pairs = len(some) * (len(some) - 1)
     share = (int(similar.sum()) - int(similar.diagonal().sum())) / n_pairs
@@ -30,6 +32,19 @@ def check_threshold(unit_features: Tensor, threshold: float) -> None:
             f"{share:.0%} of the pairs have a cosine above similarity_threshold={threshold}, and codes that make them "
             "all similar are all the same: set a higher one, or similarity=centered-cosine"
         )
+
+
+def threshold_of_share(unit_features: Tensor, share: float) -> float:
+    """Return the cosine that ``share`` of the pairs of ``unit_features (N, d)`` exceed, but no more than 0.9.
+
+    The pairs of a thousand items are counted. Vectors nearer than 0.9 all but coincide, as those of a tight group do:
+    no share may part them.
+    """
+    some = _sample(unit_features)
+    first, second = torch.triu_indices(len(some), len(some), offset=1)
+    cosines = (some @ some.T)[first, second]
+    place = min(len(cosines) - 1, int((1 - share) * len(cosines)))
+    return min(float(cosines.sort().values[place]), _SAME)
 
 
 def thresholded_cosine(
@@ -47,3 +62,7 @@ def thresholded_cosine(
         return similar.to(unit_features.dtype) * (1 - dissimilar) + dissimilar
 
     return similarity
+
+
+def _sample(items: Tensor) -> Tensor:
+    return items[:: max(1, len(items) // _SAMPLE)][:_SAMPLE]

@@ -1,0 +1,101 @@
+"""Diffusion maps: a random walk on the graph of nearest neighbours says which items belong together.
+
+Coifman, Lafon, *Diffusion Maps*, Applied and Computational Harmonic Analysis 21(1), 2006.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse
+import scipy.sparse.linalg
+import torch
+from torch import Tensor, nn
+
+MOST_ITEMS = 20_000
+"""Items in the graph at most; the coordinates of further ones follow from their neighbours in it."""
+
+_PRINCIPAL = 256
+_BLOCK = 1024
+_DENSE = 500
+
+Doubles = npt.NDArray[np.float64]
+
+
+def diffusion_coordinates(
+    unit_features: Tensor, n_neighbours: int, n_coordinates: int, n_walk_steps: int, generator: torch.Generator
+) -> Tensor:
+    """Return vectors ``(N, n_coordinates)`` of unit length: where a random walk of some steps leads from each item.
+
+    Parameters: ``unit_features (N, d)`` of unit length, whose first 256 principal components give the neighbours;
+    ``n_neighbours`` of an item, fewer where they would be over a tenth of all; ``n_walk_steps``, from 1;
+    ``generator``, which draws the graph's items where there are more than `MOST_ITEMS`.
+
+    Coordinate j is ``lambda_j^t psi_j`` of `walk_modes`. An item x outside the graph has the Nystrom extension of
+    it, ``lambda_j^(t-1)`` times the mean of psi_j over its neighbours in the graph. An item whose walk has forgotten
+    where it began stays zero.
+    """
+    chosen = torch.randperm(len(unit_features), generator=generator)[:MOST_ITEMS].sort().values
+    reduced = _principal(unit_features, unit_features[chosen])
+    k = min(n_neighbours, max(1, len(chosen) // 10))
+    values, modes = walk_modes(neighbour_graph(reduced[chosen], k), n_coordinates)
+    walked = torch.empty(len(reduced), len(values))
+    if len(chosen) < len(reduced):
+        previous = torch.from_numpy(modes * values ** (n_walk_steps - 1)).float()
+        walked[:] = previous[nearest(reduced, reduced[chosen], k)].mean(dim=1)
+    walked[chosen] = torch.from_numpy(modes * values**n_walk_steps).float()
+    return nn.functional.normalize(walked)
+
+
+def walk_modes(graph: Any, n_modes: int) -> tuple[Doubles, Doubles]:
+    """Return the slowest modes of the random walk on a graph: eigenvalues ``(m,)``, falling, and vectors ``(N, m)``.
+
+    ``graph`` is a symmetric sparse matrix ``(N, N)`` with every degree positive; the walk's matrix is ``P = D^-1 A``
+    and ``P psi = lambda psi``. The constant mode is left out, ``m = min(n_modes, N - 1)``, and vectors are orthonormal
+    under the walk's stationary weights, the degrees. Negative eigenvalues, walks to and fro, count as 0.
+    """
+    n = graph.shape[0]
+    root = np.sqrt(np.asarray(graph.sum(axis=1), np.float64).ravel())
+    scale = scipy.sparse.diags(1 / root)
+    symmetric = (scale @ graph @ scale).tocsr()
+    constant = root / np.linalg.norm(root)
+    m = min(n_modes, n - 1)
+    # The constant mode moves from eigenvalue 1 to -1, out of the way of others at 1 (the parts of a graph in parts).
+    if n <= max(_DENSE, 2 * m + 2):
+        values, vectors = np.linalg.eigh(symmetric.toarray() - 2 * np.outer(constant, constant))
+    else:
+        deflated = scipy.sparse.linalg.LinearOperator(
+            (n, n), lambda x: symmetric @ x.ravel() - 2 * constant * (constant @ x.ravel()), dtype=np.float64
+        )
+        start = np.random.RandomState(0).standard_normal(n)
+        values, vectors = scipy.sparse.linalg.eigsh(deflated, m, which="LA", v0=start, tol=1e-6)
+    order = np.argsort(-values)[:m]
+    return np.clip(values[order], 0, 1), vectors[:, order] / root[:, None]
+
+
+def neighbour_graph(unit_features: Tensor, k: int) -> Any:
+    """Return the graph of ``unit_features (N, d)`` as a sparse 0/1 matrix ``(N, N)``, symmetric.
+
+    An edge joins two items of which one is among the ``k`` nearest of the other, and each item to itself, so that
+    a walk may stay.
+    """
+    n = len(unit_features)
+    columns = nearest(unit_features, unit_features, min(k + 1, n)).numpy().ravel()
+    rows = np.repeat(np.arange(n), len(columns) // n)
+    graph = scipy.sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), (n, n))
+    return graph.maximum(graph.T).maximum(scipy.sparse.identity(n, format="csr"))
+
+
+def nearest(queries: Tensor, items: Tensor, k: int) -> Tensor:
+    """Return the rows ``(n, k)`` of ``items (m, d)`` whose inner products with ``queries (n, d)`` are largest."""
+    return torch.cat([(block @ items.T).topk(k, sorted=False).indices for block in torch.split(queries, _BLOCK)])
+
+
+def _principal(vectors: Tensor, sample: Tensor) -> Tensor:
+    """Return the principal components ``(N, 256)`` of ``vectors (N, d)`` after the sample's, of unit length again."""
+    if vectors.shape[1] <= _PRINCIPAL:
+        return vectors
+    directions = torch.linalg.eigh(sample.T @ sample).eigenvectors[:, -_PRINCIPAL:]
+    return nn.functional.normalize(vectors @ directions)
