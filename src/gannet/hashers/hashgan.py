@@ -13,7 +13,7 @@ from gannet.encoders import Encoder, Floats
 from gannet.errors import GannetError, MissingExtraError
 from gannet.hashers.images import PixelHasher
 
-_BLOCK = 256
+_BLOCK = 32
 """Images a convolution takes at a time."""
 
 
@@ -62,17 +62,17 @@ class StridedConvolutions(Encoder):
             (self.weight_3, self.bias_3),
             (self.weight_4, self.bias_4),
         ):
+            side = maps.shape[1] // 2
             values = _windows(maps) @ weight + bias
-            maps = np.maximum(values, np.float32(0.2) * values)
+            maps = np.maximum(values, np.float32(0.2) * values).reshape(len(maps), side, side, -1)
         return np.asarray(maps.reshape(len(maps), -1) @ self.weight + self.bias, np.float32)
 
 
 def _windows(maps: Floats) -> Floats:
-    """Return every second 4 x 4 window of ``maps (n, h, w, c)``, padded by 1, as rows ``(n, h / 2, w / 2, 16 c)``."""
-    n, height, width, _ = maps.shape
+    """Return every second 4 x 4 window of ``maps (n, h, w, c)``, padded by 1, as rows ``(n h w / 4, 16 c)``."""
     padded = np.pad(maps, ((0, 0), (1, 1), (1, 1), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (4, 4), axis=(1, 2))[:, ::2, ::2]
-    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(n, height // 2, width // 2, -1)
+    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, 16 * maps.shape[3])
 
 
 class HashGAN(PixelHasher):
@@ -104,7 +104,7 @@ class HashGAN(PixelHasher):
     entropy, balance, consistency, independence, collaboration: weights of the losses beside the adversarial one.
     learning_rate: of both Adams with a first moment of 0.5; it falls evenly to a third (reimplementation: 0.0009).
     batch_size: images in a batch (reimplementation: 100).
-    n_epochs: passes over the images. The default takes one busy core some ten minutes for 10,000 images; the
+    n_epochs: passes over the images. The default takes some seven minutes of a busy core for 10,000 images; the
         paper trains on GPUs (reimplementation: 50 to 100).
     random_state: seed of weights, batches and noise.
     """
