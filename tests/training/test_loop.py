@@ -119,6 +119,19 @@ def test_attention_frozen_at_one_half_trains_like_the_plain_gradient() -> None:
     torch.testing.assert_close(results[0], results[1], rtol=1e-10, atol=1e-12)
 
 
+def test_attention_learns_at_all_of_the_first_quarter_then_at_every_nth_step() -> None:
+    inputs, similarity = batch()
+    attention = GradientAttention(hidden=6).double()
+    trainer = PairwiseTrainer(network(), squared_loss, Schedule(16, 4, "adam", 0.01), attention, attention_every=3)
+    learned = []
+    for step in range(16):
+        before = attention.fc_in.weight.detach().clone()
+        trainer.step(inputs, similarity)
+        if not torch.equal(before, attention.fc_in.weight):
+            learned.append(step)
+    assert learned == [0, 1, 2, 3, 6, 9, 12, 15]
+
+
 def test_attention_learns_the_weights_that_lower_the_loss_most() -> None:
     """Take the same first step again and again: as attention learns, that one step must reach a lower loss."""
     inputs, similarity = batch()

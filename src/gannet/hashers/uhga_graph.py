@@ -38,7 +38,7 @@ class UHGAGraph(PairwiseHasher):
     gradient_attention: True or False; None is what the method's name says (uhga-graph: yes, uhga-graph-plain: no).
     attention_hidden: width of the attention network (GAH: 100).
     attention_learning_rate: of its Adam (GAH: 0.05 to 0.1).
-    attention_every: it learns at every n-th step, and weighs at all (GAH: 1).
+    attention_every: after the first quarter of the steps it learns at every n-th; it weighs at all (GAH: 1).
     optimizer: "adam", or "sgd" with momentum 0.9 (GAH).
     learning_rate: of the hash layer.
     batch_size: items on each side of a batch of pairs.
@@ -64,7 +64,7 @@ class UHGAGraph(PairwiseHasher):
         gradient_attention: bool | None = None,
         attention_hidden: int = 16,
         attention_learning_rate: float = 0.05,
-        attention_every: int = 1,
+        attention_every: int = 4,
         optimizer: str = "adam",
         learning_rate: float = 1e-3,
         batch_size: int = 128,

@@ -65,8 +65,8 @@ class PairwiseTrainer:
 
     Parameters: ``network``, from inputs ``(n, d)`` to values ``(n, k)``; ``loss``, elementwise in the inner products,
     summed over pairs and divided by ``n``; ``attention``, or None for the plain gradient, with its own Adam at
-    ``attention_learning_rate`` (GAH: 0.05 to 0.1), which looks ahead and learns at every ``attention_every``-th step
-    (GAH: 1) and weighs at all.
+    ``attention_learning_rate`` (GAH: 0.05 to 0.1). It weighs at every step; it looks ahead and learns at all
+    steps of the first quarter of the schedule, then at every ``attention_every``-th (GAH: 1).
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class PairwiseTrainer:
         pair_gradient = self._pair_gradient(codes[:n], codes[n:], similarity)
         if self.attention is None:
             self._descend(codes, torch.cat([pair_gradient @ codes[n:], pair_gradient.T @ codes[:n]]))
-        elif self.step_count % self.attention_every:
+        elif not self._looks_ahead():
             with torch.no_grad():
                 weighted = torch.cat(self.attention(codes[:n], codes[n:], pair_gradient))
             self._descend(codes, weighted)
@@ -147,6 +147,9 @@ class PairwiseTrainer:
             observer(ObservedStep(self.step_count, loss, *shares))
 
         return step
+
+    def _looks_ahead(self) -> bool:
+        return self.step_count < self.schedule.n_steps // 4 or self.step_count % self.attention_every == 0
 
     def _activate(self, values: Tensor) -> Tensor:
         """Return ``tanh(beta_t values)``, beta_t = sqrt(1 + growth t) as in GAH."""

@@ -148,7 +148,7 @@ class NetworkTrainer(PairwiseTrainer):
         gradient = self._pair_gradient(a, b, similarity)
         if self.attention is None:
             self._descend(codes, self._plain(a, b, gradient))
-        elif self.step_count % self.attention_every:
+        elif not self._looks_ahead():
             with torch.no_grad():
                 weighted = torch.cat(self.attention(a, b, gradient))
             self._descend(codes, weighted)
