@@ -24,7 +24,7 @@ def test_the_loss_against_a_slow_loop(n_bits, penalty):
     pairs = [(b[i] @ b[j] / n_bits - float(unit[i] @ unit[j])) ** 2 for i in range(4) for j in range(4, 8)]
     cubic = np.mean([abs(abs(x) - 1) ** 3 for x in h.ravel()])
     loss = greedy_loss(values, unit, penalty)
-    assert float(loss) == pytest.approx(np.mean(pairs) + penalty * cubic, abs=1e-5)
+    assert loss.item() == pytest.approx(np.mean(pairs) + penalty * cubic, abs=1e-5)
     loss.backward()
     assert torch.isfinite(values.grad).all()
     assert values.grad.abs().max() > 0

@@ -27,7 +27,7 @@ for _ in range(10**6):
     with Collection.open(sys.argv[1], readonly=True) as opened:
         for collection in (kept, opened):
             ids, codes = collection.codes()
-            assert len(collection.paths(ids[-3:])) == 3
+            assert len(collection.find_path("new")) in (0, len(ids))
             counts.add((len(ids), int(codes.max())))
     slowest = max(slowest, time.monotonic() - start)
     if len(counts) > 1 or slowest > 60:
@@ -74,7 +74,7 @@ def test_readers_go_on_while_a_change_is_made_and_see_it_whole(file: Path) -> No
         slowest, counts = reader.stdout.read().split(maxsplit=1)
         assert reader.wait(60) == 0
     assert counts.strip() == f"[({N}, 0), ({N}, 5)]"  # before and after, nothing in between
-    assert float(slowest) < change / 2
+    assert float(slowest) < 0.8 * change
     with Collection.open(file) as collection:
         collection.check()
         assert len(collection) == N

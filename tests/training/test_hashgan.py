@@ -13,6 +13,7 @@ from gannet.errors import GannetError
 from gannet.hashers.hashgan import HashGAN, StridedConvolutions
 from gannet.training import hashgan
 from gannet.training.hashgan import Discriminator, Generator, HashGANTrainer, Weights
+from gannet.training.loop import single_threaded
 
 EQUAL = Weights(1, 1, 1, 1, 1)
 
@@ -128,7 +129,8 @@ def trained(weights: Weights) -> tuple[dict[str, float], dict[str, float]]:
     gan = trainer(weights=weights)
     images = torch.from_numpy(planted_images())
     random = torch.Generator().manual_seed(0)
-    steps = [gan.step(hashgan.scaled(images[20 * (i % 10) : 20 * (i % 10) + 20]), random) for i in range(60)]
+    with single_threaded():
+        steps = [gan.step(hashgan.scaled(images[20 * (i % 10) : 20 * (i % 10) + 20]), random) for i in range(60)]
     means = (torch.tensor(part).mean(dim=0).tolist() for part in (steps[:5], steps[-5:]))
     early, late = (dict(zip(hashgan.Losses._fields, of, strict=True)) for of in means)
     return early, late
