@@ -1,18 +1,19 @@
 """Measure which copies of real images `gannet duplicates` finds, what else it groups, and how long it takes.
 
-    python benchmarks/duplicates.py CIFAR10 [--originals 500] [--bits 64] [--method uhga]
+    python benchmarks/duplicates.py CIFAR10 [--originals 500] [--bits 64] [--method uhga] [--radii 0,1,2,3,4]
 
 All images of CIFAR-10 and copies of some of them: the same pixels as PNG, JPEG of quality 75 and 40, and enlarged twice
 and reduced to three quarters as JPEG of quality 90. The model learns from 10,000 images, without copies. For each
-radius: the share of copies of each kind that are in one group with their original, and the share of true pairs (two
-versions of one image) among all pairs of a group. CIFAR-10 holds near-duplicates of its own, which count as false.
-The times at the end are those of random codes.
+cosine that features must have (0: codes alone) and each radius: the share of copies of each kind that are in one group
+with their original, and the share of true pairs (two versions of one image) among all pairs of a group. CIFAR-10 holds
+near-duplicates of its own, which count as false. The times at the end are those of random codes.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import time
 from collections.abc import Callable
 
@@ -23,7 +24,8 @@ from gannet import ImageHasher
 from gannet.data import Subset, decode
 from gannet.data.datasets import load_cifar10
 from gannet.hashers import get_hasher
-from gannet.search.duplicates import group_codes
+from gannet.search.duplicates import group_alike, group_codes
+from gannet.search.features import half_unit
 
 SIDE = 32
 
@@ -56,40 +58,54 @@ def measure_time(bits: int) -> None:
         print(f"{n:,} random codes of {bits} bits: {', '.join(times)}")
 
 
+def judge(groups: list[np.ndarray], image: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the group of each item, a number of its own where it is in none, and the share of true pairs."""
+    group_of = -1 - np.arange(len(image))
+    true = pairs = 0
+    for number, group in enumerate(groups):
+        group_of[group] = number
+        versions = np.unique(image[group], return_counts=True)[1]
+        true += int((versions * (versions - 1)).sum())
+        pairs += len(group) * (len(group) - 1)
+    return group_of, true / max(pairs, 1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cifar10")
     parser.add_argument("--originals", type=int, default=500)
     parser.add_argument("--bits", type=int, default=64)
     parser.add_argument("--method", default="uhga")
-    parser.add_argument("--radii", default="0,1,2,3,4,5,6,8")
+    parser.add_argument("--radii", default="0,1,2,3,4")
+    parser.add_argument("--cosines", default="0,0.8,0.85,0.9,0.925,0.95,0.975")
     arguments = parser.parse_args()
     dataset = load_cifar10(arguments.cifar10)
     order = np.random.default_rng(0).permutation(len(dataset))
     originals, training = order[: arguments.originals], order[-10_000:]
     hasher = ImageHasher(get_hasher(arguments.method)(arguments.bits, random_state=0))
     hasher.learn(hasher.features(Subset(dataset.source, training)))
-    codes = [hasher.encode(dataset.source)]
+    features = [hasher.features(dataset.source).values]
     for make in COPIES.values():
         pictures = [Image.fromarray(decode(dataset.source.read(int(i)), SIDE)) for i in originals]
-        codes.append(hasher.encode([make(picture) for picture in pictures]))
-    together = np.concatenate(codes)
+        features.append(hasher.features([make(picture) for picture in pictures]).values)
+    codes = hasher.model.encoder.encode(np.concatenate(features))
+    kept = half_unit(np.concatenate(features))
     # Which image each item is a version of.
     image = np.concatenate([np.arange(len(dataset)), *[originals] * len(COPIES)])
     copies = f"{len(originals):,} with {len(COPIES)} copies each"
-    print(f"{len(together):,} items, {copies}; {arguments.method}, {arguments.bits} bits")
-    print("radius  " + "  ".join(COPIES) + "  precision  largest group  seconds")
-    for radius in map(int, arguments.radii.split(",")):
+    print(f"{len(codes):,} items, {copies}; {arguments.method}, {arguments.bits} bits")
+    print("cosine  radius  " + "  ".join(COPIES) + "  precision  largest group  seconds")
+    group_alike(codes[:10], arguments.bits, 1, kept.__getitem__, 0.1)
+    for cosine, radius in itertools.product(
+        map(float, arguments.cosines.split(",")), map(int, arguments.radii.split(","))
+    ):
         start = time.perf_counter()
-        groups = group_codes(together, arguments.bits, radius)
+        if cosine:
+            groups = group_alike(codes, arguments.bits, radius, kept.__getitem__, cosine)
+        else:
+            groups = group_codes(codes, arguments.bits, radius)
         seconds = time.perf_counter() - start
-        group_of = -1 - np.arange(len(together))
-        true = pairs = 0
-        for number, group in enumerate(groups):
-            group_of[group] = number
-            versions = np.unique(image[group], return_counts=True)[1]
-            true += int((versions * (versions - 1)).sum())
-            pairs += len(group) * (len(group) - 1)
+        group_of, precision = judge(groups, image)
         recalls = []
         for number, name in enumerate(COPIES):
             first = len(dataset) + number * len(originals)
@@ -97,7 +113,8 @@ def main() -> None:
             recalls.append(f"{recall:{len(name)}.3f}")
         largest = max(map(len, groups), default=1)
         print(
-            f"{radius:6}  {'  '.join(recalls)}  {true / max(pairs, 1):9.3f}  {largest:13,}  {seconds:7.1f}", flush=True
+            f"{cosine:6g}  {radius:6}  {'  '.join(recalls)}  {precision:9.3f}  {largest:13,}  {seconds:7.1f}",
+            flush=True,
         )
     measure_time(arguments.bits)
 

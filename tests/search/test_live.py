@@ -161,3 +161,37 @@ def test_groups_are_the_connected_ones(n_bits: int, radius: int) -> None:
             expected.append(sorted(group))
     expected.sort(key=lambda group: (-len(group), group[0]))
     assert [ids[group].tolist() for group in group_codes(codes, n_bits, radius)] == expected
+
+
+def test_groups_are_alike_where_features_are_kept(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    features = random.standard_normal((40, 20))
+    features[30:] = features[:10]
+    codes = np.zeros((40, 8), np.uint8)
+    with Collection.create(tmp_path / "c", 64, b"model", n_features=20) as made:
+        ids = made.add(codes, [f"{i}.jpg" for i in range(40)], features=features)
+        with contextlib.closing(LiveCollection(tmp_path / "c")) as live:
+            assert live.duplicate_limits == (4, 0.9)
+            total, groups = live.duplicates(0, 0, 3, 1)
+            assert total == 10 and [(group.size, list(group.items)) for group in groups] == [
+                (2, [(i, f"{i}.jpg")]) for i in range(3)
+            ]
+            made.remove(ids[30:35])
+            assert live.duplicates(0, 0, 100, 9)[0] == 5
+
+
+def test_groups_are_found_anew_where_an_item_went_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Collection.create(tmp_path / "c", 64, b"model", n_features=3) as made:
+        made.add(np.zeros((4, 8), np.uint8), list("abcd"), features=np.ones((4, 3)))
+        with contextlib.closing(LiveCollection(tmp_path / "c")) as live:
+            read = Collection.features
+
+            def after_a_change(self: Collection, ids: np.ndarray) -> np.ndarray:
+                monkeypatch.setattr(Collection, "features", read)
+                made.remove([2])
+                return read(self, ids)
+
+            live.duplicates(0, 0, 1, 9)
+            made.remove([0])
+            monkeypatch.setattr(Collection, "features", after_a_change)
+            assert live.duplicates(0, 0, 1, 9)[1][0].items == [(1, "b"), (3, "d")]

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 @click.option("-m", "--model", "model_path", required=True, metavar="M", help="A model that `gannet fit` wrote.")
 @click.option("-o", "--output", required=True, metavar="C", help="The collection file to make.")
 @click.option(
-    "--keep-features", is_flag=True, help="Keep the float features too, in half precision, for `search --rerank`."
+    "--keep-features",
+    is_flag=True,
+    help="Keep the float features too, in half precision, for `search --rerank` and `duplicates`.",
 )
 def index(source: str, model_path: str, output: str, keep_features: bool) -> None:
     """Encode SOURCE into a new collection: one file with the codes, ids, paths and the model."""

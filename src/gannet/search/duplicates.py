@@ -1,4 +1,4 @@
-"""Groups of items whose codes lie close together."""
+"""Groups of items whose codes lie close together, and whose features, where they are kept, are alike."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from collections.abc import Iterator
 from typing import TypedDict
 
 import numpy as np
-import numpy.typing as npt
 
 from gannet import threads
 from gannet.codes import Codes, check_codes
 from gannet.errors import GannetError
+from gannet.search.alike import FixedPoint, Positions, Read
+from gannet.search.arguments import Ids
 from gannet.search.collection import Collection
 from gannet.search.statistics import as_words
 
-Positions = npt.NDArray[np.int64]
-
-DEFAULT_RADIUS = 0
-"""Codes of images that show much the same lie close: on CIFAR-10 steps of a bit of 64 chain thousands of images."""
+DEFAULT_COSINE = 0.9
+"""Where features are kept: on CIFAR-10 what is that alike is, to the eye, the same picture."""
 _PLACES_A_TASK = 256
 
 
@@ -28,16 +27,42 @@ class Member(TypedDict):
     path: str
 
 
-def duplicates(collection: Collection, radius: int = DEFAULT_RADIUS) -> list[list[Member]]:
-    """Return the groups of two or more items that are linked by steps of at most ``radius`` bits, largest first.
+def duplicates(collection: Collection, radius: int | None = None, cosine: float | None = None) -> list[list[Member]]:
+    """Return the groups of two or more items that are linked to one another, also through others, largest first.
 
-    Raises: `GannetError` for a negative radius.
+    Items are linked whose codes differ in at most ``radius`` bits and whose features have a cosine of at least
+    ``cosine``, 0 for any; see `limits` for None.
+
+    Raises: `GannetError` for a negative radius, a cosine below 0 or above 1, and one above 0 where the collection
+        keeps no features.
     """
     ids, codes = collection.codes()
-    groups = group_codes(codes, collection.n_bits, radius)
-    members = ids[np.concatenate(groups)] if groups else ids[:0]
+    groups = group_items(collection, ids, codes, *limits(collection, radius, cosine))
+    members = np.concatenate([*groups, ids[:0]])
     paths = iter(zip(members.tolist(), collection.paths(members), strict=True))
     return [[Member(id=id_, path=path) for id_, path in (next(paths) for _ in group)] for group in groups]
+
+
+def limits(collection: Collection, radius: int | None = None, cosine: float | None = None) -> tuple[int, float]:
+    """Return the radius and the cosine that a link takes, where they are None the defaults for the collection.
+
+    With features a radius of a sixteenth of the bits and `DEFAULT_COSINE`. Without, identical codes alone: codes of
+    images that show much the same lie close, and on CIFAR-10 steps of a bit of 64 chain thousands of images.
+    """
+    if cosine is None:
+        cosine = 0.0 if collection.n_features is None else DEFAULT_COSINE
+    if radius is None:
+        radius = collection.n_bits // 16 if cosine else 0
+    return radius, cosine
+
+
+def group_items(collection: Collection, ids: Ids, codes: Codes, radius: int, cosine: float) -> list[Ids]:
+    """Return the ids, ascending, of each group of `duplicates`, given the ids ``(n,)`` and codes of the collection."""
+    if cosine:
+        groups = group_alike(codes, collection.n_bits, radius, lambda some: collection.features(ids[some]), cosine)
+    else:
+        groups = group_codes(codes, collection.n_bits, radius)
+    return [ids[group] for group in groups]
 
 
 def group_codes(codes: Codes, n_bits: int, radius: int) -> list[Positions]:
@@ -58,6 +83,28 @@ def group_codes(codes: Codes, n_bits: int, radius: int) -> list[Positions]:
     first, group = _same(checked)
     if radius and len(first) > 1:
         group = _link(checked[first], n_bits, radius)[group]
+    return _members(group)
+
+
+def group_alike(codes: Codes, n_bits: int, radius: int, features: Read, cosine: float) -> list[Positions]:
+    """Return what `group_codes` does, but link only items whose features have a cosine of at least ``cosine`` too.
+
+    Parameters: ``features``, a function that returns those of the items at some positions, ``(m, d)``; ``cosine`` above
+        0 and at most 1.
+    Takes two bytes a value of the features of those items that have another one within the radius.
+
+    Raises: `GannetError` for a negative radius or a cosine out of range.
+    """
+    if not 0 < cosine <= 1:
+        raise GannetError(f"the cosine must be above 0 and at most 1, not {cosine:g}")
+    near = group_codes(codes, n_bits, radius)
+    if not near:
+        return []
+    members = np.concatenate(near)
+    members = members[np.lexsort(as_words(codes[members]).T)]  # what is compared lies close together in memory
+    kept = FixedPoint.read(features, members)
+    group = np.arange(len(codes))
+    group[members] = members[_link(codes[members], n_bits, min(radius, n_bits), kept, cosine)]
     return _members(group)
 
 
@@ -83,17 +130,20 @@ def _members(group: Positions) -> list[Positions]:
     return [order[start : start + size] for start, size in zip(starts[first], sizes[first], strict=True)]
 
 
-def _link(codes: Codes, n_bits: int, radius: int) -> Positions:
-    """Return for each of different codes the first of those that it is linked with."""
+def _link(codes: Codes, n_bits: int, radius: int, features: FixedPoint | None = None, cosine: float = 0.0) -> Positions:
+    """Return for each code the first of those that it is linked with, by ``cosine`` above 0 through alike features."""
     from gannet.search import pairs
 
+    kept = features or FixedPoint.none()
+    alike = kept.values, kept.lengths, cosine
     words = as_words(codes).T
     tables = [(words[:, order], order, ends) for order, ends in _tables(codes, n_bits, radius)]
 
     def join(tasks: Iterator[tuple[int, int]]) -> Positions:
         parents = np.arange(len(codes))
         for table, start in tasks:
-            pairs.join_near(*tables[table], radius, start, min(start + _PLACES_A_TASK, len(codes)), parents)
+            last = min(start + _PLACES_A_TASK, len(codes))
+            pairs.join_near(*tables[table], radius, *alike, start, last, parents)
         return parents
 
     tasks = [(table, start) for table in range(len(tables)) for start in range(0, len(codes), _PLACES_A_TASK)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from gannet.codes import check_codes
+from gannet.codes import check_codes, n_bytes
 from gannet.errors import GannetError
 from gannet.search.ids import IdRuns
 from gannet.search.rows import Rows
@@ -24,6 +24,7 @@ _WORK_IN_ROWS = 50_000_000
 """Distances computed by NumPy before the codes are laid out for the compiled kernel, which costs about as much."""
 _WORK_A_QUERY = 5_000
 """Distances that cost as much as a query's own overhead in NumPy."""
+_MANY_QUERIES = 1000
 
 
 class HammingIndex:
@@ -68,6 +69,12 @@ class HammingIndex:
         """All codes ``(n, ceil(n_bits / 8))`` uint8, in the order of `ids`."""
         return self._content[0].codes()
 
+    def prepare(self) -> None:
+        """Lay the codes out now if many queries would, so that none has to wait for it; small indexes stay as given."""
+        self._suited(_MANY_QUERIES)
+        if len(self):
+            self.search(np.zeros((1, n_bytes(self.n_bits)), np.uint8), 1)  # loads the kernel
+
     def search(self, queries: npt.ArrayLike, k: int) -> tuple[Distances, Ids]:
         """Return the ``k`` nearest codes of each query.
 
@@ -79,7 +86,7 @@ class HammingIndex:
         k = _whole("k", k)
         if k < 1:
             raise GannetError(f"k must be 1 or more, not {k}")
-        store, ids = self._prepare(len(checked))
+        store, ids = self._suited(len(checked))
         distances, positions = store.nearest(checked, min(k, len(store)))
         return distances, ids.take(positions)
 
@@ -94,7 +101,7 @@ class HammingIndex:
         r = _whole("the radius", r)
         if r < 0:
             raise GannetError(f"the radius must be 0 bits or more, not {r}")
-        store, ids = self._prepare(len(checked))
+        store, ids = self._suited(len(checked))
         found = store.within(checked, min(r, self.n_bits))
         return [(distances, ids.take(positions)) for distances, positions in found]
 
@@ -139,8 +146,8 @@ class HammingIndex:
         self._content = rows, IdRuns.of([ids])
         self._work = 0
 
-    def _prepare(self, n_queries: int) -> tuple[Rows | Slices, IdRuns]:
-        """Return the content in the layout that suits the work so far."""
+    def _suited(self, n_queries: int) -> tuple[Rows | Slices, IdRuns]:
+        """Return the content in the layout that suits the work so far and these queries."""
         store, ids = self._content
         if isinstance(store, Rows):
             self._work += n_queries * (len(store) + _WORK_A_QUERY)

@@ -42,7 +42,7 @@ _jit = jit()
 
 
 @_jit
-def _popcount(word: Any) -> Any:
+def popcount(word: Any) -> Any:
     """Return the number of set bits of a 64-bit word."""
     x = np.uint64(word)
     x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
@@ -131,12 +131,12 @@ def _collect(
     for word in range(WORDS):
         alive = ~state[OVER * WORDS + word]
         while alive:
-            shift = np.uint64(_popcount((alive & (~alive + np.uint64(1))) - np.uint64(1)))
+            shift = np.uint64(popcount((alive & (~alive + np.uint64(1))) - np.uint64(1)))
             alive &= alive - np.uint64(1)
             i = start + 64 * word + np.int64(shift)
             if i >= end:
                 break
-            distance = _popcount(heads[i] ^ head) - bias
+            distance = popcount(heads[i] ^ head) - bias
             for row in range(OVER):
                 distance += np.int64((state[row * WORDS + word] >> shift) & np.uint64(1)) << row
             for level in range(levels):
@@ -194,7 +194,7 @@ def _table_keys(query_bytes: Any, n_steps: int) -> Any:
                 if bit < n_bits:
                     value |= ((query_bytes[query, bit // 8] >> (bit % 8)) & 1) << i
             row = triple * TRIPLE_ROWS
-            keys[query, triple, 0] = (row + (_popcount(value) & 1)) * WORDS
+            keys[query, triple, 0] = (row + (popcount(value) & 1)) * WORDS
             keys[query, triple, 1] = (row + 2 + value) * WORDS
     return keys.reshape(-1)
 
@@ -248,7 +248,7 @@ def nearest(
             if worst <= bound:
                 # Full heap: a tie with its worst enters only with a smaller id.
                 bound = worst - (np.int64(largest & np.uint64(0xFFFFFFFF)) < lowest_ranks[block])
-            budget = bound - _popcount((low ^ head) & shared)
+            budget = bound - popcount((low ^ head) & shared)
             if budget < 0:
                 continue
             levels, bias = _start(bound, budget, n_groups, state)
@@ -332,7 +332,7 @@ def within(
             _tabulate_block(planes, block, whole, tables)
         for query in range(len(query_heads)):
             head = query_heads[query]
-            budget = bound - _popcount((low ^ head) & shared)
+            budget = bound - popcount((low ^ head) & shared)
             if budget < 0:
                 continue
             levels, bias = _start(bound, budget, n_groups, state)

@@ -19,8 +19,7 @@ from gannet.codes import Codes
 from gannet.errors import GannetError
 from gannet.search import storage
 from gannet.search.collection import Collection
-from gannet.search.duplicates import group_codes
-from gannet.search.index import _WORK_IN_ROWS as WORK_IN_ROWS
+from gannet.search.duplicates import group_items, limits
 from gannet.search.index import HammingIndex
 from gannet.search.query import read_model
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TRIES = 5
-_WARMING_QUERIES = 1000
 
 
 class UnknownItemError(GannetError):
@@ -95,12 +93,14 @@ class LiveCollection:
         """Length of the codes in bits."""
         return self._current().n_bits
 
+    @property
+    def duplicate_limits(self) -> tuple[int, float]:
+        """The radius of near-duplicates where none is asked for, and their cosine; see `gannet.search.duplicates`."""
+        return limits(self._current().file.collection)
+
     def warm_up(self) -> None:
-        """Search for nothing in particular, as much as makes a large index lay itself out for speed (seconds)."""
-        state = self._current()
-        n_queries = min(WORK_IN_ROWS // max(len(state.ids), 1) + 1, _WARMING_QUERIES)
-        if len(state.ids):
-            state.index.search(state.codes[np.zeros(n_queries, np.intp)], 1)
+        """Lay a large index out for speed (seconds), so that no search has to wait for it."""
+        self._current().index.prepare()
 
     def close(self) -> None:
         """Close the file."""
@@ -154,12 +154,12 @@ class LiveCollection:
     def duplicates(self, radius: int, offset: int, limit: int, members: int) -> tuple[int, list[Group]]:
         """Return how many groups of near-duplicates there are, and ``limit`` of them from ``offset`` on.
 
-        Within a group items are linked by steps of at most ``radius`` bits. Of each, ``members`` are named.
-        The groups of the last radius are kept, so that leafing through them is quick.
+        They are those of `gannet.search.duplicates.duplicates`: where features are kept, alike in these too. Of each,
+        ``members`` are named. The groups of the last radius are kept, so that leafing through them is quick.
         """
 
         def find(state: _State) -> tuple[int, list[Group]]:
-            groups = state.groups(radius)
+            groups = self._read(state, lambda: state.groups(radius))
             some = groups[offset : offset + limit]
             named = [group[:members] for group in some]
             paths = iter(self._paths(state, np.concatenate([*named, state.ids[:0]])))
@@ -212,8 +212,12 @@ class LiveCollection:
         raise GannetError(f"{self.path} changes faster than it can be read; try again")
 
     def _paths(self, state: _State, ids: npt.NDArray[np.int64]) -> list[str]:
+        return self._read(state, lambda: state.file.collection.paths(ids))
+
+    def _read(self, state: _State, read: Callable[[], T]) -> T:
+        """Read what a state does not hold; raises `_StaleError` where that is no longer in the file."""
         try:
-            return state.file.collection.paths(ids)
+            return read()
         except GannetError:
             if self._current(wait=True) is state:
                 raise
@@ -310,7 +314,9 @@ class _State:
         """Return the groups of near-duplicates, largest first, each its ids ``(m,)``, ascending."""
         with self.grouping.lock:
             if self.grouping.radius != radius:
-                self.grouping.groups = [self.ids[group] for group in group_codes(self.codes, self.n_bits, radius)]
+                collection = self.file.collection
+                _, cosine = limits(collection, radius)
+                self.grouping.groups = group_items(collection, self.ids, self.codes, radius, cosine)
                 self.grouping.radius = radius
             return self.grouping.groups
 

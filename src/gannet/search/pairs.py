@@ -7,20 +7,11 @@ from typing import Any
 import numpy as np
 
 from gannet.compiled import jit
+from gannet.search.kernel import popcount
 
 _AT_ONCE = 64
 
 _jit = jit()
-
-
-@_jit
-def _popcount(word: Any) -> Any:
-    """Return the number of set bits of a 64-bit word."""
-    x = np.uint64(word)
-    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
 @_jit
@@ -43,12 +34,41 @@ def union(parents: Any, i: int, j: int) -> None:
 
 
 @_jit
-def join_near(words: Any, order: Any, ends: Any, radius: int, first: int, last: int, parents: Any) -> None:
+def _are_alike(values: Any, lengths: Any, a: int, b: int, cosine: float) -> Any:
+    """Tell whether the cosine of two rows of `gannet.search.alike.FixedPoint` is at least ``cosine``, above 0."""
+    least = cosine * lengths[a, 0] * lengths[b, 0] - 0.5  # the product is a whole number, the lengths are rounded
+    product = 0
+    for part in range(values.shape[1]):
+        # What is left of the rows adds at most the product of its lengths (Cauchy-Schwarz).
+        if product + lengths[a, part] * lengths[b, part] < least:
+            return False
+        # In 32 bits, which unit rows cannot overflow: the compiler has one instruction for several.
+        total: Any = np.int32(0)
+        for i in range(values.shape[2]):
+            total = np.int32(total + np.int32(np.int32(values[a, part, i]) * np.int32(values[b, part, i])))
+        product += total
+    return product > 0 and product >= least
+
+
+@_jit
+def join_near(
+    words: Any,
+    order: Any,
+    ends: Any,
+    radius: int,
+    values: Any,
+    lengths: Any,
+    cosine: float,
+    first: int,
+    last: int,
+    parents: Any,
+) -> None:
     """Join codes at most ``radius`` bits apart, of those that share a bucket.
 
     ``order (n,)`` are codes sorted by bucket; ``words (w, n)`` uint64 theirs, in that order; ``ends (n,)`` where the
-    bucket of each place of ``order`` ends. Takes the pairs whose first member is at the places from ``first`` to
-    ``last``.
+    bucket of each place of ``order`` ends. With ``cosine`` above 0 only those are joined whose features, ``values`` and
+    ``lengths`` of a `gannet.search.alike.FixedPoint` by code, have that cosine at least. Takes the pairs whose first
+    member is at the places from ``first`` to ``last``.
     """
     distances = np.empty(_AT_ONCE, np.int64)
     for place in range(first, last):
@@ -59,14 +79,18 @@ def join_near(words: Any, order: Any, ends: Any, radius: int, first: int, last: 
             for column in range(len(words)):
                 word = words[column, place]
                 for other in range(n):
-                    distances[other] += _popcount(word ^ words[column, start + other])
+                    distances[other] += popcount(word ^ words[column, start + other])
             near = 0
             for other in range(n):
                 near += distances[other] <= radius
             if near:
                 for other in range(n):
                     if distances[other] <= radius:
-                        union(parents, order[place], order[start + other])
+                        a, b = order[place], order[start + other]
+                        if cosine == 0.0 or (
+                            find(parents, a) != find(parents, b) and _are_alike(values, lengths, a, b, cosine)
+                        ):
+                            union(parents, a, b)
 
 
 @_jit

@@ -141,6 +141,7 @@ def duplicates_page(
     n_bits: int,
     radius: int,
     picture: Callable[[str], bytes | None],
+    cosine: float = 0.0,
 ) -> str:
     """Return the HTML page of near-duplicates: the first `GROUPS` groups, and of each the first `MEMBERS` items.
 
@@ -150,6 +151,7 @@ def duplicates_page(
         n_bits: length of the codes.
         radius: bits in which items that are linked differ at most.
         picture: as for `search_page`.
+        cosine: that of the features of items that are linked is at least this; 0 where codes alone were compared.
     """
     shown = [
         _Group(
@@ -164,6 +166,7 @@ def duplicates_page(
         title=title,
         n_bits=n_bits,
         radius=radius,
+        cosine=cosine,
         n_groups=len(groups),
         groups=shown,
         tiny=all(picture.tiny for picture in pictures if picture.uri is not None),

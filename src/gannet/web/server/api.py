@@ -51,6 +51,7 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
     # Decoding is work for the cores, and large pictures take much memory: no more at once than there are cores.
     pictures = CapacityLimiter(cores())
     farthest = max_duplicates_radius(collection.n_bits)
+    usual_radius, _ = collection.duplicate_limits
 
     @router.post(
         "/search",
@@ -106,12 +107,12 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
 
     @router.get(
         "/duplicates",
-        summary="List groups of items with (nearly) the same code",
+        summary="List groups of near-duplicates",
         response_model=Groups,
         responses=_problems(409, 422),
     )
     def get_duplicates(
-        radius: int = Query(0, ge=0, le=farthest, description="Bits that may differ."),
+        radius: int = Query(usual_radius, ge=0, le=farthest, description="Bits that may differ."),
         offset: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
         limit: Annotated[int, Query(ge=1, le=_MAX_GROUPS)] = 100,
     ) -> Response:

@@ -49,6 +49,7 @@ def create_app(
     @app.get("/", include_in_schema=False)
     def get_page(_: Request) -> Response:
         info = collection.info()
+        radius, cosine = collection.duplicate_limits
         page = render(
             "serve.html",
             name=collection.path.name,
@@ -57,6 +58,8 @@ def create_app(
             key=f"{info['model_id'][:8]}-{info['created']}",
             editable=collection.editable,
             max_results=MAX_RESULTS,
+            duplicates_radius=radius,
+            duplicates_cosine=cosine,
             max_duplicates_radius=max_duplicates_radius(info["bits"]),
             max_bytes=max_bytes,
         )

@@ -86,7 +86,10 @@ class Group(BaseModel):
 
 
 class Groups(BaseModel):
-    """Some of the ``total`` groups; within one, items are linked by steps of at most ``radius`` bits."""
+    """Some of the ``total`` groups; within one, steps of at most ``radius`` bits lead from item to item.
+
+    Where the collection keeps features, those of items a step apart are alike.
+    """
 
     radius: int
     total: int
