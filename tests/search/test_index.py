@@ -74,6 +74,19 @@ def test_layout_changes_once_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(searched.codes, CODES)
 
 
+@pytest.mark.parametrize(("n", "layout"), [(0, "Rows"), (50, "Rows"), (20_000, "Slices")])
+def test_a_large_index_can_be_prepared(monkeypatch: pytest.MonkeyPatch, n: int, layout: str) -> None:
+    monkeypatch.setattr(index, "_WORK_IN_ROWS", 10_000_000)
+    codes = np.random.default_rng(0).integers(0, 256, (n, 3), dtype=np.uint8)
+    prepared = HammingIndex(codes, 24)
+    prepared.prepare()
+    assert type(prepared._content[0]).__name__ == layout
+    for found, expected in zip(
+        prepared.search(codes[:5], 7), HammingIndex(codes, 24).search(codes[:5], 7), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
 class Changes(RuleBasedStateMachine):
     """Any sequence of changes leaves the index the same as a dictionary of codes."""
 
