@@ -71,19 +71,26 @@ def join_near(
     member is at the places from ``first`` to ``last``.
     """
     distances = np.empty(_AT_ONCE, np.int64)
-    for place in range(first, last):
-        for start in range(place + 1, ends[place], _AT_ONCE):
-            n = min(_AT_ONCE, ends[place] - start)
-            # Loops without a branch, which the compiler turns into vector instructions.
-            distances[:n] = 0
-            for column in range(len(words)):
-                word = words[column, place]
+    # Tile by tile, so that features are compared while they are in the processor's cache.
+    for tile in range(first, last, _AT_ONCE):
+        tile_end = min(tile + _AT_ONCE, last)
+        for block in range(tile + 1, ends[tile_end - 1], _AT_ONCE):
+            for place in range(tile, tile_end):
+                start = max(block, place + 1)
+                n = min(block + _AT_ONCE, ends[place]) - start
+                if n <= 0:
+                    continue
+                # Loops without a branch, which the compiler turns into vector instructions.
+                distances[:n] = 0
+                for column in range(len(words)):
+                    word = words[column, place]
+                    for other in range(n):
+                        distances[other] += popcount(word ^ words[column, start + other])
+                near = 0
                 for other in range(n):
-                    distances[other] += popcount(word ^ words[column, start + other])
-            near = 0
-            for other in range(n):
-                near += distances[other] <= radius
-            if near:
+                    near += distances[other] <= radius
+                if not near:
+                    continue
                 for other in range(n):
                     if distances[other] <= radius:
                         a, b = order[place], order[start + other]
