@@ -96,8 +96,10 @@ class ImageHasher:
 
         Raises: `GannetError` if no image can be read, or for fewer images than bits.
         """
+        self._unfitted()
+        self._model = None  # what was learned before says nothing of what these images are
         if self.fine_tuning:
-            self._model = self._extractor = None  # similarities are those of the network as published
+            self._extractor = None  # similarities are those of the network as published
         self.learn(self.training(images))
         return self
 
@@ -275,7 +277,11 @@ class ImageHasher:
     @property
     def saves(self) -> bool:
         """Whether this process is the one to save the model: of those that train one network together, the first."""
-        return self.fine_tuning is None or os.environ.get("RANK", "0") == "0"
+        if self.fine_tuning is None:
+            return True
+        from gannet.training.distributed import is_first
+
+        return is_first()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to a file (safetensors and JSON) with all that encoding a new image takes."""

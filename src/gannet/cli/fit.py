@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import click
 
 from gannet.cli.output import check_folder, parse_settings, say, warn_skipped
 from gannet.errors import GannetError
+from gannet.training.fine_tuning import FineTuning
 
+_OF_TRAINING = ", ".join(f"{field.name}={field.default}" for field in fields(FineTuning))
 _EXAMPLES = """\b
 Examples:
   gannet fit ~/Pictures -o photos.model --bits 64
@@ -27,7 +30,12 @@ Examples:
 @click.option("--backbone", default=None, help="A name that `gannet backbones` lists; for images only.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Random seed.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the method; repeatable.")
-@click.option("--train-backbone", is_flag=True, help="Train the image network too, from pixels; wants a GPU or time.")
+@click.option(
+    "--train-backbone",
+    is_flag=True,
+    help="Train the image network too, from pixels, with a method that learns from pairs; wants a GPU or time. --set "
+    f"then takes these as well: {_OF_TRAINING}.",
+)
 @click.option("--checkpoint", metavar="DIR", help="Folder for the state of --train-backbone; a second run goes on.")
 def fit(
     source: str,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
 
+from gannet.atomic import write_atomically
 from gannet.errors import GannetError
 from gannet.evaluation import published
 from gannet.evaluation.benchmark import Record, Run
@@ -83,9 +84,7 @@ class ResultsFolder:
 
     def _write(self, name: str, text: str) -> Path:
         target = self.path / name
-        partial = target.with_suffix(".partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(target)
+        write_atomically(target, text.encode())
         return target
 
     def _locked(self) -> FileLock:

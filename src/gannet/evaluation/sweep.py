@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from gannet.errors import GannetError
 from gannet.evaluation.benchmark import Cell, make_cells
 
 _MOST = 1000
+_LARGEST = 10**9
 _FORM = "SETTING=START:STOP:STEP, such as similarity_threshold=0:0.9:0.1, or SETTING=VALUE,VALUE,..."
 
 
@@ -56,9 +57,12 @@ def _range(text: str, given: str) -> list[str]:
     # As decimals: in binary, 0.9 would be missed by adding 0.1.
     try:
         start, stop, step = (Decimal(part.strip()) for part in given.split(":"))
-    except (InvalidOperation, ValueError):
+    except (ArithmeticError, ValueError):
         raise GannetError(f"--sweep takes {_FORM}; not {text!r}") from None
-    if not (start.is_finite() and stop.is_finite() and step.is_finite() and step > 0 and start <= stop):
-        raise GannetError(f"--sweep goes up from START to STOP by a STEP above 0; {given!r} does not")
+    sizes = [abs(number) for number in (start, stop, step)]
+    if not (all(size.is_finite() for size in sizes) and max(sizes) <= _LARGEST and step > 0 and start <= stop):
+        raise GannetError(
+            f"--sweep goes up from START to STOP, at most {_LARGEST:,}, by a STEP above 0; {given!r} does not"
+        )
     # One more than is allowed is enough to refuse a range without end.
     return [format(start + i * step, "f") for i in range(_MOST + 1) if start + i * step <= stop]

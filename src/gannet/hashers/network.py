@@ -70,10 +70,18 @@ def train_network(
     from gannet.training.network import HashNetwork, NetworkTrainer
     from gannet.training.pictures import Pictures
 
-    encoder = _warm_up(hasher, images.features, fine_tuning)
     device = training_device()
-    seed = int(check_random_state(hasher.random_state).randint(2**31))
     with torch.random.fork_rng(devices=[]), processes(device) as group:
+        if hasher.random_state is None and (group.count > 1 or checkpoints is not None):
+            raise GannetError(
+                "random_state=None draws another seed in each process and each run: set a number to train in several "
+                "processes or with checkpoints"
+            )
+        checkpoint = None
+        if checkpoints is not None:
+            checkpoint = Checkpoint(checkpoints, _identity(hasher, images, backbone, weights, fine_tuning))
+        encoder = _warm_up(hasher, images.features, fine_tuning)
+        seed = int(check_random_state(hasher.random_state).randint(2**31))
         torch.manual_seed(seed)
         layer = torch.nn.Linear(encoder.n_features, encoder.n_bits)
         if fine_tuning.warm_up:
@@ -81,11 +89,11 @@ def train_network(
             layer.load_state_dict({name: torch.from_numpy(array) for name, array in learned.items()})
         mean = torch.from_numpy(encoder.mean) if fine_tuning.unit_input else None
         network = HashNetwork(backbone, weights, layer, mean, _mixes(fine_tuning, device)).to(device)
-        attention = hasher._attention()
+        attention = hasher.attention()
         trainer = NetworkTrainer(
             network,
-            hasher._loss(),
-            hasher._schedule(),
+            hasher.pair_loss(),
+            hasher.schedule(),
             None if attention is None else attention.to(device),
             hasher.attention_learning_rate,
             hasher.attention_every,
@@ -93,11 +101,8 @@ def train_network(
             seed=seed,
             processes=group,
         )
-        checkpoint = None
-        if checkpoints is not None:
-            checkpoint = Checkpoint(checkpoints, _identity(hasher, images, backbone, weights, fine_tuning))
         pictures = Pictures(len(images.digests), images.read, backbone.size, fine_tuning.augment, seed)
-        trainer.fit_pictures(pictures, hasher._similarity(images.features), checkpoint)
+        trainer.fit_pictures(pictures, hasher.pair_similarity(images.features), checkpoint)
     weight, bias = (np.ascontiguousarray(t.detach().cpu().numpy()) for t in (layer.weight.T, layer.bias))
     kind = UnitLinear if fine_tuning.unit_input else Linear
     hasher.encoder_ = kind(encoder.mean if fine_tuning.unit_input else np.zeros_like(encoder.mean), weight, bias)
@@ -107,7 +112,7 @@ def train_network(
 def _warm_up(hasher: PairwiseHasher, features: Floats, fine_tuning: FineTuning) -> UnitLinear:
     """Fit the hasher on frozen features for the steps of the warm-up, which also checks features and settings."""
     n_steps = hasher.get_params()["n_steps"]
-    hasher._schedule()
+    hasher.schedule()  # which checks the number of steps that the warm-up's takes the place of
     try:
         hasher.set_params(n_steps=fine_tuning.warm_up or 1).fit(features)
     finally:

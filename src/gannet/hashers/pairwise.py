@@ -39,25 +39,25 @@ class PairwiseHasher(LayerHasher):
     attention_every: int
 
     @abstractmethod
-    def _similarity(self, features: Floats) -> Similarity:
+    def pair_similarity(self, features: Floats) -> Similarity:
         """Return the similarity function of training features ``(N, d)``."""
 
     @abstractmethod
-    def _loss(self) -> PairLoss:
+    def pair_loss(self) -> PairLoss:
         """Return the loss, elementwise in the pairs."""
 
     @abstractmethod
-    def _schedule(self) -> Schedule:
+    def schedule(self) -> Schedule:
         """Return the training schedule."""
 
     def _train(self, layer: torch.nn.Linear, inputs: Tensor, features: Floats, generator: torch.Generator) -> None:
         from gannet.training.loop import PairwiseTrainer
 
-        attention = self._attention()
+        attention = self.attention()
         trainer = PairwiseTrainer(
-            layer, self._loss(), self._schedule(), attention, self.attention_learning_rate, self.attention_every
+            layer, self.pair_loss(), self.schedule(), attention, self.attention_learning_rate, self.attention_every
         )
-        trainer.fit(inputs, self._similarity(features), generator, self._watch(layer, features))
+        trainer.fit(inputs, self.pair_similarity(features), generator, self._watch(layer, features))
 
     def _watch(self, layer: torch.nn.Linear, features: Floats) -> Callable[[ObservedStep], None] | None:
         observer = self.observer
@@ -66,7 +66,7 @@ class PairwiseHasher(LayerHasher):
         mean = features.mean(axis=0)
         return lambda step: observer(step, lambda: layer_encoder(layer, mean))
 
-    def _attention(self) -> GradientAttention | None:
+    def attention(self) -> GradientAttention | None:
         """Return a new attention network, or None for the plain gradient."""
         from gannet.training.gradient_attention import GradientAttention
 

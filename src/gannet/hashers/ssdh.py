@@ -89,7 +89,7 @@ class SSDH(PairwiseHasher):
         self.n_steps = n_steps
         self.random_state = random_state
 
-    def _similarity(self, features: Floats) -> Similarity:
+    def pair_similarity(self, features: Floats) -> Similarity:
         import torch
 
         from gannet.training.semantic_structure import fit_half_gaussians, pair_distances, semantic_structure
@@ -104,12 +104,12 @@ class SSDH(PairwiseHasher):
         self.half_gaussians_ = fit_half_gaussians(distances)
         return semantic_structure(unit, *self.half_gaussians_.thresholds(self.alpha, self.beta))
 
-    def _loss(self) -> PairLoss:
+    def pair_loss(self) -> PairLoss:
         from gannet.training.semantic_structure import structure_loss
 
         return structure_loss
 
-    def _schedule(self) -> Schedule:
+    def schedule(self) -> Schedule:
         from gannet.training.loop import Schedule
 
         return Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate)

@@ -85,7 +85,7 @@ class UHGA(PairwiseHasher):
         self.tanh_growth = tanh_growth
         self.random_state = random_state
 
-    def _similarity(self, features: Floats) -> Similarity:
+    def pair_similarity(self, features: Floats) -> Similarity:
         from gannet.training.similarity import check_threshold, thresholded_cosine
 
         if self.dissimilar not in (0, -1):
@@ -94,13 +94,13 @@ class UHGA(PairwiseHasher):
         check_threshold(unit, self.similarity_threshold)
         return thresholded_cosine(unit, self.similarity_threshold, self.dissimilar)
 
-    def _loss(self) -> PairLoss:
+    def pair_loss(self) -> PairLoss:
         from gannet.training.losses import likelihood_loss, pair_loss
 
         loss = pair_loss(self.loss)
         return partial(likelihood_loss, gamma=self.gamma) if loss is likelihood_loss else loss
 
-    def _schedule(self) -> Schedule:
+    def schedule(self) -> Schedule:
         from gannet.training.loop import Schedule
 
         return Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate, self.tanh_growth)

@@ -86,7 +86,7 @@ class UHGAGraph(PairwiseHasher):
         self.n_steps = n_steps
         self.random_state = random_state
 
-    def _similarity(self, features: Floats) -> Similarity:
+    def pair_similarity(self, features: Floats) -> Similarity:
         import torch
 
         from gannet.training.diffusion import diffusion_coordinates
@@ -107,12 +107,12 @@ class UHGAGraph(PairwiseHasher):
         )
         return thresholded_cosine(coordinates, threshold_of_share(coordinates, self.similar_share), 0.0)
 
-    def _loss(self) -> PairLoss:
+    def pair_loss(self) -> PairLoss:
         from gannet.training.losses import squared_loss
 
         return squared_loss
 
-    def _schedule(self) -> Schedule:
+    def schedule(self) -> Schedule:
         from gannet.training.loop import Schedule
 
         return Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate)

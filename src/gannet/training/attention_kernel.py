@@ -267,7 +267,7 @@ def _repeated(item: Any, times: int) -> Any:
 def _over_rows(kernel: Callable[..., Any], by_row: list[Any], shared: list[Any]) -> list[Any]:
     """Call ``kernel(*rows, *shared)`` on equal ranges of the arrays in ``by_row``, one a thread."""
     n = len(by_row[0])
-    parts = min(threads.cores(), n)
+    parts = max(1, min(threads.cores(), n))
     ranges = [slice(n * t // parts, n * (t + 1) // parts) for t in range(parts)]
     calls = [threads.pool().submit(kernel, *(array[part] for array in by_row), *shared) for part in ranges]
     return [call.result() for call in calls]

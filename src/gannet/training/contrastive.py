@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gannet.progress import progress
 from gannet.training.code_losses import signs, straight_through
 from gannet.training.loop import OPTIMIZERS, Schedule, batches, single_threaded
+from gannet.training.watch import check_values, is_time, sample, suggest_smaller_batch
 
 ViewsLoss = Callable[[Tensor, Tensor], Tensor]
 """From a network's values ``(n, k)`` and ``(n, k)`` of two views of the same items to a loss of one number."""
@@ -21,18 +22,27 @@ def train_on_views(
     """Take all steps of the schedule over ``views (N, n_views, d)``, in random batches without replacement.
 
     A batch has ``batch_size`` items, or all of fewer, and two different views of each, drawn at random.
+
+    Raises: `GannetError` when memory runs out, the loss is not a number or the codes collapse (see `watch`).
     """
     optimizer = OPTIMIZERS[schedule.optimizer](network.parameters(), schedule.learning_rate)
     n = min(schedule.batch_size, len(views))
-    order = batches(len(views), n, generator)
-    with progress(schedule.n_steps, "training", "step") as bar, single_threaded():
-        for _ in range(schedule.n_steps):
+    order, watched = batches(len(views), n, generator), sample(views[:, 0])
+    with (
+        progress(schedule.n_steps, "training", "step") as bar,
+        single_threaded(),
+        suggest_smaller_batch(schedule.batch_size),
+    ):
+        for step in range(1, schedule.n_steps + 1):
             items = next(order)
             pair = torch.rand(n, views.shape[1], generator=generator).topk(2, dim=1).indices
             values = network(views[torch.cat([items, items]), pair.T.flatten()])
             optimizer.zero_grad()
             loss(values[:n], values[n:]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            if is_time(step, schedule.n_steps):
+                with torch.no_grad():
+                    check_values(network(watched), step)
             bar.update(1)
 
 

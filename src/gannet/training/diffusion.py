@@ -14,9 +14,12 @@ import scipy.sparse.linalg
 import torch
 from torch import Tensor, nn
 
+from gannet.errors import GannetError
+
 MOST_ITEMS = 20_000
 """Items in the graph at most; the coordinates of further ones follow from their neighbours in it."""
 
+_FORGOTTEN = 1e-12  # shorter vectors are not brought to unit length
 _PRINCIPAL = 256
 _BLOCK = 1024
 _DENSE = 500
@@ -36,6 +39,8 @@ def diffusion_coordinates(
     Coordinate j is ``lambda_j^t psi_j`` of `walk_modes`. An item x outside the graph has the Nystrom extension of
     it, ``lambda_j^(t-1)`` times the mean of psi_j over its neighbours in the graph. An item whose walk has forgotten
     where it began stays zero.
+
+    Raises: `GannetError` where the walk of every item has forgotten that.
     """
     chosen = torch.randperm(len(unit_features), generator=generator)[:MOST_ITEMS].sort().values
     reduced = _principal(unit_features, unit_features[chosen])
@@ -46,6 +51,8 @@ def diffusion_coordinates(
         previous = torch.from_numpy(modes * values ** (n_walk_steps - 1)).float()
         walked[:] = previous[nearest(reduced, reduced[chosen], k)].mean(dim=1)
     walked[chosen] = torch.from_numpy(modes * values**n_walk_steps).float()
+    if float(walked.norm(dim=1).max()) < _FORGOTTEN:
+        raise GannetError(f"after n_walk_steps={n_walk_steps} a walk is anywhere, wherever it began: set fewer")
     return nn.functional.normalize(walked)
 
 

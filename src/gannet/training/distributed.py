@@ -67,11 +67,6 @@ class Processes:
         if self.count > 1:
             self._together(tensors, lambda flat: dist.broadcast(flat, 0))
 
-    def wait(self) -> None:
-        """Return once all processes are here."""
-        if self.count > 1:
-            dist.barrier()
-
     def _together(self, tensors: Iterable[Tensor], operation: Callable[[Tensor], Any]) -> None:
         """Apply a collective operation to all tensors at once: one message takes less time than many."""
         tensors = list(tensors)
@@ -80,6 +75,15 @@ class Processes:
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
         for tensor, values in zip(tensors, parts, strict=True):
             tensor.copy_(values.view(tensor.shape))
+
+
+def is_first() -> bool:
+    """Whether this process is the first of those that ``torchrun`` started; without it, this one is alone."""
+    return not _started_by_torchrun() or os.environ.get("RANK", "0") == "0"
+
+
+def _started_by_torchrun() -> bool:
+    return int(os.environ.get("WORLD_SIZE", 1)) > 1
 
 
 def training_device() -> torch.device:
@@ -92,7 +96,7 @@ def training_device() -> torch.device:
 @contextmanager
 def processes(device: torch.device) -> Iterator[Processes]:
     """Join the processes that ``torchrun`` started, for a while; without it, this process is alone."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    if not _started_by_torchrun():
         yield Processes()
         return
     ours = not dist.is_initialized()

@@ -13,6 +13,7 @@ from torch.nn.functional import affine_grid, grid_sample, logsigmoid, softplus
 
 from gannet.progress import progress
 from gannet.training.loop import batches, single_threaded
+from gannet.training.watch import check_numbers, check_values, is_time, sample, suggest_smaller_batch
 
 _SLOPE = 0.2
 _ROTATION, _SHIFT = math.radians(10), 0.2
@@ -108,6 +109,8 @@ class HashGANTrainer:
         """Pass ``n_epochs`` times over ``images (N, 32, 32, 3)``, uint8, then set the encoder for use.
 
         For use, batches are normalised by the mean statistics of the training images.
+
+        Raises: `GannetError` when memory runs out, a loss is not a number or the codes collapsed (see `watch`).
         """
         n = min(batch_size, len(images))
         n_steps = n_epochs * (len(images) // n)
@@ -115,13 +118,21 @@ class HashGANTrainer:
             torch.optim.lr_scheduler.LinearLR(optimizer, 1, 1 / 3, max(1, n_steps - 1)) for optimizer in self.optimizers
         ]
         order = batches(len(images), n, random)
-        with progress(n_steps, "training", "step") as bar, single_threaded():
-            for _ in range(n_steps):
-                self.step(scaled(images[next(order)]), random)
+        with (
+            progress(n_steps, "training", "step") as bar,
+            single_threaded(),
+            suggest_smaller_batch(batch_size),
+        ):
+            for step in range(1, n_steps + 1):
+                losses = self.step(scaled(images[next(order)]), random)
+                if is_time(step, n_steps):
+                    check_numbers(torch.stack(list(losses)), step)
                 for schedule in falling:
                     schedule.step()
                 bar.update(1)
             settle(self.discriminator, images, n)
+            with torch.no_grad():
+                check_values(self.discriminator(scaled(sample(images))).bits, n_steps)
 
     def step(self, real: Tensor, random: torch.Generator) -> Losses:
         """Take one step of both networks on images ``real (n, 3, 32, 32)``, and return its losses."""

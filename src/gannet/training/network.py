@@ -32,7 +32,7 @@ from gannet.training.loop import (
 )
 from gannet.training.losses import PairLoss
 from gannet.training.pictures import Pictures, step_seed
-from gannet.training.watch import SAMPLE, check_values, diverged, is_time, suggest_smaller_batch
+from gannet.training.watch import SAMPLE, check_numbers, check_values, diverged, is_time, suggest_smaller_batch
 
 
 class HashNetwork(nn.Module):
@@ -121,7 +121,9 @@ class NetworkTrainer(PairwiseTrainer):
 
     def _fit(self, pictures: Pictures, similarity: Similarity, checkpoint: Checkpoint | None) -> None:
         n, n_steps = min(self.schedule.batch_size, pictures.n // 2), self.schedule.n_steps
-        is_first, recent = self.processes.rank == 0, deque[Tensor](maxlen=-(-SAMPLE // (2 * n)))
+        is_first = self.processes.rank == 0
+        # No more codes than there are images: the same few over and over would look like a collapse.
+        recent = deque[Tensor](maxlen=max(1, min(SAMPLE, pictures.n) // (2 * n)))
         with progress(n_steps, "training the network", "step", hidden=not is_first) as bar:
             bar.update(self.step_count)
             for items, pixels in pictures.batches(range(self.step_count, n_steps), 2 * n, self.processes):
@@ -130,8 +132,9 @@ class NetworkTrainer(PairwiseTrainer):
                 if self.step_count == n_steps:
                     with torch.no_grad():
                         recent[-1] = self.processes.gather(self._codes(images))
-                looked_at = list(recent) if is_time(self.step_count, n_steps) else [recent[-1]]
-                check_values(torch.cat(looked_at), self.step_count)
+                check_numbers(recent[-1], self.step_count)
+                if is_time(self.step_count, n_steps):
+                    check_values(torch.cat(list(recent)), self.step_count)
                 if checkpoint and is_first and self._is_due():
                     self._save(checkpoint)
                 bar.update(1)

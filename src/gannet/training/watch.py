@@ -52,6 +52,12 @@ def sample(inputs: Tensor) -> Tensor:
     return rows
 
 
+def check_numbers(values: Tensor, step: int) -> None:
+    """Stop a training whose values, of any shape, are not finite after ``step`` steps."""
+    if not bool(torch.isfinite(values).all()):
+        raise diverged(step)
+
+
 def check_values(values: Tensor, step: int) -> None:
     """Stop a training whose values ``(n, k)`` before the sign, of different items, are useless after ``step`` steps.
 
@@ -59,8 +65,7 @@ def check_values(values: Tensor, step: int) -> None:
     distinct codes than `DISTINCT_FLOOR` asks for; the two latter for at least `FEWEST` items.
     """
     n, n_bits = values.shape
-    if not bool(torch.isfinite(values).all()):
-        raise diverged(step)
+    check_numbers(values, step)
     if n < FEWEST:
         return
     bits = (values >= 0).cpu().numpy()
@@ -71,7 +76,8 @@ def check_values(values: Tensor, step: int) -> None:
         raise GannetError(
             f"the codes collapsed by step {step}: {n:,} training items have {distinct:,} different codes (at least "
             f"{max(least, 2):,} are expected) and bits of {entropy:.2f} bit entropy (at least {ENTROPY_FLOOR}); set "
-            "a lower learning_rate, optimizer=adam, or a similarity that finds fewer pairs similar"
+            "a lower learning_rate or, where the method has them, optimizer=adam or a similarity that finds fewer pairs "
+            "similar"
         )
 
 
