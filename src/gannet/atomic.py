@@ -12,7 +12,7 @@ from gannet.errors import GannetError
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace the file at ``path`` by ``data`` at once; raise a `GannetError` where it cannot be written."""
-    path = path.resolve()
+    path = Path(os.path.realpath(path))  # unlike `Path.resolve`, it takes a link to itself
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:

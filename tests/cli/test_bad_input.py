@@ -277,6 +277,15 @@ def test_outputs_that_cannot_be_written(tmp_path: Path, matrix: Path, matrix_mod
     refused(run(*fit, matrix_collection), "is not a model")
     refused(run(*fit, matrix), "is not a model")
     refused(run(*fit, tmp_path / ("x" * 300)), "name too long")
+    refused(run("search", matrix_collection, "3", "--html", matrix_collection), "is not a page")
+    refused(run("search", matrix_collection, "3", "--html", tmp_path), "is not a page")
+
+
+def test_a_link_to_itself_is_replaced_by_a_page(tmp_path: Path, matrix_collection: Path, run) -> None:
+    page = tmp_path / "loop.html"
+    page.symlink_to(page)
+    assert run("search", matrix_collection, "3", "--html", page).status == 0
+    assert page.read_text().startswith("<!doctype html>")
 
 
 def test_a_folder_that_is_read_only(tmp_path: Path, matrix: Path, matrix_model: Path, run, monkeypatch) -> None:

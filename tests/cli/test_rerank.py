@@ -92,6 +92,7 @@ def test_what_cannot_be_done_is_said(kept: Path, matrix_collection: Path, vector
         ((matrix_collection, "3", "--rerank", 50), "index --keep-features"),
         ((kept, "3", "--rerank", 5), "5 are below 10"),
         ((kept, "3", "--rerank", 50, "--radius", 3), "not both"),
+        ((kept, "3", "--rerank", 50, "-k", -5), "k must be 1 or more, not -5"),
     ]:
         result = run("search", *arguments)
         assert result.status == 2 and words in result.err and result.err.count("\n") == 1

@@ -131,6 +131,23 @@ def test_nothing_is_dropped_where_the_folder_is_not_there_or_empty(
     assert items(image_collection) == before
 
 
+def test_nothing_is_dropped_behind_a_link_to_a_disk_that_is_not_mounted(
+    tmp_path: Path, photos: Path, image_collection: Path, save_image, run
+) -> None:
+    disk = tmp_path / "disk"
+    (disk / "2026").mkdir(parents=True)
+    save_image(disk / "2026" / "a.png", 500)
+    (photos / "linked").symlink_to(disk)
+    assert run("sync", image_collection, photos).status == 0
+    disk.rename(tmp_path / "away")
+    item = str(photos / "linked" / "2026" / "a.png")
+    assert item in items(image_collection)
+    assert "removed" not in run("sync", image_collection, photos).out
+    assert item in items(image_collection)
+    (photos / "linked").unlink()
+    assert "removed 1 that were gone" in run("sync", image_collection, photos).out
+
+
 def test_a_file_that_cannot_be_read_keeps_its_item(
     photos: Path, image_collection: Path, run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

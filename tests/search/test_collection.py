@@ -404,7 +404,7 @@ def test_a_kill_within_create_leaves_what_was_there(file: Path, overwrite: bool)
 def test_what_is_no_collection_is_refused(file: Path, make: str) -> None:
     path = file.with_name("other")
     expected = {
-        "folder": "there is no collection",
+        "folder": "is a folder; give the file",
         "nothing": "there is no collection",
         "newer": "version 3, newer than this Gannet reads; upgrade",
         "table": "its tables are not those",

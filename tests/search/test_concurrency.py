@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -104,6 +105,41 @@ def test_the_last_to_close_leaves_one_file(file: Path) -> None:
         assert len(reader) == N + 1
     assert list(file.parent.iterdir()) == [file]
     assert file.read_bytes()[18:20] == b"\x01\x01"  # no log expected: readable from any medium
+
+
+def test_a_copy_of_the_file_alone_has_every_change_while_others_keep_it_open(file: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    with Collection.open(file, readonly=True) as reader, Collection.open(file) as writer:
+        for n in range(1, 4):
+            writer.add(np.zeros((1, 3), np.uint8), ["a"])
+            assert len(reader) == N + n
+            shutil.copy(file, copy)
+            with Collection.open(copy) as copied:
+                copied.check()
+                assert len(copied) == N + n
+
+
+def test_a_snapshot_stays_what_it_was(file: Path) -> None:
+    with Collection.open(file, readonly=True) as reader, Collection.open(file) as writer:
+        writer.remove([0])
+        with reader.snapshot():
+            assert len(reader) == N - 1
+            writer.remove([1])
+            assert len(reader) == N - 1 and reader.path(1) == "1.jpg"
+        with pytest.raises(GannetError, match="has no item 1;"):
+            reader.path(1)
+
+
+def test_closing_leaves_alone_what_is_beside_a_file_that_came_in_its_place(file: Path, tmp_path: Path) -> None:
+    old = Collection.open(file)
+    old.add(np.zeros((1, 3), np.uint8), ["old"])
+    other = tmp_path / "other"
+    Collection.create(other, 24, b"model").close()
+    other.rename(file)
+    log = file.with_name(file.name + "-wal")
+    log.write_bytes(b"the log of the new file")
+    old.close()
+    assert log.read_bytes() == b"the log of the new file"
 
 
 def test_atomic_keeps_all_or_nothing(file: Path) -> None:

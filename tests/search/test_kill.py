@@ -1,4 +1,4 @@
-"""A program that is killed while it changes a collection, at 50 random moments: nothing that it confirmed is lost."""
+"""Kills at 50 random moments and full disks: nothing that was confirmed is lost."""
 
 from __future__ import annotations
 
@@ -11,11 +11,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from gannet.encoders import Linear
+from gannet.errors import GannetError
+from gannet.model import Model
+from gannet.search import changes
+from gannet.search.changes import Encoded
 from gannet.search.collection import Collection
+from gannet.search.indexing import build_collection
 
 KILLS = 50
 
@@ -134,3 +142,55 @@ def test_50_kills_lose_nothing_that_was_confirmed(tmp_path: Path) -> None:
         workers.stdin.close()
     # The kills did hit changes, before and after they were confirmed.
     assert confirmed >= KILLS // 4 and unconfirmed >= KILLS // 4 and logs >= KILLS // 4, (confirmed, unconfirmed, logs)
+
+
+# A full disk --------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def files_of_at_most(n_bytes: int) -> Iterator[None]:
+    """Let no file grow beyond a size, as on a disk that is full."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
+def test_no_part_of_a_collection_appears_on_a_full_disk(
+    tmp_path: Path, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n = 12_000
+    names = [f"/a folder/{i:06}.jpg" for i in range(n)]
+    encoded = Encoded(np.zeros((n, 3), np.uint8), names, [name.encode() for name in names], ())
+    model = Model("lsh", Linear(np.zeros(4), np.zeros((4, 24)), np.zeros(24)), {}, 0)
+    monkeypatch.setattr(changes, "_ITEMS_A_BATCH", n // 4)
+    build_collection(tmp_path / "whole", model, encoded)
+    with Collection.open(tmp_path / "whole") as collection:
+        collection.check()
+        assert len(collection) == n
+    limit = int(share * (tmp_path / "whole").stat().st_size)
+    with files_of_at_most(limit), pytest.raises(GannetError):
+        build_collection(tmp_path / "part", model, encoded)
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+
+
+def test_a_change_that_only_the_log_had_room_for_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "c"
+    with Collection.create(file, 24, b"model") as collection:
+        collection.add(np.zeros((5000, 3), np.uint8), ["a" * 100] * 5000)
+    size = file.stat().st_size
+    with files_of_at_most(size):
+        with Collection.open(file) as collection:
+            collection.add(np.zeros((1000, 3), np.uint8), ["b" * 100] * 1000)
+            assert len(collection) == 6000
+        with Collection.open(file) as collection:
+            assert len(collection) == 6000
+    assert file.stat().st_size == size  # it did not fit
+    with Collection.open(file) as collection:
+        collection.check()
+        assert len(collection) == 6000
+    assert list(tmp_path.iterdir()) == [file] and file.stat().st_size > size

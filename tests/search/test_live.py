@@ -92,6 +92,7 @@ def test_a_deleted_file_is_served_on(file: Path) -> None:
     with contextlib.closing(LiveCollection(file)) as live:
         file.unlink()
         assert live.search(live.item(3).code, 1).paths == ["3.jpg"]
+        assert live.info()["items"] == 500
 
 
 def test_a_change_that_is_not_committed_is_not_seen(file: Path) -> None:

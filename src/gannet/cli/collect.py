@@ -70,6 +70,8 @@ def sync(collection: str, folder: str) -> None:
 
     Does what `gannet add` does, and also removes the items in FOLDER whose files are gone. Moved and renamed files
     keep their ids and are not encoded again. Items from elsewhere are left alone. All of it is one transaction.
+
+    Mount first all disks that FOLDER spans: the place of one that is not mounted is an empty folder.
     """
     from gannet.image_hasher import ImageHasher
     from gannet.search import Collection

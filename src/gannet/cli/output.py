@@ -48,10 +48,13 @@ def check_folder(output: Path) -> None:
 def check_page(file: Path) -> None:
     """Never replace anything but a page, a collection least of all."""
     check_folder(file)
-    if file.exists():
-        is_page = file.is_file() and file.read_bytes()[:15].lower() == b"<!doctype html>"
-        if not is_page:
-            raise GannetError(f"{file} exists and is not a page: name another file")
+    if file.exists() and not (file.is_file() and _is_page(file)):
+        raise GannetError(f"{file} exists and is not a page: name another file")
+
+
+def _is_page(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(15).lower() == b"<!doctype html>"
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, str]:

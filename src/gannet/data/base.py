@@ -153,6 +153,14 @@ def is_file(path: str) -> bool:
         return False
 
 
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a path, of any length and content, names what is there and may be looked at."""
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False
+
+
 def reason(error: OSError) -> str:
     """Return the system's own words for a failed read, as a short reason."""
     return f"cannot be read: {error.strerror or error}"

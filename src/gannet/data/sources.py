@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from gannet.data.base import ArraySource, ImageSource, Skipped, absolute, is_file, reason
+from gannet.data.base import ArraySource, ImageSource, Skipped, absolute, exists, is_file, reason
 from gannet.data.cifar import open_cifar10
 from gannet.data.digits import DIGITS, open_digits
 from gannet.data.files import FolderSource, ZipSource, is_image_name, read_file
@@ -72,7 +72,10 @@ def read_item(path: str) -> RawImage:
     full = container if container == DIGITS else absolute(container)
     if full.lower().endswith(MATRIX_EXTENSIONS):
         raise GannetError(f"{path} is a row of a matrix and has no picture")
-    source = _open_container(full, _modified(full))
+    try:
+        source = _open_container(full, _modified(full))
+    except OSError as error:
+        raise GannetError(f"{container} {reason(error)}") from error
     return source.read(source.find(full + path[len(container) :]))
 
 
@@ -82,7 +85,7 @@ def _container(path: str) -> str | None:
         if is_file(path[: match.end()]):
             return path[: match.end()]
     container, mark, _ = path.rpartition("#")
-    return container if mark and (container == DIGITS or Path(container).exists()) else None
+    return container if mark and (container == DIGITS or exists(container)) else None
 
 
 def _modified(path: str) -> int:

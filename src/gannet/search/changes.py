@@ -147,9 +147,7 @@ def _with_codes(collection: Collection, paths: Sequence[str], digests: Sequence[
     codes = np.empty((len(paths), encoded.codes.shape[1]), np.uint8)
     codes[made], codes[copied] = encoded.codes[rows], collection.code(ids)
     features = None
-    if collection.n_features is not None:
+    if collection.n_features is not None and encoded.features is not None:
         features = np.empty((len(paths), collection.n_features), np.float16)
-        features[copied] = collection.features(ids)
-        if encoded.features is not None:
-            features[made] = encoded.features[rows]
+        features[made], features[copied] = encoded.features[rows], collection.features(ids)
     return Encoded(codes, paths, digests, (), features)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from gannet.codes import Codes, check_codes, n_bytes
 from gannet.errors import GannetError
-from gannet.search import features as rows
+from gannet.search import features as stored_features
 from gannet.search import segments, storage
 from gannet.search.arguments import Ids, checked_digests, checked_ids, decoded_path, encoded_paths
 from gannet.search.ids import IdRuns
@@ -43,10 +43,10 @@ class Collection:
     the disk when the call returns, or it never happened, also after a kill or a power cut; what was cut off
     is undone when the file is next opened. `atomic` makes several calls one transaction.
 
-    Several programs may have one file open, and one at a time changes it; others read on meanwhile what was
-    there before. One `Collection` may be used from several threads. Every method raises `GannetError`, with one
-    line that says what to do, on bad input and when the file cannot be read or written. Nothing in the file is
-    ever run or unpickled.
+    Several programs of one machine may have one file open, and one at a time changes it; others read on meanwhile
+    what was there before. On a network drive, one machine alone may use it while it is changed. One `Collection` may
+    be used from several threads. Every method raises `GannetError`, with one line that says what to do, on bad input
+    and when the file cannot be read or written. Nothing in the file is ever run or unpickled.
 
     `create` and `open` make one. ``n_bits``, ``model_id`` (the model's SHA-256, in hex) and ``n_features`` (the length
     of the features it keeps for re-ranking, or None) never change.
@@ -61,7 +61,7 @@ class Collection:
         with self._transaction() as db:
             query = "SELECT n_bits, model_id FROM collection"
             self.n_bits, self.model_id = storage.read_row(db, query, int, str)
-            self.n_features = rows.length(db)
+            self.n_features = stored_features.length(db)
         self._width = n_bytes(self.n_bits)
 
     @classmethod
@@ -102,7 +102,7 @@ class Collection:
         with self._lock:
             if not self._closed:
                 self._closed = True
-                storage.close(self._db)
+                storage.close(self._db, self._file, self._identity)
 
     def __enter__(self) -> Collection:
         return self
@@ -116,6 +116,12 @@ class Collection:
     def atomic(self) -> Iterator[None]:
         """Make all calls within the block one transaction: if it ends by an exception, none has happened."""
         with self._transaction(write=True):
+            yield
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all that is read within the block be of one state of the file; nothing may be changed in it."""
+        with self._transaction():
             yield
 
     def add(
@@ -143,14 +149,14 @@ class Collection:
         n = len(packed)
         names = encoded_paths(paths, n)
         marks: Iterable[bytes | None] = [None] * n if digests is None else checked_digests(digests, n)
-        halves = rows.check_rows(features, n, self.n_features)
+        halves = stored_features.check_rows(features, n, self.n_features)
         with self._transaction(write=True) as db:
             (first,) = storage.read_row(db, "SELECT next_id FROM collection", int)
             ids = np.arange(first, first + n, dtype=np.int64)
             db.executemany("INSERT INTO items VALUES (?, ?, ?)", zip(ids.tolist(), names, marks, strict=True))
             segments.append(db, ids, packed)
             if halves is not None:
-                rows.append(db, ids, halves)
+                stored_features.append(db, ids, halves)
             db.execute("UPDATE collection SET next_id = ?, changed = ?", (first + n, _now()))
         return ids
 
@@ -172,7 +178,7 @@ class Collection:
             self._refuse(segments.remove(db, self._width, wanted))
             db.executemany("DELETE FROM items WHERE id = ?", ((id_,) for id_ in wanted.tolist()))
             if self.n_features is not None:
-                rows.remove(db, wanted)
+                stored_features.remove(db, wanted)
             db.execute("UPDATE collection SET changed = ?", (_now(),))
         return len(wanted)
 
@@ -247,7 +253,7 @@ class Collection:
         wanted = checked_ids(ids)
         with self._transaction() as db:
             self._refuse(np.setdiff1d(wanted, segments.select(db, self._width, np.unique(wanted))[0]))
-            return rows.select(db, wanted, self.n_features)
+            return stored_features.select(db, wanted, self.n_features)
 
     def codes(self) -> tuple[Ids, Codes]:
         """Return all ids ``(n,)`` int64, ascending, and their codes ``(n, ceil(n_bits / 8))`` uint8."""
@@ -278,14 +284,15 @@ class Collection:
         with self._transaction() as db:
             query = "SELECT created, changed FROM collection"
             created, changed = storage.read_row(db, query, str, str)
-            items = segments.count(db)
+            (pages,) = storage.read_row(db, "PRAGMA page_count", int)
+            (page_bytes,) = storage.read_row(db, "PRAGMA page_size", int)
             return {
-                "items": items,
+                "items": segments.count(db),
                 "bits": self.n_bits,
                 "model_id": self.model_id,
                 "created": created,
                 "changed": changed,
-                "bytes": self._file.stat().st_size,
+                "bytes": pages * page_bytes,
             }
 
     def check(self) -> None:
@@ -307,7 +314,7 @@ class Collection:
                 raise storage.DamagedError(f"its {len(ids)} codes and {len(stored)} items do not match")
             (next_id,) = storage.read_row(db, "SELECT next_id FROM collection", int)
             if self.n_features is not None:
-                rows.check(db, ids.tolist(), self.n_features)
+                stored_features.check(db, ids.tolist(), self.n_features)
             if len(ids) and ids[-1] >= next_id:
                 raise storage.DamagedError(f"item {ids[-1]} is above the next id, {next_id}")
             try:
@@ -332,6 +339,8 @@ class Collection:
             try:
                 yield self._db
                 self._db.execute("COMMIT")
+                if write:
+                    storage.end_change(self._db)
             finally:
                 if self._db.in_transaction:
                     self._db.rollback()

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.data import FolderSource, ImageSource, MatrixSource, Skipped, Subset, digest, open_source
+from gannet.data.base import exists
 from gannet.errors import GannetError
 from gannet.image_hasher import ImageHasher
 from gannet.model import Model
@@ -58,7 +59,7 @@ def build_collection(path: Path, model: Model, encoded: Encoded) -> Changes:
         with storage.explained(path):
             storage.publish(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        storage.discard(part)
     return Changes(len(encoded.paths))
 
 
@@ -174,9 +175,12 @@ def _read_digests(source: ImageSource) -> tuple[dict[int, bytes], dict[int, str]
 
 
 def _is_gone(path: str) -> bool:
-    """Tell whether neither the file is there, nor the archive or set that an item such as ``A.zip!b.jpg`` lies in."""
+    """Tell whether neither the file is there, nor the archive or set that an item such as ``A.zip!b.jpg`` lies in.
+
+    What lies behind a link that leads nowhere, as to a disk that is not mounted, is not gone.
+    """
     holders = [path[:i] for i, char in enumerate(path) if char in "!#"]
-    return all(map(_is_missing, itertools.chain([path], holders)))
+    return all(map(_is_missing, itertools.chain([path], holders))) and not any(map(_is_dead_link, Path(path).parents))
 
 
 def _is_missing(path: str) -> bool:
@@ -187,6 +191,10 @@ def _is_missing(path: str) -> bool:
     except (OSError, ValueError):  # what cannot be looked at may still be there
         return False
     return False
+
+
+def _is_dead_link(path: Path) -> bool:
+    return path.is_symlink() and not exists(path)
 
 
 def _nothing_read(source: ImageSource, skipped: Sequence[Skipped]) -> GannetError:

@@ -233,7 +233,7 @@ class _File:
 
     def __init__(self, path: Path, editable: bool) -> None:
         self._path = path
-        self._identity = _identity(path)
+        self._identity = storage.identify(path)
         self.collection = Collection.open(path, readonly=not editable)
         self._watch = storage.connect(path, readonly=True)
         self._version = 0
@@ -241,7 +241,7 @@ class _File:
 
     def is_replaced(self) -> bool:
         """Tell whether another file has come in this one's place."""
-        identity = _identity(self._path)
+        identity = storage.identify(self._path)
         return identity is not None and identity != self._identity
 
     def version(self, wait: bool = False) -> int:
@@ -328,12 +328,3 @@ class _Grouping:
         self.lock = threading.Lock()
         self.radius = -1
         self.groups: Sequence[npt.NDArray[np.int64]] = ()
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from the one that replaces it; None where there is none at the moment."""
-    try:
-        info = path.stat()
-    except OSError:
-        return None
-    return info.st_dev, info.st_ino

@@ -86,8 +86,9 @@ class QueryReader:
         item = self._item(query)
         if item is not None:
             return self._collection.code([item])
+        values = self._values(query)
         try:
-            return self._model.encoder.encode(self._values(query))
+            return self._model.encoder.encode(values)
         except GannetError as error:
             raise GannetError(f"{query} cannot be encoded: {error}") from None
 
@@ -178,23 +179,26 @@ def search(
     if rerank is not None:
         if radius is not None:
             raise GannetError("a search is by radius or re-ranked, not both: give one of them")
+        if k < 1:
+            raise GannetError(f"k must be 1 or more, not {k}")
         if rerank < k:
             raise GannetError(f"there must be as many candidates to re-rank as results: {rerank} are below {k}")
         collection.features([])  # says where there are none, before the work
     reader = QueryReader(collection)
     codes = np.concatenate([reader.code(query) for query in queries])
-    index = collection.index()
-    if radius is not None:
-        found = index.radius(codes, radius)
-    else:
-        found = list(zip(*index.search(codes, k if rerank is None else rerank), strict=True))
     answers: list[Answer] = []
-    for query, (distances, ids) in zip(queries, found, strict=True):
-        cosines = None
-        if rerank is not None:
-            order, cosines = rank_by_cosine(reader.features(query), collection.features(ids), k)
-            distances, ids = distances[order], ids[order]
-        answers.append(Answer(query=query, results=_neighbours(collection, distances, ids, cosines)))
+    with collection.snapshot():
+        index = collection.index()
+        if radius is not None:
+            found = index.radius(codes, radius)
+        else:
+            found = list(zip(*index.search(codes, k if rerank is None else rerank), strict=True))
+        for query, (distances, ids) in zip(queries, found, strict=True):
+            cosines = None
+            if rerank is not None:
+                order, cosines = rank_by_cosine(reader.features(query), collection.features(ids), k)
+                distances, ids = distances[order], ids[order]
+            answers.append(Answer(query=query, results=_neighbours(collection, distances, ids, cosines)))
     return answers
 
 

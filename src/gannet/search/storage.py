@@ -60,12 +60,14 @@ def create(
             _write_new(temporary, collection, model, n_features)
             publish(temporary, path, overwrite)
         finally:
-            temporary.unlink(missing_ok=True)
+            discard(temporary)
 
 
 def connect(path: Path, readonly: bool) -> sqlite3.Connection:
     """Open a collection file, rolling back a change that was cut off, and check that it is one."""
     with explained(path):
+        if path.is_dir():
+            raise GannetError(f"{path} is a folder; give the file of a collection")
         if not path.is_file():
             raise GannetError(f"there is no collection {path}; make one with `gannet index`")
         # `mode=rw` even to read: only then can SQLite undo what a killed writer left. Where the file may not be
@@ -119,6 +121,17 @@ def begin_change(db: sqlite3.Connection, path: Path, identity: tuple[int, int] |
         raise GannetError(_moved(path))
 
 
+def end_change(db: sqlite3.Connection) -> None:
+    """Bring a change that was committed from the log into the file, so that a copy of the file alone has it.
+
+    Where others are reading at this moment, the next change or the last to close does it.
+    """
+    with contextlib.suppress(sqlite3.Error):  # the change is safe in the log
+        db.execute("PRAGMA busy_timeout = 0")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.execute(f"PRAGMA busy_timeout = {round(1000 * WAIT_SECONDS)}")
+
+
 @contextlib.contextmanager
 def small_cache(db: sqlite3.Connection) -> Iterator[None]:
     """Keep few of the pages that the block reads: for what is read through once."""
@@ -147,16 +160,20 @@ def identify(path: Path) -> tuple[int, int] | None:
     """Return what tells the file at ``path`` from one put in its place, or None where there is none."""
     try:
         info = path.stat()
-    except FileNotFoundError:
+    except OSError:
         return None
     return info.st_dev, info.st_ino
 
 
-def close(db: sqlite3.Connection) -> None:
-    """Close a connection; the last one leaves one file, with nothing beside it."""
+def close(db: sqlite3.Connection, path: Path, identity: tuple[int, int] | None) -> None:
+    """Close a connection; the last one leaves one file, with nothing beside it.
+
+    ``identity`` is what `identify` returned when the file was opened.
+    """
     with contextlib.suppress(sqlite3.Error):  # it is in use elsewhere, or may not be written: the last one will do it
         db.execute("PRAGMA busy_timeout = 0")
-        if db.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+        # A log has its file's name: beside a file that has taken the place of this one, it is that one's.
+        if identify(path) == identity and db.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
             db.execute("PRAGMA query_only = OFF")
             db.execute("PRAGMA journal_mode = DELETE")
     db.close()
@@ -293,6 +310,8 @@ def _write_new(path: Path, collection: tuple[object, ...], model: bytes, n_featu
 
 def publish(temporary: Path, path: Path, overwrite: bool = False) -> None:
     """Rename a finished file to its place, durably; an existing one is an error unless ``overwrite``."""
+    if _side_file(temporary, "-wal").exists():  # closing it could not bring all into the file
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if path.exists():
         _refuse_existing(path, overwrite)
         with _alone(path):
@@ -307,6 +326,12 @@ def publish(temporary: Path, path: Path, overwrite: bool = False) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def discard(temporary: Path) -> None:
+    """Remove a file that nobody else uses, if it is there, and what lies beside it."""
+    temporary.unlink(missing_ok=True)
+    _remove_side_files(temporary)
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:
@@ -332,7 +357,11 @@ def _alone(path: Path) -> Iterator[None]:
 def _remove_side_files(path: Path) -> None:
     """Remove what a killed program left beside ``path``: SQLite would take it for part of the new file."""
     for suffix in ("-journal", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+        _side_file(path, suffix).unlink(missing_ok=True)
+
+
+def _side_file(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
 
 
 def _rename_new(temporary: Path, path: Path, overwrite: bool) -> None:

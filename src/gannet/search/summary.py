@@ -33,8 +33,10 @@ class Summary(TypedDict):
 
 def summarize(collection: Collection) -> Summary:
     """Return what a collection holds and how well its codes use their bits; reads all codes."""
-    model = read_model(collection)
-    info = collection.info()
+    with collection.snapshot():
+        model = read_model(collection)
+        info = collection.info()
+        codes = collection.codes()[1]
     return Summary(
         items=info["items"],
         bits=info["bits"],
@@ -45,5 +47,5 @@ def summarize(collection: Collection) -> Summary:
         bytes=info["bytes"],
         created=info["created"],
         changed=info["changed"],
-        codes=code_statistics(collection.codes()[1], collection.n_bits),
+        codes=code_statistics(codes, collection.n_bits),
     )

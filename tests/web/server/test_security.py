@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from gannet.search.live import LiveCollection
 from gannet.web.server.security import is_loopback
 
 SEARCH = {"json": {"id": 3}}
@@ -77,7 +78,8 @@ def test_the_own_page_and_programs_pass(shared_client: TestClient, headers: dict
     assert shared_client.post("/search", headers=headers, **SEARCH).status_code == 200
 
 
-def test_every_answer_carries_the_headers(shared_client: TestClient) -> None:
+def test_every_answer_carries_the_headers(shared_client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LiveCollection, "sample", lambda *_: 1 / 0)
     answers = [
         shared_client.get("/"),
         shared_client.get("/static/page.js"),
@@ -87,8 +89,10 @@ def test_every_answer_carries_the_headers(shared_client: TestClient) -> None:
         shared_client.get("/nope"),
         shared_client.get("/", headers={"Host": "evil.example"}),
         shared_client.post("/search", headers={"Origin": "http://evil.example"}, **SEARCH),
+        shared_client.get("/items"),
     ]
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 422, 404, 400, 403]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 422, 404, 400, 403, 500]
+    assert answers[-1].json()["status"] == 500
     for answer in answers:
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
@@ -15,6 +17,9 @@ from gannet.errors import GannetError
 from gannet.search.live import LiveCollection
 from gannet.web.server.app import create_app
 from gannet.web.server.security import is_loopback
+
+_MOST_CONNECTIONS = 500
+"""Beyond these, new ones are turned away, so that files can still be opened: 1,024 is a usual limit for both."""
 
 
 def serve(path: str | os.PathLike[str], host: str, port: int, editable: bool, say: Callable[[str], None]) -> None:
@@ -28,13 +33,28 @@ def serve(path: str | os.PathLike[str], host: str, port: int, editable: bool, sa
         collection.warm_up()
         app = create_app(collection, host)
         # No access log: addresses hold what was looked at.
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, limit_concurrency=_MOST_CONNECTIONS
+        )
         say(f"serving {Path(path).name}, {len(collection):,} items, at {_url(bound)} (Ctrl+C to stop)")
         if not is_loopback(host):
             may = "see and remove" if editable else "see"
             say(f"anyone who can reach this machine can {may} its items: there is no password")
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt), _terminated_as_interrupted():
             uvicorn.Server(config).run(sockets=[bound])
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl+C does, so that the collection is closed; uvicorn sends it on when it stops."""
+    if threading.current_thread() is not threading.main_thread():  # others get no signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -50,7 +70,8 @@ def _bind(host: str, port: int) -> socket.socket:
             raise GannetError(f"port {port} of {host} is in use: choose another with --port, or 0 for any") from error
         if error.errno == errno.EACCES:
             raise GannetError(f"port {port} may not be used: choose one from 1024 on with --port") from error
-        raise GannetError(f"cannot serve at {host}: {error.strerror or error}; see --host") from error
+        why = str(error.strerror or error).partition(" (while ")[0]  # Python adds the address to the system's words
+        raise GannetError(f"cannot serve at {host}: {why}; see --host") from error
     except UnicodeError as error:
         raise GannetError(f"{host!r} is not an address; see --host") from error
 

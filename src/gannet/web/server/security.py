@@ -53,16 +53,25 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        started = False
+
         async def send_guarded(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
         refusal = self._refusal(scope)
-        if refusal is None:
-            await self._app(scope, self._limited(receive), send_guarded)
-        else:
+        if refusal is not None:
             await problem(*refusal)(scope, receive, send_guarded)
+            return
+        try:
+            await self._app(scope, self._limited(receive), send_guarded)
+        except Exception:
+            if not started:
+                await problem(500, "the server failed; its terminal says where")(scope, receive, send_guarded)
+            raise
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
