@@ -103,7 +103,8 @@ def train_and_weigh(n_steps: int = N_STEPS, seed: int = 0) -> Weighed:
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     layer, attention = torch.nn.Linear(unit.shape[1], N_BITS), GradientAttention()
-    trainer = PairwiseTrainer(layer, squared_loss, Schedule(n_steps, BATCH, "adam", 1e-3), attention)
+    schedule = Schedule(n_steps, BATCH, "adam", 1e-3)
+    trainer = PairwiseTrainer(layer, squared_loss, schedule, attention, attention_every=4)  # as UHGA does
     trainer.fit(unit, similarity, generator)
     found = []
     for _, batch in zip(range(8), batches(len(unit), 2 * BATCH, generator), strict=False):
@@ -150,9 +151,11 @@ def draw_attention() -> None:
     shares, edges = np.histogram(weighed.weight[similar & differing], bins=20, range=(0, 1))
     axes[2].bar(edges[:-1], shares / shares.sum(), width=np.diff(edges), align="edge", color=BLUE, edgecolor=GROUND)
     axes[2].set(title="Similar pairs that differ", xlabel="weight of A", ylabel="share of pairs and bits", xlim=(0, 1))
+    axes[2].set_box_aspect(1)
     axes[2].spines[["top", "right"]].set_visible(False)
     figure.subplots_adjust(left=0.075, right=0.985, top=0.92, bottom=0.29, wspace=0.38)
-    bar = figure.colorbar(image, cax=figure.add_axes((0.2, 0.1, 0.3, 0.035)), orientation="horizontal", ticks=[0, 0.5, 1])
+    place = figure.add_axes((0.2, 0.1, 0.3, 0.035))
+    bar = figure.colorbar(image, cax=place, orientation="horizontal", ticks=[0, 0.5, 1])
     bar.ax.set_xticklabels(["0: B takes all", "½: plain gradient", "1: A takes all"], color=INK)
     bar.outline.set_visible(False)
     figure.text(0.185, 0.118, "mean weight of A", ha="right", va="center")
