@@ -86,6 +86,8 @@ def network(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_examples_run(page: Path, home: Path, network: None, run: Callable) -> None:
     for mark, block in blocks(page):
         assert mark in RUN + READ, f"a block of {page.name} is marked {mark}: mark it {' or '.join(RUN + READ[:1])}"
+        if mark == "console":
+            assert block.startswith("$ "), f"show the commands of a console block behind a $: {block}"
         if mark == "python":
             exec(compile(block, page.name, "exec"), {"__name__": "example"})
         for words in commands(block) if mark == "sh" else ():
@@ -96,7 +98,7 @@ def test_examples_run(page: Path, home: Path, network: None, run: Callable) -> N
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\((?!https?:)([^)#]*)", page.read_text("utf-8"))
+    targets = re.findall(r"(?:\]\(|src=\")(?!https?:)([^)#\"]*)", page.read_text("utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
