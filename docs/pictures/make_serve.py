@@ -102,8 +102,8 @@ def make_drawings(folder: Path) -> None:
         picture.save(folder / shape / f"{names[colour]}-{i:03}.jpg", quality=92)
 
 
-def photograph(address: str) -> bytes:
-    """Return the page of one query as PNG."""
+def photograph(address: str, folder: str) -> bytes:
+    """Return the page of one query as PNG; of the picture's path what is behind ``folder`` is shown."""
     with (
         sync_playwright() as driver,
         contextlib.closing(
@@ -114,6 +114,7 @@ def photograph(address: str) -> bytes:
         page.goto(f"{address}?id={QUERY}&k=50")
         page.wait_for_selector("#found[aria-busy=false]")
         page.wait_for_load_state("networkidle")
+        page.evaluate("(folder) => { path.textContent = path.textContent.replace(folder, '~'); }", folder)
         return page.screenshot()
 
 
@@ -129,7 +130,7 @@ def main() -> None:
         serve = [*GANNET, "serve", str(collection), "--port", "0"]
         with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server:
             try:
-                shot = photograph(re.search(r"http://\S+", server.stdout.readline())[0])
+                shot = photograph(re.search(r"http://\S+", server.stdout.readline())[0], folder)
             finally:
                 server.terminate()
     # A palette halves the file, and nobody sees it.

@@ -46,7 +46,7 @@ class Tiny(Backbone):
     def build(self) -> Any:
         from torch import nn
 
-        return nn.Sequential(nn.Conv2d(3, 24, 4, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        return nn.Sequential(nn.Conv2d(3, self.n_features, 4, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
     def weights_file(self) -> Path:
         raise AssertionError("the weights are below")
@@ -54,8 +54,8 @@ class Tiny(Backbone):
     def weights(self, source: str | Path | None = None) -> dict[str, Any]:
         random = np.random.default_rng(0)
         return {
-            "0.weight": random.standard_normal((24, 3, 4, 4)).astype(np.float32),
-            "0.bias": random.standard_normal(24).astype(np.float32),
+            "0.weight": random.standard_normal((self.n_features, 3, 4, 4)).astype(np.float32),
+            "0.bias": random.standard_normal(self.n_features).astype(np.float32),
         }
 
 
