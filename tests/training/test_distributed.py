@@ -25,7 +25,7 @@ SCRIPT = """
     from torch import nn
     from gannet import GradientAttention
     from gannet.backbones.base import Backbone
-    from gannet.training.distributed import processes
+    from gannet.training.distributed import join_processes
     from gannet.training.fine_tuning import FineTuning
     from gannet.training.loop import Schedule
     from gannet.training.losses import squared_loss
@@ -43,19 +43,19 @@ SCRIPT = """
 
     pixels = np.random.default_rng(0).integers(0, 256, (40, 20, 20, 3), dtype=np.uint8)
     for attends in (False, True):
-        with processes(torch.device("cpu")) as group:
-            torch.manual_seed(group.rank)  # the others take over what the first process starts from
-            weights = {name: t.numpy() for name, t in Small().build().state_dict().items()}
-            network = HashNetwork(Small(), weights, nn.Linear(6, 7), torch.zeros(6))
-            attention = GradientAttention(hidden=4) if attends else None
-            trainer = NetworkTrainer(
-                network, squared_loss, Schedule(3, 8, "sgd", 0.1), attention,
-                fine_tuning=FineTuning(), seed=1, processes=group,
-            )
-            similarity = lambda a, b: ((a[:, None] + b) % 3 == 0).float()
-            trainer.fit_pictures(Pictures(40, lambda i: pixels[i], 12, True, 1), similarity)
-            state = {name: p.detach().contiguous() for name, p in trainer._trained().items()}
-            save_file(state, f"{sys.argv[1]}-{attends}-{group.rank}of{group.count}.safetensors")
+        group = join_processes(torch.device("cpu"))  # again: a program may train more than once
+        torch.manual_seed(group.rank)  # the others take over what the first process starts from
+        weights = {name: t.numpy() for name, t in Small().build().state_dict().items()}
+        network = HashNetwork(Small(), weights, nn.Linear(6, 7), torch.zeros(6))
+        attention = GradientAttention(hidden=4) if attends else None
+        trainer = NetworkTrainer(
+            network, squared_loss, Schedule(3, 8, "sgd", 0.1), attention,
+            fine_tuning=FineTuning(), seed=1, processes=group,
+        )
+        similarity = lambda a, b: ((a[:, None] + b) % 3 == 0).float()
+        trainer.fit_pictures(Pictures(40, lambda i: pixels[i], 12, True, 1), similarity)
+        state = {name: p.detach().contiguous() for name, p in trainer._trained().items()}
+        save_file(state, f"{sys.argv[1]}-{attends}-{group.rank}of{group.count}.safetensors")
 """
 
 

@@ -66,12 +66,13 @@ def train_network(
     import torch
 
     from gannet.training.checkpoint import Checkpoint
-    from gannet.training.distributed import processes, training_device
+    from gannet.training.distributed import join_processes, training_device
     from gannet.training.network import HashNetwork, NetworkTrainer
     from gannet.training.pictures import Pictures
 
     device = training_device()
-    with torch.random.fork_rng(devices=[]), processes(device) as group:
+    group = join_processes(device)
+    with torch.random.fork_rng(devices=[]):
         if hasher.random_state is None and (group.count > 1 or checkpoints is not None):
             raise GannetError(
                 "random_state=None draws another seed in each process and each run: set a number to train in several "

@@ -10,9 +10,9 @@ each process's own.
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -93,19 +93,14 @@ def training_device() -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
 
 
-@contextmanager
-def processes(device: torch.device) -> Iterator[Processes]:
-    """Join the processes that ``torchrun`` started, for a while; without it, this process is alone."""
+def join_processes(device: torch.device) -> Processes:
+    """Join the processes that ``torchrun`` started, until this one ends; without it, this process is alone."""
     if not _started_by_torchrun():
-        yield Processes()
-        return
-    ours = not dist.is_initialized()
-    if ours:
+        return Processes()
+    if not dist.is_initialized():
         if device.type == "cuda":
             torch.cuda.set_device(device)
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
-    try:
-        yield Processes(dist.get_rank(), dist.get_world_size())
-    finally:
-        if ours:
-            dist.destroy_process_group()
+        # Not sooner: those who leave and come back can meet the addresses of the first time, and wait for ever.
+        atexit.register(dist.destroy_process_group)
+    return Processes(dist.get_rank(), dist.get_world_size())
