@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -18,7 +19,7 @@ _LARGEST = 1e15
 """Sums of squares of larger features would overflow float32."""
 
 
-class Hasher(TransformerMixin, BaseEstimator):
+class Hasher(TransformerMixin, BaseEstimator, ABC):
     """Learn a function from features ``(n, n_features)`` to codes of ``n_bits``, without labels.
 
     A method is one file in this folder with a subclass that sets `name` and `reference` and implements `_learn`;
@@ -66,9 +67,9 @@ class Hasher(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return self.encoder_.encode(self._checked(X, reset=False))
 
+    @abstractmethod
     def _learn(self, features: npt.NDArray[Any]) -> Encoder:
         """Return the encoder learned from checked float32 ``features (n, n_features)``."""
-        raise NotImplementedError
 
     def _check_seed(self) -> None:
         try:

@@ -90,6 +90,7 @@ class SSDH(PairwiseHasher):
         self.random_state = random_state
 
     def pair_similarity(self, features: Floats) -> Similarity:
+        """Return the semantic structure of the two fitted half-Gaussians, which it keeps as ``half_gaussians_``."""
         import torch
 
         from gannet.training.semantic_structure import fit_half_gaussians, pair_distances, semantic_structure
@@ -105,11 +106,13 @@ class SSDH(PairwiseHasher):
         return semantic_structure(unit, *self.half_gaussians_.thresholds(self.alpha, self.beta))
 
     def pair_loss(self) -> PairLoss:
+        """Return the squared error of the pairs that the structure decides."""
         from gannet.training.semantic_structure import structure_loss
 
         return structure_loss
 
     def schedule(self) -> Schedule:
+        """Return the training schedule of the settings."""
         from gannet.training.loop import Schedule
 
         return Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate)

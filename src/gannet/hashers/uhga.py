@@ -86,6 +86,7 @@ class UHGA(PairwiseHasher):
         self.random_state = random_state
 
     def pair_similarity(self, features: Floats) -> Similarity:
+        """Return the similarity by threshold (eq. 3), with ``dissimilar`` for the other pairs."""
         from gannet.training.similarity import check_threshold, thresholded_cosine
 
         if self.dissimilar not in (0, -1):
@@ -95,12 +96,14 @@ class UHGA(PairwiseHasher):
         return thresholded_cosine(unit, self.similarity_threshold, self.dissimilar)
 
     def pair_loss(self) -> PairLoss:
+        """Return the loss that ``loss`` names."""
         from gannet.training.losses import likelihood_loss, pair_loss
 
         loss = pair_loss(self.loss)
         return partial(likelihood_loss, gamma=self.gamma) if loss is likelihood_loss else loss
 
     def schedule(self) -> Schedule:
+        """Return the training schedule of the settings."""
         from gannet.training.loop import Schedule
 
         return Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate, self.tanh_growth)

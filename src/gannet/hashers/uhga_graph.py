@@ -87,6 +87,7 @@ class UHGAGraph(PairwiseHasher):
         self.random_state = random_state
 
     def pair_similarity(self, features: Floats) -> Similarity:
+        """Return 1 for the ``similar_share`` of pairs that a walk on the graph brings nearest, 0 for others."""
         import torch
 
         from gannet.training.diffusion import diffusion_coordinates
@@ -108,11 +109,13 @@ class UHGAGraph(PairwiseHasher):
         return thresholded_cosine(coordinates, threshold_of_share(coordinates, self.similar_share), 0.0)
 
     def pair_loss(self) -> PairLoss:
+        """Return the squared error."""
         from gannet.training.losses import squared_loss
 
         return squared_loss
 
     def schedule(self) -> Schedule:
+        """Return the training schedule of the settings."""
         from gannet.training.loop import Schedule
 
         return Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate)

@@ -76,8 +76,8 @@ def check_values(values: Tensor, step: int) -> None:
         raise GannetError(
             f"the codes collapsed by step {step}: {n:,} training items have {distinct:,} different codes (at least "
             f"{max(least, 2):,} are expected) and bits of {entropy:.2f} bit entropy (at least {ENTROPY_FLOOR}); set "
-            "a lower learning_rate or, where the method has them, optimizer=adam or a similarity that finds fewer pairs "
-            "similar"
+            "a lower learning_rate or, where the method has them, optimizer=adam or a similarity that finds fewer "
+            "pairs similar"
         )
 
 
