@@ -135,11 +135,12 @@ def test_fitting_again_replaces_the_model(tmp_path: Path, pixels) -> None:
     np.save(tmp_path / "v.npy", np.random.default_rng(0).standard_normal((50, 6)))
     vectors_first = ImageHasher(LSH(12), "tiny").fit(tmp_path / "v.npy")
     with pytest.raises(GannetError, match="feature vectors, not images"):
-        vectors_first.fit(list(pixels))
+        vectors_first.encode(list(pixels))
+    assert vectors_first.fit(list(pixels)).encode(list(pixels)).shape == (40, 2)
     images_first = ImageHasher(LSH(12), "tiny").fit(list(pixels))
     with pytest.raises(GannetError, match="reads images with tiny"):
-        images_first.fit(tmp_path / "v.npy")
-    assert images_first.encode(list(pixels)).shape == (40, 2)
+        images_first.encode(tmp_path / "v.npy")
+    assert images_first.fit(tmp_path / "v.npy").encode(tmp_path / "v.npy").shape == (50, 2)
 
 
 def test_the_second_fit_encodes_nothing(folder: Path, monkeypatch) -> None:

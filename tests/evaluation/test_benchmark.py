@@ -275,7 +275,7 @@ class Looking(Reader):
     def views(self, source, n_views):
         self.asked.append(("views", [int(path.split("/")[-1]) for path in source.paths]))
         rows = np.array(self.asked[-1][1], float)
-        values = np.random.default_rng(0).normal(size=(len(rows), n_views, 2)) + rows[:, None, None]
+        values = np.random.default_rng(0).normal(scale=1000, size=(len(rows), n_views, 2)) + rows[:, None, None]
         return Features(values, source.paths, (), ())
 
     def pixels(self, source, side):
@@ -291,7 +291,7 @@ def test_methods_are_given_what_they_take_when_they_ask(digits_source):
     run, split = Run(protocol, features, "none"), features.split
     [(_, lsh)] = run_cells(make_cells(["lsh"], [1], 1), run)
     assert reader.asked == [] and lsh["method"] == "lsh"
-    cells = make_cells(["cibhash"], [7, 8], 1, {"n_steps": "2", "n_views": "2", "hidden": "4"})
+    cells = make_cells(["cibhash"], [7, 8], 1, {"n_steps": "2", "n_views": "2", "hidden": "64"})
     records = [record for _, record in run_cells(cells, run)]
     assert reader.asked == [("views", split.train.tolist())]
     assert not set(split.train) & set(split.query)

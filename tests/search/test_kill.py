@@ -166,7 +166,7 @@ def test_no_part_of_a_collection_appears_on_a_full_disk(
     n = 12_000
     names = [f"/a folder/{i:06}.jpg" for i in range(n)]
     encoded = Encoded(np.zeros((n, 3), np.uint8), names, [name.encode() for name in names], ())
-    model = Model("lsh", Linear(np.zeros(4), np.zeros((4, 24)), np.zeros(24)), {}, 0)
+    model = Model(Linear(np.zeros(4), np.zeros((4, 24)), np.zeros(24)), "lsh")
     monkeypatch.setattr(changes, "_ITEMS_A_BATCH", n // 4)
     build_collection(tmp_path / "whole", model, encoded)
     with Collection.open(tmp_path / "whole") as collection:
