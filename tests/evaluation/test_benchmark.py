@@ -291,14 +291,14 @@ def test_methods_are_given_what_they_take_when_they_ask(digits_source):
     run, split = Run(protocol, features, "none"), features.split
     [(_, lsh)] = run_cells(make_cells(["lsh"], [1], 1), run)
     assert reader.asked == [] and lsh["method"] == "lsh"
-    cells = make_cells(["cibhash"], [7, 8], 1, {"n_steps": "2", "n_views": "2", "hidden": "64"})
+    cells = make_cells(["cibhash"], [12, 16], 1, {"n_steps": "2", "n_views": "2", "hidden": "64"})
     records = [record for _, record in run_cells(cells, run)]
     assert reader.asked == [("views", split.train.tolist())]
     assert not set(split.train) & set(split.query)
     cells = make_cells(["hashgan"], [8], 2, {"n_epochs": "1", "width": "2", "batch_size": "500"})
     records += [record for _, record in run_cells(cells, run)]
     assert reader.asked[1:] == [("pixels", rows.tolist()) for rows in (split.query, split.database, split.train)]
-    assert [record["bits"] for record in records] == [7, 8, 8, 8]
+    assert [record["bits"] for record in records] == [12, 16, 8, 8]
     assert all(record["n_train"] == len(split.train) and json.loads(json.dumps(record)) for record in records)
     assert list(run_cells(cells, run, json.loads(json.dumps(records)))) == list(zip(cells, records[2:], strict=True))
 
