@@ -20,6 +20,7 @@ from gannet.codes import n_bytes
 from gannet.data import MatrixSource, decode, digest, open_source
 from gannet.hashers.cibhash import CIBHash
 from gannet.hashers.hashgan import HashGAN
+from gannet.hashers.uhga_views import UHGAViews
 from gannet.model import Model
 from gannet.training.network import NetworkTrainer
 
@@ -221,12 +222,14 @@ def test_a_single_image_or_an_unknown_thing_is_refused_with_what_to_do(tmp_path:
 
 def test_views_are_the_networks_features_of_changed_images(fitted: ImageHasher, pixels) -> None:
     images = list(pixels[:5])
-    found = fitted.views(images, 3, seed=2)
+    found = fitted.views(images, 3)
     assert found.values.shape == (5, 3, 20) and found.paths == fitted.features(images).paths
     for image, row in zip(images, found.values, strict=True):
-        changed = [view.apply(decode(image, 24), 16, digest(image)) for view in random_views(3, seed=2)]
+        changed = [view.apply(decode(image, 24), 16, digest(image)) for view in random_views(3)]
         np.testing.assert_allclose(row, fitted.features(changed).values, atol=1e-5)
-    assert not np.array_equal(found.values, fitted.views(images, 3).values)
+    beside = fitted.views(images, 3, original_first=True).values
+    np.testing.assert_array_equal(beside[:, 0], fitted.features(images).values)
+    np.testing.assert_array_equal(beside[:, 1:], found.values[:, :2])
     mirrored = fitted.view(images, Mirrored())
     flipped = fitted.features([decode(image, 16)[:, ::-1].copy() for image in images])
     np.testing.assert_allclose(mirrored.values, flipped.values, atol=1e-5)
@@ -258,10 +261,11 @@ def test_an_image_that_cannot_be_read_has_no_views_and_no_pixels(fitted: ImageHa
     assert fitted.pixels([], 8).values.shape == (0, 8, 8, 3) and fitted.views([], 2).values.shape == (0, 2, 20)
 
 
-def test_a_method_of_views_learns_from_views_and_encodes_images(tmp_path: Path, pixels) -> None:
-    settings = {"n_views": 3, "n_steps": 5, "hidden": 8}
-    hasher = ImageHasher(CIBHash(12, **settings), "tiny").fit(list(pixels))
-    alone = CIBHash(12, **settings).fit(hasher.views(list(pixels), 3).values)
+@pytest.mark.parametrize(("method", "first"), [(CIBHash, False), (UHGAViews, True)])
+def test_a_method_of_views_learns_from_views_and_encodes_images(tmp_path: Path, pixels, method, first) -> None:
+    settings = {"n_views": 3, "n_steps": 5}
+    hasher = ImageHasher(method(12, **settings), "tiny").fit(list(pixels))
+    alone = method(12, **settings).fit(hasher.views(list(pixels), 3, original_first=first).values)
     codes = hasher.encode(list(pixels))
     np.testing.assert_array_equal(codes, alone.transform(hasher.features(list(pixels)).values))
     hasher.save(tmp_path / "m")
@@ -371,6 +375,8 @@ def test_a_training_goes_on_from_its_checkpoints(tmp_path: Path, pixels, monkeyp
 
 
 def test_what_cannot_train_a_network(tmp_path: Path, pixels) -> None:
+    with pytest.raises(GannetError, match=r"uhga-views does not train the image network: .*such as uhga"):
+        ImageHasher(UHGAViews(), train_backbone=True)
     with pytest.raises(GannetError, match=r"itq does not train the image network: .*such as uhga"):
         ImageHasher(ITQ(8), "tiny", train_backbone=True)
     with pytest.raises(GannetError, match="checkpoints are kept where"):

@@ -114,7 +114,9 @@ class ImageHasher:
             from gannet.hashers.images import learns_from_images
 
             raise learns_from_images(hasher.name)
-        return self.views(source, hasher.wanted_views()) if hasher.takes == "views" else self.features(source)
+        if hasher.takes == "views":
+            return self.views(source, hasher.wanted_views(), hasher.original_first)
+        return self.features(source)
 
     def learn(self, features: Features) -> None:
         """Learn from features that `training` returned, so that they need not be computed twice."""
@@ -198,14 +200,16 @@ class ImageHasher:
         found = self._encoded(_opened(images), [view])
         return replace(found, values=found.values[:, 0])
 
-    def views(self, images: Images, n_views: int, seed: int = 0) -> Features:
+    def views(self, images: Images, n_views: int, original_first: bool = False) -> Features:
         """Return the features of ``n_views`` random views of each image, ``(n, n_views, n_features)``.
 
-        The views are `gannet.backbones.augment.random_views`: the same in every run, and kept in the cache.
+        The views are `gannet.backbones.augment.random_views`: the same in every run, and kept in the cache. With
+        ``original_first``, the image as it is takes the place of the first, and the rest are one fewer.
         """
         if n_views < 1:
             raise GannetError(f"n_views must be at least 1, not {n_views}")
-        return replace(self._encoded(_opened(images), random_views(n_views, seed)), digests=())
+        views = [View(), *random_views(n_views - 1)] if original_first else random_views(n_views)
+        return replace(self._encoded(_opened(images), views), digests=())
 
     def pixels(self, images: Images, side: int) -> Features:
         """Return the centre squares of all images that can be read, resized: uint8 ``(n, side, side, 3)``."""

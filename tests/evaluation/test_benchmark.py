@@ -272,7 +272,7 @@ class Looking(Reader):
         super().__init__(set())
         self.asked = []
 
-    def views(self, source, n_views):
+    def views(self, source, n_views, original_first):
         self.asked.append(("views", [int(path.split("/")[-1]) for path in source.paths]))
         rows = np.array(self.asked[-1][1], float)
         values = np.random.default_rng(0).normal(scale=1000, size=(len(rows), n_views, 2)) + rows[:, None, None]

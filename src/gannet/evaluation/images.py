@@ -22,13 +22,17 @@ class SplitImages:
     def __init__(self, source: ImageSource, split: Split, reader: ImageHasher) -> None:
         self._source, self._split, self._reader = source, split, reader
         self._pixels: dict[int, list[npt.NDArray[np.uint8]]] = {}
-        self._views: dict[int, npt.NDArray[np.float32]] = {}
+        self._views: dict[tuple[int, bool], npt.NDArray[np.float32]] = {}
 
-    def train_views(self, n_views: int) -> npt.NDArray[np.float32]:
-        """Return features ``(t, n_views, d)`` of random views of the training images; no others are looked at."""
-        if n_views not in self._views:
-            self._views[n_views] = _whole(self._reader.views(self._subset(self._split.train), n_views))
-        return self._views[n_views]
+    def train_views(self, n_views: int, original_first: bool) -> npt.NDArray[np.float32]:
+        """Return features ``(t, n_views, d)`` of views of the training images; no others are looked at.
+
+        They are those of `ImageHasher.views`.
+        """
+        wanted = n_views, original_first
+        if wanted not in self._views:
+            self._views[wanted] = _whole(self._reader.views(self._subset(self._split.train), *wanted))
+        return self._views[wanted]
 
     def pixels(self, side: int) -> list[npt.NDArray[np.uint8]]:
         """Return the images of queries, database and training set, each uint8 ``(n, side, side, 3)``."""

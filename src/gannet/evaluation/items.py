@@ -67,7 +67,7 @@ class SplitFeatures:
         if self.images is None:
             raise GannetError(f"{hasher.name} learns from images, and there are only features")
         if hasher.takes == "views":
-            return self.query, self.database, self.images.train_views(taken.wanted_views())
+            return self.query, self.database, self.images.train_views(taken.wanted_views(), taken.original_first)
         return self.images.pixels(taken.side)
 
 

@@ -21,6 +21,9 @@ class ViewsHasher(Hasher):
 
     takes = "views"
 
+    original_first: ClassVar[bool] = False
+    """Whether the first of the views is the image as it is."""
+
     n_views: int
     """How many views of each image to make for it, a setting."""
 

@@ -41,9 +41,10 @@ class TrainingImages:
 
 def check_trains_networks(hasher: Hasher) -> PairwiseHasher:
     """Return the hasher if it can train a backbone; GannetError otherwise."""
-    if not isinstance(hasher, PairwiseHasher):
+    if not isinstance(hasher, PairwiseHasher) or hasher.takes != "features":
         raise GannetError(
-            f"{hasher.name} does not train the image network: methods that learn from pairs do, such as uhga"
+            f"{hasher.name} does not train the image network: methods that learn from pairs of features do, such as "
+            "uhga"
         )
     return hasher
 

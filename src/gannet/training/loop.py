@@ -90,13 +90,15 @@ class PairwiseTrainer:
     ) -> None:
         """Take all steps of the schedule over ``inputs (N, d)``, in random batches without replacement.
 
-        An ``observer`` sees a hundred steps or some more, evenly spaced, or all of fewer; the network learns the same.
+        Of inputs ``(N, n_views, d)`` each batch has a random view of each item. An ``observer`` sees a hundred steps or
+        some more, evenly spaced, or all of fewer; the network learns the same.
 
         Raises: `GannetError` when memory runs out, the loss is not a number or the codes collapse (see `watch`).
         """
         take = self.step if observer is None else self._observed(observer)
         n = min(self.schedule.batch_size, len(inputs) // 2)
-        order, watched = batches(len(inputs), 2 * n, generator), sample(inputs)
+        views = inputs if inputs.ndim == 3 else inputs[:, None]
+        order, watched = batches(len(views), 2 * n, generator), sample(views[:, 0])
         with (
             progress(self.schedule.n_steps, "training", "step") as bar,
             single_threaded(),
@@ -104,7 +106,7 @@ class PairwiseTrainer:
         ):
             for step in range(1, self.schedule.n_steps + 1):
                 batch = next(order)
-                take(inputs[batch], similarity(batch[:n], batch[n:]))
+                take(random_view(views, batch, generator), similarity(batch[:n], batch[n:]))
                 if is_time(step, self.schedule.n_steps):
                     with torch.no_grad():
                         check_values(self.network(watched), step)
@@ -230,6 +232,13 @@ def step_per_gradient(optimizer: torch.optim.Optimizer, parameter: nn.Parameter)
     second_moment: Tensor = state["exp_avg_sq"] / (1 - beta2**t)
     preconditioner: Tensor = rate * (1 - beta1) / (1 - beta1**t) / (second_moment.sqrt() + group["eps"])
     return preconditioner
+
+
+def random_view(views: Tensor, batch: Tensor, generator: torch.Generator) -> Tensor:
+    """Return a random view ``(n, d)`` of each item of the batch ``(n,)``; where there is one alone, draw nothing."""
+    if views.shape[1] == 1:
+        return views[batch, 0]
+    return views[batch, torch.randint(views.shape[1], (len(batch),), generator=generator)]
 
 
 def batches(n_items: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
