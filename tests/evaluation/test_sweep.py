@@ -142,3 +142,10 @@ def test_attention_gain_is_the_difference_of_the_means():
     assert gain.published == {bits: paper["uhga"][bits] - paper["uhga-plain"][bits] for bits in (16, 32, 64, 128)}
     assert attention_gains(records, "digits")[0].published == {}
     assert attention_gains(records[:2], "digits") == []
+
+
+def test_methods_named_after_each_other_are_compared():
+    names = ["ssdh", "ssdh+ga", "uhga-graph-plain", "uhga-graph", "uhga-views", "itq"]
+    gains = attention_gains([record(name) for name in names], "cifar10-uhga")
+    assert [(gain.plain, gain.attending) for gain in gains] == [("ssdh", "ssdh+ga"), ("uhga-graph-plain", "uhga-graph")]
+    assert gains[1].published == {}

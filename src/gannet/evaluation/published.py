@@ -27,8 +27,6 @@ _NAMES = {
     "UHGA without GA": "uhga-plain",
     "UHGA (with GA)": "uhga",
 }
-#: Methods that the paper has without gradient attention and with it.
-ATTENTION_PAIRS = (("ssdh", "ssdh+ga"), ("uhga-plain", "uhga"))
 #: The method and its setting that the paper sweeps.
 SWEPT = ("uhga", "similarity_threshold")
 

@@ -111,10 +111,15 @@ def sweeps(records: Sequence[Record], protocol: str) -> list[SweptMethod]:
 
 
 def attention_gains(records: Sequence[Record], protocol: str) -> list[AttentionGain]:
-    """Return what attention adds to methods that were run with and without it, all settings at their default."""
+    """Return what attention adds to methods that were run with and without it, all settings at their default.
+
+    Two methods are the same but for attention where one is named after the other: ``X`` and ``X-plain``, or ``X+ga``
+    and ``X``.
+    """
     groups, printed = grouped(records), published.published(protocol)
     gains = []
-    for plain, attending in published.ATTENTION_PAIRS:
+    names = list(dict.fromkeys(name for name, _ in groups))
+    for plain, attending in [pair for name in names for pair in ((f"{name}-plain", name), (name, f"{name}+ga"))]:
         both = [bits for bits in lengths(groups) if (plain, bits) in groups and (attending, bits) in groups]
         measured = {
             bits: Figure.of(groups[attending, bits]).mean - Figure.of(groups[plain, bits]).mean for bits in both
@@ -122,7 +127,7 @@ def attention_gains(records: Sequence[Record], protocol: str) -> list[AttentionG
         of_paper = {
             bits: value - printed[plain][bits]
             for bits, value in printed.get(attending, {}).items()
-            if bits in printed[plain]
+            if bits in printed.get(plain, {})
         }
         if measured:
             gains.append(AttentionGain(plain, attending, measured, of_paper))
