@@ -26,33 +26,33 @@ class LayerHasher(Hasher):
 
     @abstractmethod
     def _train(self, layer: torch.nn.Linear, inputs: Tensor, features: Floats, generator: torch.Generator) -> None:
-        """Train ``layer`` on ``inputs (N, d)``, the centred unit vectors of ``features (N, d)``, or of views of them.
+        """Train ``layer`` on ``inputs``, the centred unit vectors of ``features (N, d)`` or ``(N, n_views, d)``.
 
         Batches come from ``generator``; further weights may be drawn from torch's own generator, which is seeded.
         """
 
     def _learn(self, features: Floats) -> UnitLinear:
-        return self._learn_from(features, features)
-
-    def _learn_from(self, features: Floats, shown: Floats) -> UnitLinear:
-        """Return the layer learned from ``features (N, d)``.
-
-        Parameters: ``shown``, what the layer sees of the items: the same, or features ``(N, n_views, d)`` of views.
-        """
         try:
             import torch
         except ImportError as error:
             raise MissingExtraError("torch", "train", f"learning with {self.name}") from error
 
-        mean = features.mean(axis=0)
-        inputs = torch.from_numpy(center_and_normalize(shown.reshape(-1, shown.shape[-1]), mean).reshape(shown.shape))
+        mean = mean_of_originals(features)
+        rows = features.reshape(-1, features.shape[-1])
+        inputs = torch.from_numpy(center_and_normalize(rows, mean).reshape(features.shape))
         seed = int(check_random_state(self.random_state).randint(2**31))
         # One generator for batches, another for weights: with and without attention see the same batches.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            layer = torch.nn.Linear(features.shape[1], self.n_bits)
+            layer = torch.nn.Linear(features.shape[-1], self.n_bits)
             self._train(layer, inputs, features, torch.Generator().manual_seed(seed))
         return layer_encoder(layer, mean)
+
+
+def mean_of_originals(features: Floats) -> Floats:
+    """Return the mean ``(d,)`` of ``features (N, d)``, or of the first views of ``(N, n_views, d)``."""
+    originals = features if features.ndim == 2 else features[:, 0]
+    return np.asarray(originals.mean(axis=0), np.float32)
 
 
 def layer_encoder(layer: torch.nn.Linear, mean: Floats) -> UnitLinear:

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, ClassVar
 
 from gannet.encoders import Encoder, Floats
 from gannet.errors import GannetError
-from gannet.hashers.layer import LayerHasher, layer_encoder
+from gannet.hashers.layer import LayerHasher, layer_encoder, mean_of_originals
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from gannet.training.gradient_attention import GradientAttention
-    from gannet.training.loop import Schedule, Similarity
+    from gannet.training.loop import Schedule
     from gannet.training.losses import PairLoss
     from gannet.training.observe import ObservedStep
+    from gannet.training.similarity import Similarity
 
 
 class PairwiseHasher(LayerHasher):
@@ -40,7 +41,7 @@ class PairwiseHasher(LayerHasher):
 
     @abstractmethod
     def pair_similarity(self, features: Floats) -> Similarity:
-        """Return the similarity function of training features ``(N, d)``."""
+        """Return the similarity function of training features ``(N, d)``, or ``(N, n_views, d)`` of views."""
 
     @abstractmethod
     def pair_loss(self) -> PairLoss:
@@ -63,7 +64,7 @@ class PairwiseHasher(LayerHasher):
         observer = self.observer
         if observer is None:
             return None
-        mean = features.mean(axis=0)
+        mean = mean_of_originals(features)
         return lambda step: observer(step, lambda: layer_encoder(layer, mean))
 
     def attention(self) -> GradientAttention | None:

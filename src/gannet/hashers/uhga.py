@@ -11,8 +11,9 @@ from gannet.hashers.layer import unit_features
 from gannet.hashers.pairwise import PairwiseHasher
 
 if TYPE_CHECKING:
-    from gannet.training.loop import Schedule, Similarity
+    from gannet.training.loop import Schedule
     from gannet.training.losses import PairLoss
+    from gannet.training.similarity import Similarity
 
 
 class UHGA(PairwiseHasher):

@@ -12,8 +12,9 @@ from gannet.hashers.layer import unit_features
 from gannet.hashers.pairwise import PairwiseHasher
 
 if TYPE_CHECKING:
-    from gannet.training.loop import Schedule, Similarity
+    from gannet.training.loop import Schedule
     from gannet.training.losses import PairLoss
+    from gannet.training.similarity import Similarity
 
 
 class UHGAGraph(PairwiseHasher):
@@ -90,23 +91,22 @@ class UHGAGraph(PairwiseHasher):
         """Return 1 for the ``similar_share`` of pairs that a walk on the graph brings nearest, 0 for others."""
         import torch
 
-        from gannet.training.diffusion import diffusion_coordinates
-        from gannet.training.similarity import threshold_of_share, thresholded_cosine
+        from gannet.training.diffusion import walk_similarity
+        from gannet.training.similarity import check_share
 
+        check_share(self.similar_share)
         for name in ("n_neighbours", "n_coordinates", "n_walk_steps"):
             if getattr(self, name) < 1:
                 raise GannetError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not 0 < self.similar_share <= 0.5:
-            raise GannetError(f"similar_share must be above 0 and at most 0.5, not {self.similar_share}")
         generator = torch.Generator().manual_seed(int(check_random_state(self.random_state).randint(2**31)))
-        coordinates = diffusion_coordinates(
+        return walk_similarity(
             unit_features(features, "centered-cosine"),
             self.n_neighbours,
             self.n_coordinates,
             self.n_walk_steps,
+            self.similar_share,
             generator,
         )
-        return thresholded_cosine(coordinates, threshold_of_share(coordinates, self.similar_share), 0.0)
 
     def pair_loss(self) -> PairLoss:
         """Return the squared error."""

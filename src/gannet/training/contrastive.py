@@ -1,8 +1,9 @@
-"""Contrastive learning of codes from several views of each item (Qiu et al., CIBHash, IJCAI 2021)."""
+"""Contrastive learning from several views of each item: of codes, and of the space that they are compared in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from gannet.progress import progress
 from gannet.training.code_losses import signs, straight_through
 from gannet.training.loop import OPTIMIZERS, Schedule, batches, single_threaded
 from gannet.training.watch import check_values, is_time, sample, suggest_smaller_batch
+
+_N_DIMENSIONS = 128
 
 ViewsLoss = Callable[[Tensor, Tensor], Tensor]
 """From a network's values ``(n, k)`` and ``(n, k)`` of two views of the same items to a loss of one number."""
@@ -44,6 +47,37 @@ def train_on_views(
                 with torch.no_grad():
                     check_values(network(watched), step)
             bar.update(1)
+
+
+def contrastive_space(
+    views: Tensor, hidden: int, temperature: float, schedule: Schedule, generator: torch.Generator
+) -> Tensor:
+    """Return where a network puts the first view of each item: vectors ``(N, 128)`` of unit length, centred.
+
+    The network, one hidden layer of ``hidden`` units, learns to tell views of an item from those of others by `nt_xent`
+    of what it makes of ``views (N, n_views, d)``, as SimCLR (Chen et al., ICML 2020) does, here from features. Views
+    have unit length, and are scaled to unit variance over their values, which the initial weights expect.
+
+    Errors are those of `train_on_views`.
+    """
+    n_features = views.shape[-1]
+    layers = nn.Linear(n_features, hidden), nn.ReLU(), nn.Linear(hidden, _N_DIMENSIONS)
+    network = nn.Sequential(_Scaled(n_features**0.5), *layers)
+    train_on_views(network, partial(nt_xent, temperature=temperature), schedule, views, generator)
+    with torch.no_grad():
+        space = nn.functional.normalize(network(views[:, 0]))
+        return nn.functional.normalize(space - space.mean(dim=0))
+
+
+class _Scaled(nn.Module):
+    """Multiply by a number: a batch at a time, as a copy of all views would take as much memory again."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.factor * inputs
 
 
 def sampled_codes(logits: Tensor, generator: torch.Generator) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gannet.errors import GannetError
+from gannet.training.similarity import Similarity, threshold_of_share, thresholded_cosine
 
 MOST_ITEMS = 20_000
 """Items in the graph at most; the coordinates of further ones follow from their neighbours in it."""
@@ -25,6 +26,22 @@ _BLOCK = 1024
 _DENSE = 500
 
 Doubles = npt.NDArray[np.float64]
+
+
+def walk_similarity(
+    unit_features: Tensor,
+    n_neighbours: int,
+    n_coordinates: int,
+    n_walk_steps: int,
+    similar_share: float,
+    generator: torch.Generator,
+) -> Similarity:
+    """Return 1 for the ``similar_share`` of pairs that a walk on the graph brings nearest to each other, 0 for others.
+
+    The other parameters and errors are those of `diffusion_coordinates`.
+    """
+    coordinates = diffusion_coordinates(unit_features, n_neighbours, n_coordinates, n_walk_steps, generator)
+    return thresholded_cosine(coordinates, threshold_of_share(coordinates, similar_share), 0.0)
 
 
 def diffusion_coordinates(

@@ -16,10 +16,8 @@ from gannet.progress import progress
 from gannet.training.gradient_attention import GradientAttention
 from gannet.training.losses import PairLoss
 from gannet.training.observe import ObservedStep, Observer, flip_shares
+from gannet.training.similarity import Similarity
 from gannet.training.watch import check_values, is_time, sample, suggest_smaller_batch
-
-Similarity = Callable[[Tensor, Tensor], Tensor]
-"""From indices ``(n,)`` and ``(m,)`` of training items to their similarities ``(n, m)``."""
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,12 @@ from gannet.training.loop import (
     OPTIMIZERS,
     PairwiseTrainer,
     Schedule,
-    Similarity,
     look_ahead_gradient,
     step_per_gradient,
 )
 from gannet.training.losses import PairLoss
 from gannet.training.pictures import Pictures, step_seed
+from gannet.training.similarity import Similarity
 from gannet.training.watch import SAMPLE, check_numbers, check_values, diverged, is_time, suggest_smaller_batch
 
 

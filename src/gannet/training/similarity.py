@@ -9,6 +9,9 @@ from torch import Tensor
 
 from gannet.errors import GannetError
 
+Similarity = Callable[[Tensor, Tensor], Tensor]
+"""From indices ``(n,)`` and ``(m,)`` of training items to their similarities ``(n, m)``."""
+
 _SAMPLE = 1000
 _TOO_MANY = 0.9
 _SAME = 0.9
@@ -34,6 +37,12 @@ def check_threshold(unit_features: Tensor, threshold: float) -> None:
         )
 
 
+def check_share(similar_share: float) -> None:
+    """Raise a `GannetError` for a share of similar pairs that codes cannot follow."""
+    if not 0 < similar_share <= 0.5:
+        raise GannetError(f"similar_share must be above 0 and at most 0.5, not {similar_share}")
+
+
 def threshold_of_share(unit_features: Tensor, share: float) -> float:
     """Return the cosine that ``share`` of the pairs of ``unit_features (N, d)`` exceed, but no more than 0.9.
 
@@ -47,9 +56,7 @@ def threshold_of_share(unit_features: Tensor, share: float) -> float:
     return min(float(cosines.sort().values[place]), _SAME)
 
 
-def thresholded_cosine(
-    unit_features: Tensor, threshold: float, dissimilar: float
-) -> Callable[[Tensor, Tensor], Tensor]:
+def thresholded_cosine(unit_features: Tensor, threshold: float, dissimilar: float) -> Similarity:
     """Return the similarity function of eq. 3 of Jiang et al. 2020.
 
     ``unit_features (N, d)`` have unit length, so that an inner product is ``1 - cosine distance`` (eq. 2). The
