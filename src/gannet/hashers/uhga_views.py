@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from gannet.training.losses import PairLoss
     from gannet.training.similarity import Similarity
 
-_GRAPH = {"n_neighbours": 50, "n_coordinates": 64, "n_walk_steps": 6}
-"""The defaults of `UHGAGraph`."""
+_GRAPH = {"n_neighbours": 50, "n_coordinates": 64, "n_walk_steps": 6}  # the defaults of `UHGAGraph`
 _HIDDEN = 512
 
 
@@ -43,7 +42,7 @@ class UHGAViews(ViewsHasher, PairwiseHasher):
     n_contrast_steps: optimizer steps of the space's network, each on two views of ``batch_size`` images; 0 compares the
         features as they are.
     temperature: of its loss (CIBHash: 0.3).
-    similar_share: share of the pairs that count as similar, as in `UHGAGraph`.
+    similar_share: share of the pairs that count as similar: of 2, 4, 6 and 8%, the best on Fashion-MNIST.
     gradient_attention: True or False; None is what the method's name says (uhga-views: yes, uhga-views-plain: no).
     attention_hidden: width of the attention network (GAH: 100).
     attention_learning_rate: of its Adam (GAH: 0.05 to 0.1).
@@ -70,7 +69,7 @@ class UHGAViews(ViewsHasher, PairwiseHasher):
         n_views: int = 5,
         n_contrast_steps: int = 2000,
         temperature: float = 0.3,
-        similar_share: float = 0.04,
+        similar_share: float = 0.08,
         gradient_attention: bool | None = None,
         attention_hidden: int = 16,
         attention_learning_rate: float = 0.05,
