@@ -23,7 +23,7 @@ from gannet.hashers.settings import defaults
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN, READ = ("python", "sh"), ("console", "")
-QUICK = {"n_steps": 5, "n_epochs": 1, "batch_size": 8, "n_views": 2}
+QUICK = {"n_steps": 5, "n_contrast_steps": 5, "n_epochs": 1, "batch_size": 8, "n_views": 2}
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:

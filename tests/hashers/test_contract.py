@@ -21,7 +21,7 @@ from gannet.hashers.base import Hasher
 from gannet.hashers.settings import defaults, make_hasher
 from gannet.model import PIXELS, Model
 
-QUICK = {"n_steps": 3, "n_epochs": 1, "batch_size": 8, "width": 4}
+QUICK = {"n_steps": 3, "n_contrast_steps": 3, "n_epochs": 1, "batch_size": 8, "width": 4}
 NAMES = sorted(all_hashers())
 OF_IMAGES = [name for name in NAMES if get_hasher(name).takes != "features"]
 
