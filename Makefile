@@ -26,7 +26,7 @@ bench-search: .venv/.bench
 
 # The table of results in the README; needs CIFAR-10 (see the README).
 bench-results: setup
-	$(BIN)/gannet bench cifar10-uhga --methods lsh,itq,uhga-plain,uhga --bits 16,32,64,128 --seeds 3 -o out/cifar10-uhga
+	$(BIN)/gannet bench cifar10-uhga --methods lsh,itq,cibhash,uhga-plain,uhga,uhga-graph,uhga-views --bits 16,32,64,128 --seeds 3 -o out/cifar10-uhga
 
 clean:
 	rm -rf .venv gannet-demo
