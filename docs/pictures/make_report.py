@@ -1,6 +1,6 @@
-"""Make the picture of the benchmark's page, docs/pictures/report.png, from scikit-learn's digits.
+"""Make the picture of the benchmark's page, docs/pictures/report.png, from a finished run.
 
-    python docs/pictures/make_report.py
+    python docs/pictures/make_report.py out/cifar10-uhga
 
 Needs `pip install 'gannet-hash[dev]'` and Chromium.
 """
@@ -10,41 +10,36 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-BENCH = ["bench", "digits", "--methods", "itq,uhga-plain,uhga", "--bits", "16,32", "--seeds", "1", "--curves"]
+WIDTH, MARGIN = 1120, 24
 
 
 def photograph(page_file: Path) -> bytes:
-    """Return the top of a page as PNG, down to the end of its first section."""
+    """Return a part of a page as PNG: from the plot of MAP by length to the end of what attention adds."""
     with (
         sync_playwright() as driver,
         contextlib.closing(
             driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         ) as browser,
     ):
-        page = browser.new_page(viewport={"width": 1120, "height": 800})
+        page = browser.new_page(viewport={"width": WIDTH, "height": 800})
         page.goto(page_file.as_uri())
-        first = page.locator("section").first.bounding_box()
-        clip = {"x": 0, "y": 0, "width": 1120, "height": first["y"] + first["height"] + 24}
-        return page.screenshot(clip=clip, full_page=True)
+        top = page.get_by_text("MAP against the length of the code").first.bounding_box()["y"] - MARGIN
+        last = page.locator("section").nth(1).bounding_box()
+        height = last["y"] + last["height"] + MARGIN - top
+        return page.screenshot(clip={"x": 0, "y": top, "width": WIDTH, "height": height}, full_page=True)
 
 
 def main() -> None:
-    """Run the benchmark, or take the folder of a finished one, and photograph its page."""
-    with tempfile.TemporaryDirectory() as folder:
-        results = Path(sys.argv[1] if len(sys.argv) > 1 else folder)
-        gannet = [sys.executable, "-c", "from gannet.cli import main; main()"]
-        subprocess.run([*gannet, *BENCH, "-o", results], check=True)
-        shot = photograph(results / "report.html")
-    image = Image.open(io.BytesIO(shot)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    image.save(Path(__file__).with_name("report.png"), optimize=True)
+    """Photograph the page in the folder that the command line names."""
+    image = Image.open(io.BytesIO(photograph(Path(sys.argv[1], "report.html").resolve())))
+    palette = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    palette.save(Path(__file__).with_name("report.png"), optimize=True)
 
 
 if __name__ == "__main__":
