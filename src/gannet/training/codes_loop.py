@@ -7,9 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from gannet.progress import progress
-from gannet.training.loop import OPTIMIZERS, Schedule, batches, single_threaded
-from gannet.training.watch import check_values, is_time, sample, suggest_smaller_batch
+from gannet.training.loop import OPTIMIZERS, Schedule, batches, take_steps
+from gannet.training.watch import sample
 
 BatchLoss = Callable[[Tensor, Tensor], Tensor]
 """From a hash layer's values ``(2n, k)`` and the indices ``(2n,)`` of their items to a loss of one number."""
@@ -24,18 +23,11 @@ def train(network: nn.Module, loss: BatchLoss, schedule: Schedule, inputs: Tenso
     """
     optimizer = OPTIMIZERS[schedule.optimizer](network.parameters(), schedule.learning_rate)
     order = batches(len(inputs), 2 * min(schedule.batch_size, len(inputs) // 2), generator)
-    watched = sample(inputs)
-    with (
-        progress(schedule.n_steps, "training", "step") as bar,
-        single_threaded(),
-        suggest_smaller_batch(schedule.batch_size),
-    ):
-        for step in range(1, schedule.n_steps + 1):
-            batch = next(order)
-            optimizer.zero_grad()
-            loss(network(inputs[batch]), batch).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            if is_time(step, schedule.n_steps):
-                with torch.no_grad():
-                    check_values(network(watched), step)
-            bar.update(1)
+
+    def step() -> None:
+        batch = next(order)
+        optimizer.zero_grad()
+        loss(network(inputs[batch]), batch).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    take_steps(step, schedule, network, sample(inputs))

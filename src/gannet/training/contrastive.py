@@ -8,10 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from gannet.progress import progress
 from gannet.training.code_losses import signs, straight_through
-from gannet.training.loop import OPTIMIZERS, Schedule, batches, single_threaded
-from gannet.training.watch import check_values, is_time, sample, suggest_smaller_batch
+from gannet.training.loop import OPTIMIZERS, Schedule, batches, take_steps
+from gannet.training.watch import sample
 
 _N_DIMENSIONS = 128
 
@@ -30,23 +29,17 @@ def train_on_views(
     """
     optimizer = OPTIMIZERS[schedule.optimizer](network.parameters(), schedule.learning_rate)
     n = min(schedule.batch_size, len(views))
-    order, watched = batches(len(views), n, generator), sample(views[:, 0])
-    with (
-        progress(schedule.n_steps, "training", "step") as bar,
-        single_threaded(),
-        suggest_smaller_batch(schedule.batch_size),
-    ):
-        for step in range(1, schedule.n_steps + 1):
-            items = next(order)
-            pair = torch.rand(n, views.shape[1], generator=generator).topk(2, dim=1).indices
-            values = network(views[torch.cat([items, items]), pair.T.flatten()])
-            optimizer.zero_grad()
-            loss(values[:n], values[n:]).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            if is_time(step, schedule.n_steps):
-                with torch.no_grad():
-                    check_values(network(watched), step)
-            bar.update(1)
+    order = batches(len(views), n, generator)
+
+    def step() -> None:
+        items = next(order)
+        pair = torch.rand(n, views.shape[1], generator=generator).topk(2, dim=1).indices
+        values = network(views[torch.cat([items, items]), pair.T.flatten()])
+        optimizer.zero_grad()
+        loss(values[:n], values[n:]).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    take_steps(step, schedule, network, sample(views[:, 0]))
 
 
 def contrastive_space(
@@ -55,18 +48,25 @@ def contrastive_space(
     """Return where a network puts the first view of each item: vectors ``(N, 128)`` of unit length, centred.
 
     The network, one hidden layer of ``hidden`` units, learns to tell views of an item from those of others by `nt_xent`
-    of what it makes of ``views (N, n_views, d)``, as SimCLR (Chen et al., ICML 2020) does, here from features. Views
-    have unit length, and are scaled to unit variance over their values, which the initial weights expect.
+    of what it makes of ``views (N, n_views, d)`` of unit length, as SimCLR (Chen et al., ICML 2020) does, here from
+    features.
 
     Errors are those of `train_on_views`.
     """
-    n_features = views.shape[-1]
-    layers = nn.Linear(n_features, hidden), nn.ReLU(), nn.Linear(hidden, _N_DIMENSIONS)
-    network = nn.Sequential(_Scaled(n_features**0.5), *layers)
+    network = views_network(views.shape[-1], hidden, _N_DIMENSIONS)
     train_on_views(network, partial(nt_xent, temperature=temperature), schedule, views, generator)
     with torch.no_grad():
         space = nn.functional.normalize(network(views[:, 0]))
         return nn.functional.normalize(space - space.mean(dim=0))
+
+
+def views_network(n_features: int, hidden: int, n_values: int) -> nn.Sequential:
+    """Return a network of one hidden layer, from features ``(n, n_features)`` of unit length to ``(n, n_values)``.
+
+    It first scales them to unit variance over their values, which the initial weights expect.
+    """
+    layers = nn.Linear(n_features, hidden), nn.ReLU(), nn.Linear(hidden, n_values)
+    return nn.Sequential(_Scaled(n_features**0.5), *layers)
 
 
 class _Scaled(nn.Module):

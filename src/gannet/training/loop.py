@@ -97,18 +97,12 @@ class PairwiseTrainer:
         n = min(self.schedule.batch_size, len(inputs) // 2)
         views = inputs if inputs.ndim == 3 else inputs[:, None]
         order, watched = batches(len(views), 2 * n, generator), sample(views[:, 0])
-        with (
-            progress(self.schedule.n_steps, "training", "step") as bar,
-            single_threaded(),
-            suggest_smaller_batch(self.schedule.batch_size),
-        ):
-            for step in range(1, self.schedule.n_steps + 1):
-                batch = next(order)
-                take(random_view(views, batch, generator), similarity(batch[:n], batch[n:]))
-                if is_time(step, self.schedule.n_steps):
-                    with torch.no_grad():
-                        check_values(self.network(watched), step)
-                bar.update(1)
+
+        def step_on_batch() -> None:
+            batch = next(order)
+            take(random_view(views, batch, generator), similarity(batch[:n], batch[n:]))
+
+        take_steps(step_on_batch, self.schedule, self.network, watched)
 
     def step(self, inputs: Tensor, similarity: Tensor) -> None:
         """Take one step on ``inputs (n + m, d)``: the first n are one side of all pairs, the rest the other."""
@@ -185,6 +179,24 @@ class PairwiseTrainer:
         self.attention_optimizer.zero_grad()
         weighted.backward(direction)  # type: ignore[no-untyped-call]
         self.attention_optimizer.step()
+
+
+def take_steps(step: Callable[[], None], schedule: Schedule, network: nn.Module, watched: Tensor) -> None:
+    """Call ``step`` as often as the schedule says, with a progress bar, and look at the codes of ``watched (n, d)``.
+
+    Raises: `GannetError` when memory runs out, a value is not a number or the codes collapse (see `watch`).
+    """
+    with (
+        progress(schedule.n_steps, "training", "step") as bar,
+        single_threaded(),
+        suggest_smaller_batch(schedule.batch_size),
+    ):
+        for count in range(1, schedule.n_steps + 1):
+            step()
+            if is_time(count, schedule.n_steps):
+                with torch.no_grad():
+                    check_values(network(watched), count)
+            bar.update(1)
 
 
 @contextmanager
