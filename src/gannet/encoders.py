@@ -124,7 +124,7 @@ def check_finite(features: Floats, first_row: int = 0) -> None:
 
 
 def center_and_normalize(features: Floats, mean: Floats) -> Floats:
-    """Return ``features - mean`` with rows of unit Euclidean length (a row equal to the mean stays zero)."""
+    """Return ``features (..., d) - mean (d,)`` at unit Euclidean length (a vector equal to the mean stays zero)."""
     centred = features - mean
-    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+    lengths = np.linalg.norm(centred, axis=-1, keepdims=True)
     return np.asarray(centred / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)

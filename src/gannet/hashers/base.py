@@ -35,6 +35,7 @@ class Hasher(TransformerMixin, BaseEstimator, ABC):
     """What it learns from: features, features of several random views of each image, or the images themselves."""
 
     n_bits: int
+    random_state: int | None
 
     def fit(self, X: npt.ArrayLike, y: Any = None) -> Self:
         """Learn from features ``X (n, n_features)``; ``y`` is ignored.
@@ -70,6 +71,10 @@ class Hasher(TransformerMixin, BaseEstimator, ABC):
     @abstractmethod
     def _learn(self, features: npt.NDArray[Any]) -> Encoder:
         """Return the encoder learned from checked float32 ``features (n, n_features)``."""
+
+    def draw_seed(self) -> int:
+        """Return a seed for torch: with a number as ``random_state`` the same every time, with None another."""
+        return int(check_random_state(self.random_state).randint(2**31))
 
     def _check_seed(self) -> None:
         try:

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils import check_random_state
 
 from gannet.encoders import Encoder, Floats, center_and_normalize
 from gannet.errors import GannetError, MissingExtraError, unknown_name
@@ -123,17 +122,15 @@ class CIBHash(ViewsHasher):
             rounded_codes,
             sampled_codes,
             train_on_views,
+            views_network,
         )
         from gannet.training.loop import Schedule
 
         schedule = Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate)
         n_features = features.shape[-1]
-        rows = features.reshape(-1, n_features)
-        mean = rows.mean(axis=0)
-        # Unit variance is what the usual initial weights expect; the encoder has it in its first layer.
-        scale = np.float32(n_features**0.5)
-        inputs = torch.from_numpy((scale * center_and_normalize(rows, mean)).reshape(features.shape))
-        seed = int(check_random_state(self.random_state).randint(2**31))
+        mean = features.reshape(-1, n_features).mean(axis=0)
+        inputs = torch.from_numpy(center_and_normalize(features, mean))
+        seed = self.draw_seed()
         generator = torch.Generator().manual_seed(seed)
 
         def loss(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -145,12 +142,11 @@ class CIBHash(ViewsHasher):
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = torch.nn.Sequential(
-                torch.nn.Linear(n_features, self.hidden), torch.nn.ReLU(), torch.nn.Linear(self.hidden, self.n_bits)
-            )
+            network = views_network(n_features, self.hidden, self.n_bits)
             train_on_views(network, loss, schedule, inputs, generator)
         arrays = [np.ascontiguousarray(parameter.detach().numpy().T) for parameter in network.parameters()]
-        return UnitMLP(mean, arrays[0] * scale, *arrays[1:])
+        # The encoder's first layer scales its inputs too.
+        return UnitMLP(mean, arrays[0] * np.float32(n_features**0.5), *arrays[1:])
 
     def _check_settings(self) -> None:
         if self.codes not in _CODES:

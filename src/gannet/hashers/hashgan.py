@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils import check_random_state
 
 from gannet.encoders import Encoder, Floats
 from gannet.errors import GannetError, MissingExtraError
@@ -154,7 +153,7 @@ class HashGAN(PixelHasher):
 
         from gannet.training import hashgan
 
-        seed = int(check_random_state(self.random_state).randint(2**31))
+        seed = self.draw_seed()
         weights = hashgan.Weights(self.entropy, self.balance, self.consistency, self.independence, self.collaboration)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from gannet.encoders import Floats, UnitLinear, center_and_normalize
 from gannet.errors import MissingExtraError, unknown_name
@@ -22,8 +21,6 @@ SIMILARITIES = ("centered-cosine", "cosine")
 class LayerHasher(Hasher):
     """A linear hash layer on centred unit features; a subclass says how it is trained."""
 
-    random_state: int | None
-
     @abstractmethod
     def _train(self, layer: torch.nn.Linear, inputs: Tensor, features: Floats, generator: torch.Generator) -> None:
         """Train ``layer`` on ``inputs``, the centred unit vectors of ``features (N, d)`` or ``(N, n_views, d)``.
@@ -38,9 +35,8 @@ class LayerHasher(Hasher):
             raise MissingExtraError("torch", "train", f"learning with {self.name}") from error
 
         mean = mean_of_originals(features)
-        rows = features.reshape(-1, features.shape[-1])
-        inputs = torch.from_numpy(center_and_normalize(rows, mean).reshape(features.shape))
-        seed = int(check_random_state(self.random_state).randint(2**31))
+        inputs = torch.from_numpy(center_and_normalize(features, mean))
+        seed = self.draw_seed()
         # One generator for batches, another for weights: with and without attention see the same batches.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

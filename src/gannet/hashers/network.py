@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from gannet.backbones.base import Backbone, Weights, weights_digest
 from gannet.encoders import Encoder, Floats, Linear, UnitLinear
@@ -83,7 +82,7 @@ def train_network(
         if checkpoints is not None:
             checkpoint = Checkpoint(checkpoints, _identity(hasher, images, backbone, weights, fine_tuning))
         encoder = _warm_up(hasher, images.features, fine_tuning)
-        seed = int(check_random_state(hasher.random_state).randint(2**31))
+        seed = hasher.draw_seed()
         torch.manual_seed(seed)
         layer = torch.nn.Linear(encoder.n_features, encoder.n_bits)
         if fine_tuning.warm_up:

@@ -38,6 +38,10 @@ class PairwiseHasher(LayerHasher):
     attention_hidden: int
     attention_learning_rate: float
     attention_every: int
+    optimizer: str
+    learning_rate: float
+    batch_size: int
+    n_steps: int
 
     @abstractmethod
     def pair_similarity(self, features: Floats) -> Similarity:
@@ -47,9 +51,11 @@ class PairwiseHasher(LayerHasher):
     def pair_loss(self) -> PairLoss:
         """Return the loss, elementwise in the pairs."""
 
-    @abstractmethod
     def schedule(self) -> Schedule:
-        """Return the training schedule."""
+        """Return the training schedule, which a subclass with other settings overrides."""
+        from gannet.training.loop import Schedule
+
+        return Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate)
 
     def _train(self, layer: torch.nn.Linear, inputs: Tensor, features: Floats, generator: torch.Generator) -> None:
         from gannet.training.loop import PairwiseTrainer

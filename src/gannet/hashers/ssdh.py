@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sklearn.utils import check_random_state
-
 from gannet.encoders import Floats
 from gannet.errors import GannetError
 from gannet.hashers.layer import unit_features
 from gannet.hashers.pairwise import PairwiseHasher
 
 if TYPE_CHECKING:
-    from gannet.training.loop import Schedule
     from gannet.training.losses import PairLoss
     from gannet.training.similarity import Similarity
 
@@ -101,7 +98,7 @@ class SSDH(PairwiseHasher):
         if not (self.alpha >= 0 and self.beta >= 0):
             raise GannetError(f"alpha and beta must not be negative: they are {self.alpha} and {self.beta}")
         unit = unit_features(features, "cosine")
-        seed = int(check_random_state(self.random_state).randint(2**31))
+        seed = self.draw_seed()
         distances = pair_distances(unit, self.n_sampled, torch.Generator().manual_seed(seed))
         self.half_gaussians_ = fit_half_gaussians(distances)
         return semantic_structure(unit, *self.half_gaussians_.thresholds(self.alpha, self.beta))
@@ -111,12 +108,6 @@ class SSDH(PairwiseHasher):
         from gannet.training.semantic_structure import structure_loss
 
         return structure_loss
-
-    def schedule(self) -> Schedule:
-        """Return the training schedule of the settings."""
-        from gannet.training.loop import Schedule
-
-        return Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate)
 
 
 class SSDHWithAttention(SSDH):

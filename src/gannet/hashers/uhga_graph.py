@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sklearn.utils import check_random_state
-
 from gannet.encoders import Floats
 from gannet.errors import GannetError
 from gannet.hashers.layer import unit_features
 from gannet.hashers.pairwise import PairwiseHasher
 
 if TYPE_CHECKING:
-    from gannet.training.loop import Schedule
     from gannet.training.losses import PairLoss
     from gannet.training.similarity import Similarity
 
@@ -98,7 +95,7 @@ class UHGAGraph(PairwiseHasher):
         for name in ("n_neighbours", "n_coordinates", "n_walk_steps"):
             if getattr(self, name) < 1:
                 raise GannetError(f"{name} must be at least 1, not {getattr(self, name)}")
-        generator = torch.Generator().manual_seed(int(check_random_state(self.random_state).randint(2**31)))
+        generator = torch.Generator().manual_seed(self.draw_seed())
         return walk_similarity(
             unit_features(features, "centered-cosine"),
             self.n_neighbours,
@@ -113,12 +110,6 @@ class UHGAGraph(PairwiseHasher):
         from gannet.training.losses import squared_loss
 
         return squared_loss
-
-    def schedule(self) -> Schedule:
-        """Return the training schedule of the settings."""
-        from gannet.training.loop import Schedule
-
-        return Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate)
 
 
 class UHGAGraphPlain(UHGAGraph):

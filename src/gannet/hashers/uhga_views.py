@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sklearn.utils import check_random_state
-
 from gannet.encoders import Floats
 from gannet.errors import GannetError
 from gannet.hashers.images import ViewsHasher
@@ -13,7 +11,6 @@ from gannet.hashers.layer import mean_of_originals
 from gannet.hashers.pairwise import PairwiseHasher
 
 if TYPE_CHECKING:
-    from gannet.training.loop import Schedule
     from gannet.training.losses import PairLoss
     from gannet.training.similarity import Similarity
 
@@ -111,9 +108,8 @@ class UHGAViews(ViewsHasher, PairwiseHasher):
         if not self.temperature > 0:
             raise GannetError(f"temperature must be positive, not {self.temperature}")
         check_share(self.similar_share)
-        rows = center_and_normalize(features.reshape(-1, features.shape[-1]), mean_of_originals(features))
-        views = torch.from_numpy(rows.reshape(features.shape))
-        seed = int(check_random_state(self.random_state).randint(2**31))
+        views = torch.from_numpy(center_and_normalize(features, mean_of_originals(features)))
+        seed = self.draw_seed()
         generator = torch.Generator().manual_seed(seed)
         space = views[:, 0]
         if self.n_contrast_steps:
@@ -129,12 +125,6 @@ class UHGAViews(ViewsHasher, PairwiseHasher):
         from gannet.training.losses import squared_loss
 
         return squared_loss
-
-    def schedule(self) -> Schedule:
-        """Return the hash layer's training schedule."""
-        from gannet.training.loop import Schedule
-
-        return Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate)
 
 
 class UHGAViewsPlain(UHGAViews):
