@@ -18,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from gannet.collection import Collection
 from gannet.encoders import Linear
+from gannet.index import HammingIndex
 from gannet.model import Model
-from gannet.search import Collection, HammingIndex
 
 BATCH = 100_000
 PEAK = """

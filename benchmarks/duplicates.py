@@ -21,11 +21,11 @@ import numpy as np
 from PIL import Image
 
 from gannet import ImageHasher
+from gannet.collection.feature_rows import half_unit
 from gannet.data import Subset, decode
 from gannet.data.datasets import load_cifar10
 from gannet.hashers import get_hasher
 from gannet.search.duplicates import group_alike, group_codes
-from gannet.search.features import half_unit
 
 SIDE = 32
 

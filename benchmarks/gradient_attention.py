@@ -25,12 +25,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gannet.hashers.uhga import UHGA
+from gannet.methods.uhga import UHGA
 from gannet.training.gradient_attention import GradientAttention
-from gannet.training.loop import PairwiseTrainer, Schedule, batches, single_threaded
 from gannet.training.losses import squared_loss
 from gannet.training.preprocessing import preprocess
 from gannet.training.similarity import thresholded_cosine
+from gannet.training.trainer import PairwiseTrainer, Schedule, batches, single_threaded
 
 N_FEATURES, PUBLISHED_HIDDEN = 1280, 100
 NEVER = 10**9

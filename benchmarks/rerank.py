@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from gannet import ImageHasher
+from gannet.collection import Collection
+from gannet.collection.feature_rows import half_unit
+from gannet.collection.indexing import build_collection, encode_source
 from gannet.data import Subset
 from gannet.data.datasets import load_cifar10
 from gannet.hashers import get_hasher
-from gannet.search import Collection
-from gannet.search.features import half_unit
-from gannet.search.indexing import build_collection, encode_source
 from gannet.search.query import rank_by_cosine
 
 K = 10

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gannet.search import Collection
+from gannet.collection import Collection
 
 CORES = 2
 WARM_UP_SECONDS = 3

@@ -18,11 +18,11 @@ from gannet.backbones.base import Backbone
 from gannet.backbones.runtime import FeatureExtractor
 from gannet.codes import n_bytes
 from gannet.data import MatrixSource, decode, digest, open_source
-from gannet.hashers.cibhash import CIBHash
-from gannet.hashers.hashgan import HashGAN
-from gannet.hashers.uhga_views import UHGAViews
+from gannet.methods.cibhash import CIBHash
+from gannet.methods.hashgan import HashGAN
+from gannet.methods.uhga_views import UHGAViews
 from gannet.model import Model
-from gannet.training.network import NetworkTrainer
+from gannet.training.hash_network import NetworkTrainer
 
 
 class Tiny(Backbone):

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gannet.collection import Collection
 from gannet.encoders import Linear
 from gannet.model import Model
-from gannet.search import Collection
 
 N = 100_000
 HEAVY = ["torch", "sklearn", "numba", "openvino", "scipy", "pyarrow"]

@@ -18,7 +18,7 @@ from gannet import model as model_module
 from gannet.encoders import Encoder, Linear, UnitLinear
 from gannet.errors import GannetError
 from gannet.hashers import all_hashers
-from gannet.hashers.hashgan import HashGAN
+from gannet.methods.hashgan import HashGAN
 from gannet.model import FORMAT, PIXELS, Model
 
 

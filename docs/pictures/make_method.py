@@ -24,10 +24,10 @@ from torch import Tensor
 
 from gannet import GradientAttention
 from gannet.hashers.layer import unit_features
-from gannet.training.loop import PairwiseTrainer, Schedule, batches
 from gannet.training.losses import squared_loss
 from gannet.training.preprocessing import preprocess
 from gannet.training.similarity import thresholded_cosine
+from gannet.training.trainer import PairwiseTrainer, Schedule, batches
 
 FOLDER = Path(__file__).parent
 GROUND, INK, QUIET, LINE = "#fbfaf7", "#1c2529", "#566369", "#d5d2c9"

@@ -6,12 +6,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gannet.collection import Collection
     from gannet.errors import GannetError
-    from gannet.hashers.itq import ITQ
-    from gannet.hashers.lsh import LSH
-    from gannet.hashers.uhga import UHGA, UHGAPlain
     from gannet.image_hasher import ImageHasher
-    from gannet.search import Collection, HammingIndex
+    from gannet.index import HammingIndex
+    from gannet.methods.itq import ITQ
+    from gannet.methods.lsh import LSH
+    from gannet.methods.uhga import UHGA, UHGAPlain
     from gannet.training.fine_tuning import FineTuning
     from gannet.training.gradient_attention import GradientAttention
 
@@ -19,16 +20,16 @@ __version__ = "0.1.0"
 
 # Loaded when first used, so that searching imports no torch and learning no image network.
 _HOMES = {
-    "Collection": "gannet.search.collection",
+    "Collection": "gannet.collection",
     "FineTuning": "gannet.training.fine_tuning",
     "GannetError": "gannet.errors",
     "GradientAttention": "gannet.training.gradient_attention",
-    "HammingIndex": "gannet.search.index",
-    "ITQ": "gannet.hashers.itq",
+    "HammingIndex": "gannet.index.hamming",
+    "ITQ": "gannet.methods.itq",
     "ImageHasher": "gannet.image_hasher",
-    "LSH": "gannet.hashers.lsh",
-    "UHGA": "gannet.hashers.uhga",
-    "UHGAPlain": "gannet.hashers.uhga",
+    "LSH": "gannet.methods.lsh",
+    "UHGA": "gannet.methods.uhga",
+    "UHGAPlain": "gannet.methods.uhga",
 }
 
 __all__ = [

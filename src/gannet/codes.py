@@ -63,3 +63,13 @@ def hamming(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.int64]:
     left, right = np.asarray(a, np.uint8), np.asarray(b, np.uint8)
     distances: npt.NDArray[np.int64] = np.bitwise_count(left[:, None] ^ right[None]).sum(axis=2, dtype=np.int64)
     return distances
+
+
+def as_words(codes: Codes) -> npt.NDArray[np.uint64]:
+    """Return codes ``(n, w)`` as ``(n, ceil(w / 8))`` words, filled up with zeros."""
+    n, width = codes.shape
+    if width % 8 == 0:
+        return np.ascontiguousarray(codes).view(np.uint64)
+    filled = np.zeros((n, -(-width // 8) * 8), np.uint8)
+    filled[:, :width] = codes
+    return filled.view(np.uint64)

@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gannet.atomic import write_atomically
 from gannet.codes import Codes, unpack
+from gannet.collection import Collection
+from gannet.collection.indexing import Encoded, add_encoded
 from gannet.data import thumbnail
 from gannet.data.base import Subset
 from gannet.data.datasets import LabelledImages
 from gannet.errors import GannetError
 from gannet.evaluation import distance_histograms, evaluate, float_map
-from gannet.hashers.itq import ITQ
-from gannet.hashers.uhga import UHGA
 from gannet.image_hasher import Features, ImageHasher
-from gannet.search import Collection
-from gannet.search.indexing import Encoded, add_encoded
-from gannet.web import DemoNeighbour, DemoPicture, DemoQuery, DemoReport, Score, demo_page
+from gannet.methods.itq import ITQ
+from gannet.methods.uhga import UHGA
+from gannet.pages import DemoNeighbour, DemoPicture, DemoQuery, DemoReport, Score, demo_page
+from gannet.support.atomic import write_atomically
 
 N_BITS = 64
 _N_ITEMS, _N_QUERIES = 10_000, 500  # what two cores encode, learn and search in well under three minutes

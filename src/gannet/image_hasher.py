@@ -20,7 +20,7 @@ from gannet.codes import Codes
 from gannet.data import ImageSource, MatrixSource, RawImage, Skipped, decode, digest, open_source, read_item
 from gannet.errors import GannetError
 from gannet.model import PIXELS, Model
-from gannet.progress import progress
+from gannet.support.progress import progress
 
 if TYPE_CHECKING:
     from gannet.hashers.base import Hasher
@@ -72,7 +72,7 @@ class ImageHasher:
         checkpoints: str | os.PathLike[str] | None = None,
     ) -> None:
         if hasher is None:
-            from gannet.hashers.uhga import UHGA
+            from gannet.methods.uhga import UHGA
 
             hasher = UHGA()
         self.hasher: Hasher | None = hasher
@@ -145,7 +145,7 @@ class ImageHasher:
 
     def _train_network(self, hasher: Hasher, features: Features, fine_tuning: FineTuning) -> Model:
         """Train hasher and backbone together; from now on features are those of the new backbone."""
-        from gannet.hashers.network import TrainingImages, check_trains_networks, train_network
+        from gannet.hashers.whole_network import TrainingImages, check_trains_networks, train_network
 
         if self._extractor is None or features.read is None:
             raise GannetError("a matrix of features involves no image network that could be trained: give images")
@@ -309,7 +309,7 @@ class ImageHasher:
 def _fine_tuning(hasher: Hasher, wanted: bool | FineTuning) -> FineTuning | None:
     if not wanted:
         return None
-    from gannet.hashers.network import check_trains_networks
+    from gannet.hashers.whole_network import check_trains_networks
     from gannet.training.fine_tuning import FineTuning
 
     check_trains_networks(hasher)

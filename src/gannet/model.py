@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gannet.atomic import write_atomically
 from gannet.encoders import Encoder
 from gannet.errors import GannetError
+from gannet.support.atomic import write_atomically
 
 FORMAT = "gannet-model"
 VERSION = 1

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gannet.collection import Collection
 from gannet.encoders import Linear
 from gannet.model import Model
-from gannet.search import Collection
 
 
 def refused(result: Any, *words: str) -> str:

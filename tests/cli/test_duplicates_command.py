@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gannet.search import Collection
-from gannet.web import duplicates_page
+from gannet.collection import Collection
+from gannet.pages import duplicates_page
 
 
 def test_copies_are_found(photos: Path, image_collection: Path, tmp_path: Path, run) -> None:

@@ -14,9 +14,9 @@ from PIL import Image
 
 from gannet.backbones import get_backbone
 from gannet.codes import hamming
+from gannet.collection import Collection
 from gannet.errors import GannetError
 from gannet.model import Model
-from gannet.search import Collection
 
 
 def search(run, collection, *arguments) -> list:

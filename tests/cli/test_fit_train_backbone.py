@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from gannet.model import Model
-from gannet.training.network import NetworkTrainer
+from gannet.training.hash_network import NetworkTrainer
 
 SMALL = ("--bits", 8, "--set", "batch_size=8", "--set", "n_steps=4", "--set", "warm_up=3")
 
@@ -108,7 +108,7 @@ sys.path.insert(0, os.environ["TEST_FOLDER"])
 from conftest import Tiny
 from gannet import image_hasher
 from gannet.cli import main
-from gannet.training.network import NetworkTrainer
+from gannet.training.hash_network import NetworkTrainer
 
 image_hasher.get_backbone = lambda name, size=None: Tiny(size)
 step_on = NetworkTrainer.step_on

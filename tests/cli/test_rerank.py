@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gannet.collection import Collection
+from gannet.collection.feature_rows import half_unit
 from gannet.errors import GannetError
-from gannet.search import Collection
-from gannet.search.features import half_unit
 
 
 @pytest.fixture

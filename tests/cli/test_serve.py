@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gannet.search import Collection
+from gannet.collection import Collection
 
 pytest.importorskip("fastapi")
 
@@ -89,7 +89,7 @@ def test_what_cannot_be_served(matrix_collection: Path, run, arguments: list[str
 
 
 def test_without_the_libraries(matrix_collection: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("gannet.web.server")]:
+    for name in [name for name in sys.modules if name.startswith("gannet.server")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     result = run("serve", matrix_collection)
@@ -98,7 +98,7 @@ def test_without_the_libraries(matrix_collection: Path, run, monkeypatch: pytest
 
 def test_serving_loads_nothing_to_learn_with(matrix_collection: Path) -> None:
     program = (
-        "import sys; from gannet.web.server import create_app; from gannet.search.live import LiveCollection\n"
+        "import sys; from gannet.server import create_app; from gannet.search.live import LiveCollection\n"
         "live = LiveCollection(sys.argv[1]); create_app(live); live.search(live.item(3).code, 5)\n"
         "print([name for name in ('torch', 'openvino', 'sklearn') if name in sys.modules])"
     )

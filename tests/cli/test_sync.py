@@ -12,9 +12,9 @@ import pytest
 
 from gannet import data
 from gannet.codes import unpack
+from gannet.collection import Collection
+from gannet.collection.collection import Item
 from gannet.data import files
-from gannet.search import Collection
-from gannet.search.collection import Item
 
 
 @pytest.fixture(autouse=True)
@@ -262,9 +262,9 @@ def test_matrices_are_added_once(matrix: Path, matrix_collection: Path, vectors,
 
 
 def test_a_model_that_is_not_the_collections(photos: Path, image_collection: Path, tmp_path: Path, run) -> None:
+    from gannet.collection.indexing import add_encoded, add_source, encode_source
     from gannet.errors import GannetError
     from gannet.image_hasher import ImageHasher
-    from gannet.search.indexing import add_encoded, add_source, encode_source
 
     other = tmp_path / "other.model"
     assert run("fit", photos, "-o", other, "--method", "lsh", "--bits", 16, "--seed", 5).status == 0

@@ -15,8 +15,8 @@ from gannet.evaluation.items import Items, SplitFeatures, find_protocol, split_f
 from gannet.evaluation.protocols import Protocol
 from gannet.evaluation.results import ResultsFolder, report, text_table
 from gannet.evaluation.summary import variant
-from gannet.hashers.itq import ITQ
 from gannet.image_hasher import Features
+from gannet.methods.itq import ITQ
 
 PROTOCOL = Protocol("small", "own", "a citation", "A reading.", "random", n_queries=30, n_train=100, map_at=50)
 

@@ -5,8 +5,8 @@ import pytest
 
 from gannet.codes import hamming, pack
 from gannet.errors import GannetError
-from gannet.evaluation import features as module
 from gannet.evaluation import float_map, neighbour_recall
+from gannet.evaluation import float_ranking as module
 
 
 def slow_float_map(queries, database, relevant, top) -> float:

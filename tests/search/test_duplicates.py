@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gannet.codes import hamming, pack
+from gannet.collection import Collection
 from gannet.errors import GannetError
-from gannet.search import Collection
 from gannet.search.duplicates import duplicates, group_alike, group_codes, limits
 
 

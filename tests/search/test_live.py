@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from gannet.codes import pack
+from gannet.collection import Collection
 from gannet.errors import GannetError
-from gannet.search import Collection, HammingIndex
+from gannet.index import HammingIndex
 from gannet.search.duplicates import group_codes
 from gannet.search.live import LiveCollection, UnknownItemError
 
@@ -107,7 +108,7 @@ def test_a_change_that_is_not_committed_is_not_seen(file: Path) -> None:
 
 CHANGE = """
 import sys, numpy as np
-from gannet.search import Collection
+from gannet.collection import Collection
 with Collection.open(sys.argv[1]) as collection:
     ids = np.arange(500)
     for step in range(60):

@@ -10,7 +10,7 @@ import torch
 
 from gannet.codes import hamming
 from gannet.errors import GannetError
-from gannet.hashers.cibhash import CIBHash
+from gannet.methods.cibhash import CIBHash
 from gannet.training.contrastive import bernoulli_divergence, nt_xent, rounded_codes, sampled_codes
 
 

@@ -27,9 +27,9 @@ SCRIPT = """
     from gannet.backbones.base import Backbone
     from gannet.training.distributed import join_processes
     from gannet.training.fine_tuning import FineTuning
-    from gannet.training.loop import Schedule
+    from gannet.training.trainer import Schedule
     from gannet.training.losses import squared_loss
-    from gannet.training.network import HashNetwork, NetworkTrainer
+    from gannet.training.hash_network import HashNetwork, NetworkTrainer
     from gannet.training.pictures import Pictures
 
     class Small(Backbone):

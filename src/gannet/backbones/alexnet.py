@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gannet.backbones.base import Backbone
-from gannet.cache import cache_dir
 from gannet.errors import GannetError
-from gannet.progress import progress
+from gannet.support.cache import cache_dir
+from gannet.support.progress import progress
 
 if TYPE_CHECKING:
     from torch import nn

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gannet.backbones.store import array_digest, load_arrays, save_arrays
-from gannet.cache import cache_dir
 from gannet.errors import GannetError, MissingExtraError
+from gannet.support.arrays import array_digest, load_arrays, save_arrays
+from gannet.support.cache import cache_dir
 
 if TYPE_CHECKING:
     from torch import nn

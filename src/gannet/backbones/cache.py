@@ -1,7 +1,7 @@
 """Features kept on disk by the content of the image, so that no image is encoded twice by the same network.
 
 There is one SQLite file per network, preprocessing and precision, ``features/<key>.sqlite`` in the cache
-directory (:func:`gannet.cache.cache_dir`), about 5 KB an image for 1280 features. Deleting the file
+directory (:func:`gannet.support.cache.cache_dir`), about 5 KB an image for 1280 features. Deleting the file
 clears it.
 """
 
@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gannet.backbones.store import log
-from gannet.cache import cache_dir
+from gannet.support.arrays import log
+from gannet.support.cache import cache_dir
 
 Features = NDArray[np.float32]
 

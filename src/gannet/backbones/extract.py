@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from gannet.backbones.cache import FeatureCache
 from gannet.backbones.runtime import FeatureExtractor
 from gannet.errors import GannetError
-from gannet.progress import progress
-from gannet.threads import cores
+from gannet.support.progress import progress
+from gannet.support.threads import cores
 
 Image = NDArray[np.uint8]
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gannet.backbones.base import Backbone
-from gannet.backbones.store import load_arrays, save_arrays
-from gannet.cache import cache_dir
 from gannet.errors import GannetError
+from gannet.support.arrays import load_arrays, save_arrays
+from gannet.support.cache import cache_dir
 
 if TYPE_CHECKING:
     from torch import nn

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gannet.backbones.base import Backbone, Weights, weights_digest
-from gannet.backbones.store import log
 from gannet.errors import GannetError
+from gannet.support.arrays import log
 
 if TYPE_CHECKING:
     import torch

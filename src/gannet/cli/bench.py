@@ -129,7 +129,7 @@ def _run(cells: Sequence[Cell], run: Run, folder: ResultsFolder | None, quiet: b
 def _write(folder: ResultsFolder, run: Run, command: str) -> list[str]:
     """Write the tables and the page of all that the folder holds of this run; return their paths."""
     from gannet.evaluation.results import report
-    from gannet.web.bench_report import bench_page
+    from gannet.pages.bench_report import bench_page
 
     table = folder.write_table(report(run, folder.records, command))
     page = folder.write_page(bench_page(run.protocol, run.own(folder.records), command, run.features))

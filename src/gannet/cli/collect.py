@@ -12,8 +12,8 @@ import click
 from gannet.cli.output import check_folder, say, warn_skipped
 
 if TYPE_CHECKING:
+    from gannet.collection.changes import Changes
     from gannet.data import Skipped
-    from gannet.search.changes import Changes
 
 
 @click.command(epilog="Example: gannet index ~/Pictures -m photos.model -o photos.gannet")
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 )
 def index(source: str, model_path: str, output: str, keep_features: bool) -> None:
     """Encode SOURCE into a new collection: one file with the codes, ids, paths and the model."""
+    from gannet.collection.indexing import build_collection, encode_source
     from gannet.data import open_source
     from gannet.errors import GannetError
     from gannet.image_hasher import ImageHasher
     from gannet.model import Model
-    from gannet.search.indexing import build_collection, encode_source
 
     if os.path.lexists(output):
         raise GannetError(f"{output} exists: use `gannet add` to add to it, or name another file")
@@ -51,11 +51,11 @@ def add(collection: str, source: str) -> None:
     Only what is new by its content is encoded; what COLLECTION has already is left alone, what has changed is
     replaced. All of it is one transaction.
     """
+    from gannet.collection import Collection
+    from gannet.collection.indexing import add_source
+    from gannet.collection.stored_model import read_model
     from gannet.data import open_source
     from gannet.image_hasher import ImageHasher
-    from gannet.search import Collection
-    from gannet.search.indexing import add_source
-    from gannet.search.query import read_model
 
     with Collection.open(collection) as store:
         changes, skipped = add_source(store, ImageHasher.of(read_model(store)), open_source(source))
@@ -73,10 +73,10 @@ def sync(collection: str, folder: str) -> None:
 
     Mount first all disks that FOLDER spans: the place of one that is not mounted is an empty folder.
     """
+    from gannet.collection import Collection
+    from gannet.collection.indexing import sync_folder
+    from gannet.collection.stored_model import read_model
     from gannet.image_hasher import ImageHasher
-    from gannet.search import Collection
-    from gannet.search.indexing import sync_folder
-    from gannet.search.query import read_model
 
     with Collection.open(collection) as store:
         changes, skipped = sync_folder(store, ImageHasher.of(read_model(store)), folder)
@@ -88,7 +88,7 @@ def sync(collection: str, folder: str) -> None:
 @click.argument("items", nargs=-1, required=True, metavar="ID|PATH...")
 def remove(collection: str, items: Sequence[str]) -> None:
     """Remove items from COLLECTION by id or path; all of them, or none if one is unknown."""
-    from gannet.search import Collection
+    from gannet.collection import Collection
     from gannet.search.query import find_items
 
     with Collection.open(collection) as store:

@@ -34,7 +34,7 @@ def duplicates(collection: str, radius: int | None, cosine: float | None, as_jso
     alone soon link images that are merely alike. In a collection made with `gannet index --keep-features` the features
     of two items must be alike too: larger R and smaller T find copies that were changed more.
     """
-    from gannet.search import Collection
+    from gannet.collection import Collection
     from gannet.search.duplicates import duplicates as find
     from gannet.search.duplicates import limits
 
@@ -45,8 +45,8 @@ def duplicates(collection: str, radius: int | None, cosine: float | None, as_jso
         groups = find(store, radius, cosine)
         name, n_bits, keeps_features = store.name, store.n_bits, store.n_features is not None
     if page is not None:
-        from gannet.atomic import write_atomically
-        from gannet.web import duplicates_page, read_picture
+        from gannet.pages import duplicates_page, read_picture
+        from gannet.support.atomic import write_atomically
 
         html = duplicates_page(groups, f"Near-duplicates in {name}", n_bits, radius, read_picture, cosine)
         write_atomically(Path(page), html.encode())

@@ -9,7 +9,7 @@ import click
 from gannet.cli.output import say, say_json
 
 if TYPE_CHECKING:
-    from gannet.search.summary import Summary
+    from gannet.collection.summary import Summary
 
 
 @click.command(epilog="Example: gannet info photos.gannet --json")
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(collection: str, as_json: bool) -> None:
     """Show what COLLECTION holds: items, model, size, last change, and how well its codes use their bits."""
-    from gannet.search import Collection
-    from gannet.search.summary import summarize
+    from gannet.collection import Collection
+    from gannet.collection.summary import summarize
 
     with Collection.open(collection, readonly=True) as store:
         summary = summarize(store)
@@ -32,8 +32,8 @@ def info(collection: str, as_json: bool) -> None:
 @click.argument("collection")
 def check(collection: str) -> None:
     """Read all of COLLECTION and compare it with its checksums and indexes; exit status 2 if it is damaged."""
-    from gannet.search import Collection
-    from gannet.search.query import read_model
+    from gannet.collection import Collection
+    from gannet.collection.stored_model import read_model
 
     with Collection.open(collection, readonly=True) as store:
         store.check()

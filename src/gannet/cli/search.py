@@ -11,7 +11,7 @@ import click
 from gannet.cli.output import check_page, say, say_json
 
 if TYPE_CHECKING:
-    from gannet.search import Collection
+    from gannet.collection import Collection
     from gannet.search.query import Answer
 
 
@@ -39,7 +39,7 @@ def search(
     A QUERY is an id of the collection, an image file, an item's path, or a row of a matrix: vectors.npy#17.
     With --rerank, which takes a collection made with `gannet index --keep-features`, results come by cosine.
     """
-    from gannet.search import Collection
+    from gannet.collection import Collection
     from gannet.search import query as search_query
 
     if page is not None:
@@ -61,9 +61,9 @@ def search(
 
 
 def _write_page(store: Collection, answers: Sequence[Answer], file: Path) -> None:
-    from gannet.atomic import write_atomically
+    from gannet.pages import read_picture, search_page
     from gannet.search.query import is_id
-    from gannet.web import read_picture, search_page
+    from gannet.support.atomic import write_atomically
 
     # A query by id is shown by its item's picture.
     items = {query: store.path(int(query)) for query in (answer["query"] for answer in answers) if is_id(query)}

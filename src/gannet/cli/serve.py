@@ -16,7 +16,7 @@ from gannet.errors import MissingExtraError
 def serve(collection: str, host: str, port: int, edit: bool) -> None:
     """Show COLLECTION as a web page on this machine, with a JSON API (/openapi.json describes it)."""
     try:
-        from gannet.web.server import serve as run
+        from gannet.server import serve as run
     except ImportError as error:
         raise MissingExtraError(error.name or "fastapi", "serve", "gannet serve") from error
     run(collection, host, port, edit, say)

@@ -7,9 +7,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from gannet.cache import cache_dir
 from gannet.errors import GannetError
-from gannet.progress import progress
+from gannet.support.cache import cache_dir
+from gannet.support.progress import progress
 
 _CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 _CIFAR10_MD5 = "md5:c58f30108f718f92721af3b95e74349a"

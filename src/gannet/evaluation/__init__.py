@@ -1,6 +1,6 @@
 """Ranking metrics for binary codes: ties exact, denominators explicit, published evaluators by name."""
 
-from gannet.evaluation.features import float_map, neighbour_recall
+from gannet.evaluation.float_ranking import float_map, neighbour_recall
 from gannet.evaluation.histograms import DistanceHistograms, distance_histograms
 from gannet.evaluation.metrics import (
     AveragePrecision,

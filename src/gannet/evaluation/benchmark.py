@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from gannet.codes import Codes, n_bytes, unpack
 from gannet.errors import GannetError, unknown_name
-from gannet.evaluation.features import float_map
+from gannet.evaluation.float_ranking import float_map
 from gannet.evaluation.items import SplitFeatures
-from gannet.evaluation.observed import TrainingWatch, examples
 from gannet.evaluation.protocols import Protocol
 from gannet.evaluation.ranking import evaluate
+from gannet.evaluation.training_curves import TrainingWatch, examples
 from gannet.hashers import all_hashers, get_hasher
 from gannet.hashers.pairwise import PairwiseHasher
 from gannet.hashers.settings import defaults, make_hasher

@@ -71,7 +71,7 @@ def distance_histograms(
     """
     queries, database = check_pair(query_codes, database_codes, n_bits)
     labels = labelled(queries, database, query_labels, database_labels)
-    from gannet.evaluation._kernel import count  # numba takes a while to import
+    from gannet.evaluation._histogram_kernel import count  # numba takes a while to import
 
     counts = count(
         as_words(queries),

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
 
-from gannet.atomic import write_atomically
 from gannet.errors import GannetError
 from gannet.evaluation import published
 from gannet.evaluation.benchmark import Record, Run
 from gannet.evaluation.summary import Figure, Groups, SweptMethod, baseline, grouped, lengths, sweeps, variants
+from gannet.support.atomic import write_atomically
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gannet.training.gradient_attention import GradientAttention
-    from gannet.training.loop import Schedule
     from gannet.training.losses import PairLoss
     from gannet.training.observe import ObservedStep
     from gannet.training.similarity import Similarity
+    from gannet.training.trainer import Schedule
 
 
 class PairwiseHasher(LayerHasher):
@@ -53,12 +53,12 @@ class PairwiseHasher(LayerHasher):
 
     def schedule(self) -> Schedule:
         """Return the training schedule, which a subclass with other settings overrides."""
-        from gannet.training.loop import Schedule
+        from gannet.training.trainer import Schedule
 
         return Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate)
 
     def _train(self, layer: torch.nn.Linear, inputs: Tensor, features: Floats, generator: torch.Generator) -> None:
-        from gannet.training.loop import PairwiseTrainer
+        from gannet.training.trainer import PairwiseTrainer
 
         attention = self.attention()
         trainer = PairwiseTrainer(

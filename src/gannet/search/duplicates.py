@@ -7,13 +7,12 @@ from typing import TypedDict
 
 import numpy as np
 
-from gannet import threads
-from gannet.codes import Codes, check_codes
+from gannet.codes import Codes, as_words, check_codes
+from gannet.collection.arguments import Ids
+from gannet.collection.collection import Collection
 from gannet.errors import GannetError
-from gannet.search.alike import FixedPoint, Positions, Read
-from gannet.search.arguments import Ids
-from gannet.search.collection import Collection
-from gannet.search.statistics import as_words
+from gannet.search._fixed_point import FixedPoint, Positions, Read
+from gannet.support import threads
 
 DEFAULT_COSINE = 0.9
 """Where features are kept: on CIFAR-10 what is that alike is, to the eye, the same picture."""
@@ -132,7 +131,7 @@ def _members(group: Positions) -> list[Positions]:
 
 def _link(codes: Codes, n_bits: int, radius: int, features: FixedPoint | None = None, cosine: float = 0.0) -> Positions:
     """Return for each code the first of those that it is linked with, by ``cosine`` above 0 through alike features."""
-    from gannet.search import pairs
+    from gannet.search import _pairs as pairs
 
     kept = features or FixedPoint.none()
     alike = kept.values, kept.lengths, cosine

@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.codes import Codes
+from gannet.collection import storage
+from gannet.collection.collection import Collection
+from gannet.collection.stored_model import read_model
 from gannet.errors import GannetError
-from gannet.search import storage
-from gannet.search.collection import Collection
+from gannet.index.hamming import HammingIndex
 from gannet.search.duplicates import group_items, limits
-from gannet.search.index import HammingIndex
-from gannet.search.query import read_model
 
 if TYPE_CHECKING:
     from gannet.image_hasher import ImageHasher

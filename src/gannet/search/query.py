@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.codes import Codes
+from gannet.collection.arguments import Ids
+from gannet.collection.collection import Collection
+from gannet.collection.feature_rows import half_unit
+from gannet.collection.stored_model import read_model
 from gannet.data.base import absolute
 from gannet.errors import GannetError
-from gannet.search.arguments import Ids
-from gannet.search.collection import Collection
-from gannet.search.features import half_unit
 
 if TYPE_CHECKING:
     from gannet.image_hasher import ImageHasher
@@ -147,22 +148,6 @@ class QueryReader:
         from gannet.image_hasher import ImageHasher
 
         return ImageHasher.of(self._model)
-
-
-def read_model(collection: Collection) -> Model:
-    """Return the collection's model.
-
-    Raises: `GannetError` where it is damaged, or makes codes of another length than the collection's.
-    """
-    from gannet.model import Model
-
-    model = Model.from_bytes(collection.model(), "the collection's model")
-    if model.n_bits != collection.n_bits:
-        raise GannetError(
-            f"the collection holds codes of {collection.n_bits} bits, but its model makes {model.n_bits}: make it "
-            "again with `gannet index`"
-        )
-    return model
 
 
 def search(

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gannet.atomic import write_atomically
-from gannet.backbones.store import array_digest
 from gannet.errors import GannetError
+from gannet.support.arrays import array_digest
+from gannet.support.atomic import write_atomically
 
 FILE = "training.safetensors"
 _FORMAT = "gannet-training"

@@ -8,9 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from gannet.training.code_losses import signs, straight_through
-from gannet.training.loop import OPTIMIZERS, Schedule, batches, take_steps
-from gannet.training.watch import sample
+from gannet.training.batch_losses import signs, straight_through
+from gannet.training.health import sample
+from gannet.training.trainer import OPTIMIZERS, Schedule, batches, take_steps
 
 _N_DIMENSIONS = 128
 

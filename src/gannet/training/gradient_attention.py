@@ -41,7 +41,7 @@ class GradientAttention(nn.Module):
         item_b = self._item_part(codes_b, pair_gradient.T @ codes_a)
         w, v = self.fc_in.weight[:, 1:3], self.fc_out.weight[0]
         if codes_a.device.type == "cpu" and codes_a.dtype in (torch.float32, torch.float64):
-            from gannet.training.attention_kernel import weigh
+            from gannet.training._attention_kernel import weigh
 
             return weigh(item_a.transpose(1, 2), item_b.permute(2, 0, 1), codes_a, codes_b, pair_gradient, w, v)
         # The two derivatives of pair (i, j) and bit b are G_ij B_jb and G_ij A_ib.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gannet.data import RawImage, decode
-from gannet.threads import cores
+from gannet.support.threads import cores
 from gannet.training.distributed import Processes
 
 _MARGIN = 8

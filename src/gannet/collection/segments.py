@@ -1,0 +1,114 @@
+"""Codes in a collection file, in segments: the items with ids ``[4096 s, 4096 (s + 1))`` are one row.
+
+A row a code would make reading millions of them slow and the file large; one blob for all would be written
+anew with every image added. A segment bounds both: adding one image rewrites at most 4,096 codes (40 KB at
+64 bits). Within a segment an id is its offset, two bytes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from gannet.codes import Codes
+from gannet.collection.arguments import Ids
+from gannet.collection.storage import DamagedError
+from gannet.index.id_runs import IdRuns
+
+SIZE = 4096
+_ROW = "SELECT number, offsets, codes, checksum FROM segments"
+
+
+def append(db: sqlite3.Connection, ids: Ids, codes: Codes) -> None:
+    """Store ``codes (n, w)`` under ``ids (n,)``, ascending and above all that are stored."""
+    for number, rows in _by_segment(ids):
+        old_ids, old_codes = _read(db, number, codes.shape[1])
+        _write(db, number, np.concatenate([old_ids, ids[rows]]), np.concatenate([old_codes, codes[rows]]))
+
+
+def remove(db: sqlite3.Connection, width: int, ids: Ids) -> Ids:
+    """Remove the codes of ``ids (n,)``, ascending and distinct; return those that were not there."""
+    missing = []
+    for number, rows in _by_segment(ids):
+        old_ids, old_codes = _read(db, number, width)
+        missing.append(np.setdiff1d(ids[rows], old_ids, assume_unique=True))
+        keep = ~np.isin(old_ids, ids[rows])
+        _write(db, number, old_ids[keep], old_codes[keep])
+    return np.concatenate(missing) if missing else ids
+
+
+def select(db: sqlite3.Connection, width: int, ids: Ids) -> tuple[Ids, Codes]:
+    """Return those of ``ids (n,)``, ascending and distinct, that are stored, and their codes ``(m, w)``."""
+    found = [ids[:0]]
+    codes = [np.empty((0, width), np.uint8)]
+    for number, rows in _by_segment(ids):
+        segment_ids, segment_codes = _read(db, number, width)
+        wanted = np.isin(segment_ids, ids[rows])
+        found.append(segment_ids[wanted])
+        codes.append(segment_codes[wanted])
+    return np.concatenate(found), np.concatenate(codes)
+
+
+def read_all(db: sqlite3.Connection, width: int) -> tuple[IdRuns, Codes]:
+    """Return all ids ``(n,)``, ascending, and codes ``(n, w)``; needs little memory beside them."""
+    n = count(db)
+    (size,) = db.execute("SELECT coalesce(sum(length(codes)), 0) FROM segments").fetchone()
+    if size != n * width:
+        raise DamagedError(f"it holds {size} bytes of codes for {n} items")
+    codes = np.empty((n, width), np.uint8)
+    return IdRuns.of(_fill(db, width, codes)), codes
+
+
+def _fill(db: sqlite3.Connection, width: int, codes: Codes) -> Iterator[Ids]:
+    """Write all codes ``(n, w)``, and yield the ids of a segment at a time."""
+    start = 0
+    for row in db.execute(f"{_ROW} ORDER BY number"):
+        ids, segment = _decode(row, width)
+        codes[start : start + len(ids)] = segment
+        start += len(ids)
+        yield ids
+
+
+def count(db: sqlite3.Connection) -> int:
+    """Return how many codes are stored; reads no code."""
+    return int(db.execute("SELECT coalesce(sum(length(offsets) / 2), 0) FROM segments").fetchone()[0])
+
+
+def _by_segment(ids: Ids) -> Iterator[tuple[int, slice]]:
+    """Yield each segment's number and which of the ascending ``ids`` are in it."""
+    numbers, starts = np.unique(ids // SIZE, return_index=True)
+    bounds = itertools.pairwise([*starts.tolist(), len(ids)])
+    for number, (start, stop) in zip(numbers.tolist(), bounds, strict=True):
+        yield number, slice(start, stop)
+
+
+def _read(db: sqlite3.Connection, number: int, width: int) -> tuple[Ids, Codes]:
+    row = db.execute(f"{_ROW} WHERE number = ?", (number,)).fetchone()
+    return _decode(row, width) if row else (np.empty(0, np.int64), np.empty((0, width), np.uint8))
+
+
+def _decode(row: tuple[int, bytes, bytes, int], width: int) -> tuple[Ids, Codes]:
+    number, offsets, codes, checksum = row
+    # A flipped bit would be a wrong answer; looking costs a tenth of a second for 10 million codes.
+    sound = isinstance(offsets, bytes) and isinstance(codes, bytes) and len(codes) * 2 == len(offsets) * width
+    if not sound or _checksum(number, offsets, codes) != checksum:
+        raise DamagedError(f"the codes in segment {number} are not as they were stored")
+    ids = np.frombuffer(offsets, "<u2").astype(np.int64) + number * SIZE
+    return ids, np.frombuffer(codes, np.uint8).reshape(-1, width)
+
+
+def _write(db: sqlite3.Connection, number: int, ids: Ids, codes: Codes) -> None:
+    if len(ids) == 0:
+        db.execute("DELETE FROM segments WHERE number = ?", (number,))
+        return
+    offsets, packed = (ids - number * SIZE).astype("<u2").tobytes(), codes.tobytes()
+    row = (number, offsets, packed, _checksum(number, offsets, packed))
+    db.execute("REPLACE INTO segments VALUES (?, ?, ?, ?)", row)
+
+
+def _checksum(number: int, offsets: bytes, codes: bytes) -> int:
+    return zlib.crc32(codes, zlib.crc32(offsets, zlib.crc32(b"%d" % number)))

@@ -1,0 +1,21 @@
+"""The model that a collection holds, read and checked."""
+
+from __future__ import annotations
+
+from gannet.collection.collection import Collection
+from gannet.errors import GannetError
+from gannet.model import Model
+
+
+def read_model(collection: Collection) -> Model:
+    """Return the collection's model.
+
+    Raises: `GannetError` where it is damaged, or makes codes of another length than the collection's.
+    """
+    model = Model.from_bytes(collection.model(), "the collection's model")
+    if model.n_bits != collection.n_bits:
+        raise GannetError(
+            f"the collection holds codes of {collection.n_bits} bits, but its model makes {model.n_bits}: make it "
+            "again with `gannet index`"
+        )
+    return model

@@ -1,0 +1,85 @@
+"""The compiled inner loop of `gannet.evaluation.histograms`; importing it imports numba."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import prange
+
+from gannet.support.compiled import jit
+
+_ONES = np.uint64(0x5555555555555555)
+_PAIRS = np.uint64(0x3333333333333333)
+_NIBBLES = np.uint64(0x0F0F0F0F0F0F0F0F)
+_BYTES = np.uint64(0x0101010101010101)
+
+# A block of items is met by a chunk of queries while it lies in the nearest cache.
+_BLOCK = 2048
+_CHUNK = 32
+
+
+@jit()
+def _mark_equal(bins: Any, labels: Any, label: Any, mark: Any) -> None:
+    for i in range(bins.size):
+        bins[i] = np.uint32(mark) if labels[i] == label else np.uint32(0)
+
+
+@jit()
+def _mark_shared(bins: Any, labels: Any, label: Any, mark: Any) -> None:
+    for i in range(bins.size):
+        if labels[i] & label:
+            bins[i] = np.uint32(mark)
+
+
+@jit()
+def _add_distances(bins: Any, words: Any, word: Any) -> None:
+    # Shifts and masks rather than a table: LLVM knows this for a population count and vectorises it.
+    for i in range(bins.size):
+        x = words[i] ^ word
+        x = x - ((x >> np.uint64(1)) & _ONES)
+        x = (x & _PAIRS) + ((x >> np.uint64(2)) & _PAIRS)
+        x = (x + (x >> np.uint64(4))) & _NIBBLES
+        bins[i] += np.uint32((x * _BYTES) >> np.uint64(56))
+
+
+@jit()
+def _tally(bins: Any, counts: Any) -> None:
+    for i in range(bins.size):
+        counts[bins[i]] += 1
+
+
+@jit(parallel=True)
+def count(
+    query_words: Any,
+    database_words: Any,
+    query_labels: Any,
+    database_labels: Any,
+    n_bits: int,
+    multi_label: bool,
+) -> npt.NDArray[np.int32]:
+    """Count items by distance, relevant ones apart: ``(q, 2 * (n_bits + 1))`` int32, not relevant first.
+
+    Words and labels are uint64, ``(words, n)``; see `gannet.evaluation.labels.Relevance`.
+    """
+    n_queries = query_words.shape[1]
+    n_items = database_words.shape[1]
+    width = n_bits + 1
+    counts = np.zeros((n_queries, 2 * width), np.int32)
+    for chunk in prange((n_queries + _CHUNK - 1) // _CHUNK):
+        buffer = np.empty(_BLOCK, np.uint32)
+        for start in range(0, n_items, _BLOCK):
+            stop = min(start + _BLOCK, n_items)
+            bins = buffer[: stop - start]
+            for q in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, n_queries)):
+                if multi_label:
+                    bins[:] = 0
+                    for w in range(query_labels.shape[0]):
+                        _mark_shared(bins, database_labels[w, start:stop], query_labels[w, q], width)
+                else:
+                    _mark_equal(bins, database_labels[0, start:stop], query_labels[0, q], width)
+                for w in range(query_words.shape[0]):
+                    _add_distances(bins, database_words[w, start:stop], query_words[w, q])
+                _tally(bins, counts[q])
+    return counts

@@ -1,0 +1,147 @@
+"""A pairwise method that trains the backbone with its hash layer, from pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gannet.backbones.base import Backbone, Weights, weights_digest
+from gannet.encoders import Encoder, Floats, Linear, UnitLinear
+from gannet.errors import GannetError
+from gannet.hashers.base import Hasher
+from gannet.hashers.pairwise import PairwiseHasher
+from gannet.training.fine_tuning import FineTuning
+
+if TYPE_CHECKING:
+    import torch
+
+    from gannet.data import RawImage
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """Images with what the frozen network says of them.
+
+    Attributes:
+        features: float32 ``(n, d)``, from which similarities come, once.
+        digests: content digest of each image.
+        read: place to the raw image; called from several threads.
+    """
+
+    features: Floats
+    digests: Sequence[bytes]
+    read: Callable[[int], RawImage]
+
+
+def check_trains_networks(hasher: Hasher) -> PairwiseHasher:
+    """Return the hasher if it can train a backbone; GannetError otherwise."""
+    if not isinstance(hasher, PairwiseHasher) or hasher.takes != "features":
+        raise GannetError(
+            f"{hasher.name} does not train the image network: methods that learn from pairs of features do, such as "
+            "uhga"
+        )
+    return hasher
+
+
+def train_network(
+    hasher: PairwiseHasher,
+    images: TrainingImages,
+    backbone: Backbone,
+    weights: Weights,
+    fine_tuning: FineTuning,
+    checkpoints: Path | None = None,
+) -> tuple[Encoder, Weights]:
+    """Fit the hasher together with its backbone; return the encoder and the backbone's new weights.
+
+    The similarities are those of the frozen ``images.features``. The hash layer first learns alone, then the whole
+    network does, from pixels. Under ``torchrun`` the processes share each batch and end with the same weights.
+
+    Parameters: ``weights``, the backbone's first; ``checkpoints``, a folder to keep checkpoints in and to go on from.
+    """
+    import torch
+
+    from gannet.training.checkpoint import Checkpoint
+    from gannet.training.distributed import join_processes, training_device
+    from gannet.training.hash_network import HashNetwork, NetworkTrainer
+    from gannet.training.pictures import Pictures
+
+    device = training_device()
+    group = join_processes(device)
+    with torch.random.fork_rng(devices=[]):
+        if hasher.random_state is None and (group.count > 1 or checkpoints is not None):
+            raise GannetError(
+                "random_state=None draws another seed in each process and each run: set a number to train in several "
+                "processes or with checkpoints"
+            )
+        checkpoint = None
+        if checkpoints is not None:
+            checkpoint = Checkpoint(checkpoints, _identity(hasher, images, backbone, weights, fine_tuning))
+        encoder = _warm_up(hasher, images.features, fine_tuning)
+        seed = hasher.draw_seed()
+        torch.manual_seed(seed)
+        layer = torch.nn.Linear(encoder.n_features, encoder.n_bits)
+        if fine_tuning.warm_up:
+            learned = {"weight": encoder.weight.T.copy(), "bias": encoder.bias}
+            layer.load_state_dict({name: torch.from_numpy(array) for name, array in learned.items()})
+        mean = torch.from_numpy(encoder.mean) if fine_tuning.unit_input else None
+        network = HashNetwork(backbone, weights, layer, mean, _mixes(fine_tuning, device)).to(device)
+        attention = hasher.attention()
+        trainer = NetworkTrainer(
+            network,
+            hasher.pair_loss(),
+            hasher.schedule(),
+            None if attention is None else attention.to(device),
+            hasher.attention_learning_rate,
+            hasher.attention_every,
+            fine_tuning=fine_tuning,
+            seed=seed,
+            processes=group,
+        )
+        pictures = Pictures(len(images.digests), images.read, backbone.size, fine_tuning.augment, seed)
+        trainer.fit_pictures(pictures, hasher.pair_similarity(images.features), checkpoint)
+    weight, bias = (np.ascontiguousarray(t.detach().cpu().numpy()) for t in (layer.weight.T, layer.bias))
+    kind = UnitLinear if fine_tuning.unit_input else Linear
+    hasher.encoder_ = kind(encoder.mean if fine_tuning.unit_input else np.zeros_like(encoder.mean), weight, bias)
+    return hasher.encoder_, network.backbone_weights()
+
+
+def _warm_up(hasher: PairwiseHasher, features: Floats, fine_tuning: FineTuning) -> UnitLinear:
+    """Fit the hasher on frozen features for the steps of the warm-up, which also checks features and settings."""
+    n_steps = hasher.get_params()["n_steps"]
+    hasher.schedule()  # which checks the number of steps that the warm-up's takes the place of
+    try:
+        hasher.set_params(n_steps=fine_tuning.warm_up or 1).fit(features)
+    finally:
+        hasher.set_params(n_steps=n_steps)
+    encoder = hasher.encoder_
+    if not isinstance(encoder, UnitLinear):
+        raise GannetError(f"{hasher.name} has no linear hash layer that could be trained with a network")
+    return encoder
+
+
+def _mixes(fine_tuning: FineTuning, device: torch.device) -> bool:
+    import torch
+
+    if fine_tuning.mixed_precision is None:
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return fine_tuning.mixed_precision
+
+
+def _identity(
+    hasher: PairwiseHasher, images: TrainingImages, backbone: Backbone, weights: Weights, fine_tuning: FineTuning
+) -> dict[str, object]:
+    """Return all that decides a training's result, by the names that people know."""
+    return {
+        "method": hasher.name,
+        **hasher.get_params(),
+        **asdict(fine_tuning),
+        "checkpoint_every": None,
+        "backbone": f"{backbone.name} at {backbone.size} pixels",
+        "first weights": weights_digest(weights),
+        "set of images": hashlib.sha256(b"".join(images.digests)).hexdigest(),
+    }

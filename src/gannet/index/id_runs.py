@@ -1,0 +1,52 @@
+"""Ascending ids by position, as runs without gaps: where little was removed, ids take next to no memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+Ids = npt.NDArray[np.int64]
+
+
+class IdRuns:
+    """``n`` ascending ids.
+
+    Attributes:
+        starts: position at which each run begins, ascending from 0.
+        shifts: id minus position, within each run.
+    """
+
+    def __init__(self, n: int, starts: Ids, shifts: Ids) -> None:
+        self._n, self.starts, self.shifts = n, starts, shifts
+
+    @classmethod
+    def of(cls, parts: Iterable[Ids]) -> Self:
+        """Return the runs of ascending ids, which come in parts."""
+        starts, shifts = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        n, following = 0, None
+        for ids in parts:
+            if not len(ids):
+                continue
+            breaks = np.flatnonzero(ids[1:] != ids[:-1] + 1) + 1
+            if int(ids[0]) != following:
+                breaks = np.concatenate([[0], breaks])
+            starts.append(breaks + n)
+            shifts.append(ids[breaks] - breaks - n)
+            n, following = n + len(ids), int(ids[-1]) + 1
+        return cls(n, np.concatenate(starts), np.concatenate(shifts))
+
+    def __len__(self) -> int:
+        return self._n
+
+    def all(self) -> Ids:
+        """Return all ids ``(n,)``."""
+        return np.arange(self._n) + np.repeat(self.shifts, np.diff(self.starts, append=self._n))
+
+    def take(self, positions: npt.NDArray[np.int64]) -> Ids:
+        """Return the ids at positions, of any shape."""
+        if not self._n:
+            return positions
+        return positions + self.shifts[np.searchsorted(self.starts, positions, side="right") - 1]

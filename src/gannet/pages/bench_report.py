@@ -1,0 +1,241 @@
+"""The page of a benchmark: what was measured, beside what the paper printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gannet.evaluation import published
+from gannet.evaluation.benchmark import Record
+from gannet.evaluation.items import SplitFeatures
+from gannet.evaluation.protocols import Protocol
+from gannet.evaluation.summary import (
+    BASELINE,
+    Figure,
+    Groups,
+    SweptMethod,
+    attention_gains,
+    baseline,
+    grouped,
+    lengths,
+    sweeps,
+    variants,
+)
+from gannet.pages.bench_charts import (
+    compared_sweeps,
+    map_chart,
+    precision_recall_chart,
+    sweep_chart,
+    training_charts,
+)
+from gannet.pages.bench_examples import retrievals
+from gannet.pages.charts import Chart
+from gannet.pages.page import render
+
+
+@dataclass(frozen=True)
+class _Cell:
+    value: str
+    note: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A row a name and a column a head; a None is something that was not measured."""
+
+    caption: str
+    heads: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[_Cell | None]]]
+    last_apart: bool = False
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    title: str
+    tables: Sequence[_Table]
+    chart: Chart | None
+
+
+def bench_page(
+    protocol: Protocol, records: Sequence[Record], command: str, features: SplitFeatures | None = None
+) -> str:
+    """Return the HTML page of a benchmark, complete in one file.
+
+    Parameters: ``records``, at least one, all of this protocol and of one split and backbone, as `run_cells` yields
+    them; ``command``, the command line that made them; ``features``, of the split, for pictures of examples.
+    """
+    swept = sweeps(records, protocol.name)
+    every = grouped(records)
+    shown = _beside_sweeps(every, swept)
+    groups = {key: of for key, of in every.items() if key[0] in shown}
+    at = "ALL" if protocol.map_at is None else f"{protocol.map_at:,}"
+    first = records[0]
+    example_bits, examples = (0, []) if features is None else retrievals(shown, groups, features)
+    return render(
+        "bench.html",
+        tiny=False,
+        protocol=protocol,
+        command=command,
+        run=first,
+        at=at,
+        n_seeds=len({record["seed"] for record in records}),
+        measured=_measured(groups, f"Measured MAP@{at}, features of {first['backbone']}", first["float_map"]),
+        printed=_printed(protocol.name, at),
+        source=published.SOURCE,
+        paper_backbone=published.BACKBONE,
+        gains=_gains(records, protocol.name, first["backbone"]),
+        map_chart=map_chart(shown, groups, first["float_map"], at),
+        curves=[(bits, precision_recall_chart(shown, groups, bits)) for bits in lengths(groups)],
+        compared=compared_sweeps(swept, at),
+        sweeps=[_sweep(each, at, first["backbone"]) for each in swept],
+        training=training_charts(shown, groups),
+        speed=_speed(groups),
+        example_bits=example_bits,
+        examples=examples,
+        codes=_codes(groups),
+        settings={name: of[0]["settings"] for (name, _), of in every.items()},
+    )
+
+
+def _beside_sweeps(groups: Groups, swept: Sequence[SweptMethod]) -> list[str]:
+    """Return the variants for the charts and tables of methods: the values of a sweep have their own."""
+    hidden = set().union(*(each.variants for each in swept))
+    every = variants(groups)
+    methods = {records[0]["method"] for records in groups.values()}
+    return [name for name in every if name not in hidden or name in methods] or every
+
+
+def _table(caption: str, groups: Groups, cell: Callable[[Sequence[Record]], _Cell]) -> _Table:
+    columns = lengths(groups)
+    rows = [
+        (name, [cell(groups[name, bits]) if (name, bits) in groups else None for bits in columns])
+        for name in variants(groups)
+    ]
+    return _Table(caption, _bits(columns), rows)
+
+
+def _bits(columns: Sequence[int]) -> list[str]:
+    return [f"{bits} {'bit' if bits == 1 else 'bits'}" for bits in columns]
+
+
+def _measured(groups: Groups, caption: str, float_map: float) -> _Table:
+    of_baseline = baseline(groups)
+    best = {
+        bits: max(Figure.of(records).mean for (_, b), records in groups.items() if b == bits)
+        for bits in lengths(groups)
+    }
+
+    def cell(records: Sequence[Record]) -> _Cell:
+        bits, figure = records[0]["bits"], Figure.of(records)
+        spread = [] if figure.deviation is None else [f"± {figure.deviation:.4f}"]
+        notes = [*spread, *_ratio(figure.mean, of_baseline.get(bits))]
+        return _Cell(f"{figure.mean:.4f}", " ".join(notes), figure.mean == best[bits])
+
+    table = _table(caption, groups, cell)
+    ceiling = [
+        _Cell(f"{float_map:.4f}", " ".join(_ratio(float_map, of_baseline.get(bits)))) for bits in lengths(groups)
+    ]
+    return _Table(table.caption, table.heads, [*table.rows, ("float cosine", ceiling)], last_apart=True)
+
+
+def _ratio(value: float, of_baseline: float | None) -> list[str]:
+    return [f"×{value / of_baseline:.2f}"] if of_baseline else []
+
+
+def _printed(protocol: str, at: str) -> _Table | None:
+    rows = published.published(protocol)
+    if not rows:
+        return None
+    columns = list(rows[BASELINE])
+    best = {bits: max(row.get(bits, 0.0) for row in rows.values()) for bits in columns}
+
+    def cell(row: Mapping[int, float], bits: int) -> _Cell | None:
+        if bits not in row:
+            return None
+        return _Cell(f"{row[bits]:.4f}", " ".join(_ratio(row[bits], rows[BASELINE].get(bits))), row[bits] == best[bits])
+
+    return _Table(
+        f"The paper's MAP@{at}, features of {published.BACKBONE}",
+        _bits(columns),
+        [(name, [cell(row, bits) for bits in columns]) for name, row in rows.items()],
+    )
+
+
+def _gains(records: Sequence[Record], protocol: str, backbone: str) -> _Table | None:
+    gains = attention_gains(records, protocol)
+    columns = sorted({bits for gain in gains for bits in (*gain.measured, *gain.published)})
+
+    def row(gain: Mapping[int, float]) -> list[_Cell | None]:
+        return [_Cell(f"{gain[bits]:+.4f}".replace("-", "−")) if bits in gain else None for bits in columns]
+
+    rows = []
+    for gain in gains:
+        rows.append((f"{gain.attending} over {gain.plain}, {backbone}", row(gain.measured)))
+        if gain.published:
+            rows.append((f"{gain.attending} over {gain.plain}, the paper, {published.BACKBONE}", row(gain.published)))
+    return _Table("MAP with gradient attention less MAP without", _bits(columns), rows) if rows else None
+
+
+def _sweep(swept: SweptMethod, at: str, backbone: str) -> _Sweep:
+    columns = swept.bits
+    rows = [
+        (str(value), [_swept_cell(of[bits]) if bits in of else None for bits in columns])
+        for value, of in swept.measured.items()
+    ]
+    tables = [_Table(f"Measured MAP@{at}, features of {backbone}", _bits(columns), rows)]
+    if swept.published:
+        paper_columns = sorted({bits for of in swept.published.values() for bits in of})
+        tables.append(
+            _Table(
+                f"The paper's MAP@{at}, features of {published.BACKBONE}",
+                _bits(paper_columns),
+                [
+                    (str(value), [_Cell(f"{of[bits]:.4f}") if bits in of else None for bits in paper_columns])
+                    for value, of in swept.published.items()
+                ],
+            )
+        )
+    return _Sweep(f"{swept.title} by {swept.setting}", tables, sweep_chart(swept, at))
+
+
+def _swept_cell(figure: Figure) -> _Cell:
+    return _Cell(f"{figure.mean:.4f}", "" if figure.deviation is None else f"± {figure.deviation:.4f}")
+
+
+def _speed(groups: Groups) -> list[_Table]:
+    def fit(records: Sequence[Record]) -> _Cell:
+        figure = Figure.of(records, "fit_seconds")
+        return _Cell(f"{figure.mean:.2f}", "" if figure.deviation is None else f"± {figure.deviation:.2f}")
+
+    def encode(records: Sequence[Record]) -> _Cell:
+        items = records[0]["n_queries"] + records[0]["n_database"]
+        return _Cell(f"{1e6 * Figure.of(records, 'encode_seconds').mean / items:.2f}")
+
+    return [_table("Seconds to fit", groups, fit), _table("Microseconds to encode one item's features", groups, encode)]
+
+
+def _codes(groups: Groups) -> list[_Table]:
+    def balance(records: Sequence[Record]) -> _Cell:
+        ranges = [record["bits_on"] for record in records if "bits_on" in record]
+        low, high = min((r[0] for r in ranges), default=0.0), max((r[1] for r in ranges), default=0.0)
+        note = f"on in {100 * low:.0f} to {100 * high:.0f}%" if ranges else ""
+        return _Cell(f"{Figure.of(records, 'bit_entropy').mean:.3f}", note)
+
+    def distinct(records: Sequence[Record]) -> _Cell:
+        mean, total = Figure.of(records, "distinct_codes").mean, records[0]["n_database"]
+        return _Cell(f"{100 * mean / total:.1f}%", f"{total - mean:,.0f} repeat")
+
+    def ties(records: Sequence[Record]) -> _Cell:
+        worst, best = (Figure.of(records, key).mean for key in ("map_worst", "map_best"))
+        return _Cell(f"{best - worst:.4f}", f"{worst:.3f} to {best:.3f}")
+
+    def lookup(records: Sequence[Record]) -> _Cell:
+        return _Cell(f"{Figure.of(records, 'precision_radius_2').mean:.4f}")
+
+    return [
+        _table("Mean entropy of a bit; 1 is on in half of the database", groups, balance),
+        _table("Distinct codes in the database", groups, distinct),
+        _table("How far the order of ties could move MAP", groups, ties),
+        _table("Precision within distance 2; a query that finds nothing counts 0", groups, lookup),
+    ]

@@ -1,0 +1,188 @@
+"""The HTTP API: from requests to the collection and back. What is found and how is up to `gannet.search`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Path, Query
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gannet.codes import Codes, check_codes, unpack
+from gannet.data import check_image
+from gannet.errors import GannetError
+from gannet.search.live import LiveCollection, Neighbours
+from gannet.server.problems import json_answer
+from gannet.server.questions import ImageQuestion, read_question
+from gannet.server.schemas import (
+    MAX_ID,
+    MAX_RESULTS,
+    Answer,
+    Groups,
+    Health,
+    Item,
+    Limits,
+    Problem,
+    Question,
+    Sample,
+    search_body,
+)
+from gannet.server.thumbnails import NoPictureError, item_thumbnail
+from gannet.support.threads import cores
+
+_MAX_GROUPS = 500
+_MAX_MEMBERS = 100
+
+PathId = Annotated[int, Path(ge=0, le=MAX_ID, description="Id of an item of the collection.")]
+
+
+def max_duplicates_radius(n_bits: int) -> int:
+    """Return the largest radius of a group of duplicates: beyond it, groups are long to find and mean little."""
+    return min(max(n_bits // 8, 1), 16)
+
+
+def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
+    """Return the routes of the API over a collection."""
+    router = APIRouter()
+    # Decoding is work for the cores, and large pictures take much memory: no more at once than there are cores.
+    pictures = CapacityLimiter(cores())
+    farthest = max_duplicates_radius(collection.n_bits)
+    usual_radius, _ = collection.duplicate_limits
+
+    @router.post(
+        "/search",
+        summary="Find the nearest items to an image, an item or a code",
+        response_model=Answer,
+        responses=_problems(400, 404, 409, 413, 415, 422),
+        openapi_extra={"requestBody": search_body(collection.n_bits)},
+    )
+    async def search(request: Request) -> Response:
+        question = await read_question(request)
+        return await to_thread.run_sync(_answer, collection, question, max_pixels)
+
+    @router.get(
+        "/items",
+        summary="List some items, spread evenly over the collection",
+        response_model=Sample,
+        responses=_problems(409, 422),
+    )
+    def get_items(limit: Annotated[int, Query(ge=1, le=MAX_RESULTS)] = 24) -> Response:
+        return json_answer({"items": [{"id": id_, "path": path} for id_, path in collection.sample(limit)]})
+
+    @router.get("/items/{id}", summary="Show an item", response_model=Item, responses=_problems(404, 409, 422))
+    def get_item(id: PathId) -> Response:
+        item = collection.item(id)
+        return json_answer({"id": item.id, "path": item.path, "code": item.code.tobytes().hex()})
+
+    @router.get(
+        "/items/{id}/thumbnail",
+        summary="Show a small picture of an item",
+        response_class=Response,
+        responses={200: {"content": {"image/jpeg": {}}}, **_problems(404, 409, 422)},
+    )
+    async def get_thumbnail(id: PathId) -> Response:
+        try:
+            jpeg = await to_thread.run_sync(item_thumbnail, collection, id, limiter=pictures)
+        except NoPictureError as error:
+            raise HTTPException(404, str(error)) from error
+        # The picture of an id never changes; whether another collection is served, the page says in the address.
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+    @router.delete(
+        "/items/{id}",
+        summary="Remove an item from the collection, not its file",
+        status_code=204,
+        response_class=Response,
+        responses=_problems(403, 404, 409, 422),
+    )
+    def delete_item(id: PathId) -> Response:
+        if not collection.editable:
+            raise HTTPException(403, "this server does not change its collection: start it with --edit")
+        collection.remove(id)
+        return Response(status_code=204)
+
+    @router.get(
+        "/duplicates",
+        summary="List groups of near-duplicates",
+        response_model=Groups,
+        responses=_problems(409, 422),
+    )
+    def get_duplicates(
+        radius: int = Query(usual_radius, ge=0, le=farthest, description="Bits that may differ."),
+        offset: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
+        limit: Annotated[int, Query(ge=1, le=_MAX_GROUPS)] = 100,
+    ) -> Response:
+        total, groups = collection.duplicates(radius, offset, limit, _MAX_MEMBERS)
+        shown = [
+            {"size": group.size, "items": [{"id": id_, "path": path} for id_, path in group.items]} for group in groups
+        ]
+        return json_answer({"radius": radius, "total": total, "groups": shown})
+
+    @router.get("/health", summary="Tell what is served", response_model=Health, responses=_problems(409))
+    def get_health() -> Response:
+        info = collection.info()
+        return json_answer(
+            {
+                "collection": collection.path.name,
+                "items": info["items"],
+                "bits": info["bits"],
+                "changed": info["changed"],
+                "editable": collection.editable,
+            }
+        )
+
+    return router
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    schema = {"schema": Problem.model_json_schema()}
+    return {
+        status: {"description": "A problem", "content": {"application/problem+json": schema}} for status in statuses
+    }
+
+
+def _answer(collection: LiveCollection, question: Question | ImageQuestion, max_pixels: int) -> Response:
+    limits: Limits
+    if isinstance(question, ImageQuestion):
+        code, limits = _image_code(collection, question.image, max_pixels), question.limits
+    else:
+        limits = question
+        code = (
+            collection.item(question.id).code
+            if question.id is not None
+            else _given_code(question.code or "", collection.n_bits)
+        )
+    found = collection.search(code, limits.k, limits.radius)
+    results = _results(found, code, collection.n_bits)
+    return json_answer({"bits": collection.n_bits, "code": code.tobytes().hex(), "results": results})
+
+
+def _image_code(collection: LiveCollection, image: bytes, max_pixels: int) -> npt.NDArray[np.uint8]:
+    try:
+        check_image(image, max_pixels)
+        return collection.encode(image)
+    except GannetError as error:
+        raise HTTPException(422, str(error)) from error
+
+
+def _given_code(text: str, n_bits: int) -> npt.NDArray[np.uint8]:
+    packed = np.frombuffer(bytes.fromhex(text), np.uint8)[None]
+    try:
+        code: npt.NDArray[np.uint8] = check_codes(packed, n_bits, "the code")[0]
+        return code
+    except GannetError as error:
+        raise HTTPException(422, str(error)) from error
+
+
+def _results(found: Neighbours, code: npt.NDArray[np.uint8], n_bits: int) -> list[dict[str, Any]]:
+    different: Codes = unpack(found.codes ^ code, n_bits)
+    return [
+        {"id": id_, "path": path, "distance": distance, "differing_bits": np.flatnonzero(bits).tolist()}
+        for id_, path, distance, bits in zip(
+            found.ids.tolist(), found.paths, found.distances.tolist(), different, strict=True
+        )
+    ]

@@ -1,6 +1,0 @@
-"""The local page and the HTTP API over a collection: what they show comes from `gannet.search`."""
-
-from gannet.web.server.app import create_app
-from gannet.web.server.run import serve
-
-__all__ = ["create_app", "serve"]

@@ -1,0 +1,250 @@
+"""`HammingIndex`: ids, changes, errors and laziness."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from gannet.codes import hamming, n_bytes
+from gannet.errors import GannetError
+from gannet.index import HammingIndex
+from gannet.index import hamming as index
+from gannet.index.id_runs import IdRuns
+
+CODES = np.random.default_rng(0).integers(0, 256, (50, 3), dtype=np.uint8)
+
+
+@pytest.fixture(params=["rows", "slices"])
+def both_layouts(request, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "_WORK_IN_ROWS", 0 if request.param == "slices" else float("inf"))
+
+
+def brute_force(codes: np.ndarray, ids: np.ndarray, query: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    away = hamming(query[None], codes)[0]
+    order = np.lexsort((ids, away))
+    return away[order], ids[order]
+
+
+@pytest.mark.usefixtures("both_layouts")
+def test_ids_in_any_order_settle_ties_by_value() -> None:
+    ids = np.array([7, -3, 2**62, 0, -(2**63)])
+    codes = np.zeros((5, 1), np.uint8)
+    codes[3] = 1
+    distances, found = HammingIndex(codes, 8, ids).search(codes[:1], 5)
+    assert found.tolist() == [[-(2**63), -3, 7, 2**62, 0]]
+    assert distances.tolist() == [[0, 0, 0, 0, 1]]
+    assert found.dtype == np.int64
+    assert np.issubdtype(distances.dtype, np.integer)
+
+
+@pytest.mark.usefixtures("both_layouts")
+def test_k_beyond_the_index_gives_all_of_it() -> None:
+    distances, ids = HammingIndex(CODES, 24).search(CODES[:2], 1000)
+    assert distances.shape == ids.shape == (2, 50)
+    assert sorted(ids[0].tolist()) == list(range(50))
+
+
+@pytest.mark.usefixtures("both_layouts")
+def test_empty_index() -> None:
+    empty = HammingIndex(np.empty((0, 3), np.uint8), 24)
+    assert len(empty) == 0
+    assert [part.shape for part in empty.search(CODES[:2], 5)] == [(2, 0), (2, 0)]
+    assert [[part.tolist() for part in found] for found in empty.radius(CODES[:2], 24)] == [[[], []]] * 2
+    assert empty.add(CODES).tolist() == list(range(50))
+    empty.remove(np.arange(50))
+    assert len(empty) == 0
+    assert empty.search(CODES[:1], 1)[1].shape == (1, 0)
+
+
+def test_layout_changes_once_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "_WORK_IN_ROWS", 3 * (50 + index._WORK_A_QUERY))
+    searched = HammingIndex(CODES, 24)
+    before = [searched.search(CODES[i : i + 1], 5) for i in range(3)]
+    assert type(searched._content[0]).__name__ == "Rows"
+    after = [searched.search(CODES[i : i + 1], 5) for i in range(3)]
+    assert type(searched._content[0]).__name__ == "Slices"
+    np.testing.assert_array_equal(before, after)
+    np.testing.assert_array_equal(searched.codes, CODES)
+
+
+@pytest.mark.parametrize(("n", "layout"), [(0, "Rows"), (50, "Rows"), (20_000, "Slices")])
+def test_a_large_index_can_be_prepared(monkeypatch: pytest.MonkeyPatch, n: int, layout: str) -> None:
+    monkeypatch.setattr(index, "_WORK_IN_ROWS", 10_000_000)
+    codes = np.random.default_rng(0).integers(0, 256, (n, 3), dtype=np.uint8)
+    prepared = HammingIndex(codes, 24)
+    prepared.prepare()
+    assert type(prepared._content[0]).__name__ == layout
+    for found, expected in zip(
+        prepared.search(codes[:5], 7), HammingIndex(codes, 24).search(codes[:5], 7), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+class Changes(RuleBasedStateMachine):
+    """Any sequence of changes leaves the index the same as a dictionary of codes."""
+
+    @initialize(n_bits=st.sampled_from([1, 7, 24, 65]), data=st.data())
+    def start(self, n_bits: int, data) -> None:
+        self.n_bits = n_bits
+        self.content: dict[int, bytes] = {}
+        self.index = HammingIndex(np.empty((0, n_bytes(n_bits)), np.uint8), n_bits)
+
+    def draw_codes(self, data, n: int) -> np.ndarray:
+        bits = data.draw(st.lists(st.integers(0, 2 ** min(self.n_bits, 4) - 1), min_size=n, max_size=n))
+        codes = np.zeros((n, n_bytes(self.n_bits)), np.uint8)
+        codes[:, 0] = np.array(bits, np.uint8) << (8 - min(self.n_bits, 4))
+        return codes
+
+    @rule(data=st.data(), n=st.integers(0, 5))
+    def add(self, data, n: int) -> None:
+        codes = self.draw_codes(data, n)
+        ids = self.index.add(codes)
+        assert ids.tolist() == [max(self.content, default=-1) + 1 + i for i in range(n)]
+        self.content.update(zip(ids.tolist(), map(bytes, codes), strict=True))
+
+    @rule(data=st.data(), ids=st.lists(st.integers(-20, 20), max_size=4, unique=True))
+    def add_with_ids(self, data, ids: list[int]) -> None:
+        codes = self.draw_codes(data, len(ids))
+        if set(ids) & set(self.content):
+            with pytest.raises(GannetError, match="already in the index"):
+                self.index.add(codes, ids)
+        else:
+            self.index.add(codes, ids)
+            self.content.update(zip(ids, map(bytes, codes), strict=True))
+
+    @rule(data=st.data())
+    def remove(self, data) -> None:
+        ids = data.draw(st.lists(st.sampled_from(sorted(self.content) or [99]), max_size=3, unique=True))
+        if set(ids) <= set(self.content):
+            self.index.remove(ids)
+            for one in ids:
+                del self.content[one]
+
+    @rule(data=st.data(), compiled=st.booleans())
+    def search(self, data, compiled: bool) -> None:
+        index._WORK_IN_ROWS, before = 0 if compiled else 10**12, index._WORK_IN_ROWS
+        query = self.draw_codes(data, 1)
+        k = data.draw(st.integers(1, len(self.content) + 2))
+        distances, ids = self.index.search(query, k)
+        near, near_ids = self.index.radius(query, k)[0]
+        index._WORK_IN_ROWS = before
+        if self.content:
+            codes = np.array([list(code) for code in self.content.values()], np.uint8)
+            away, order = brute_force(codes, np.array(list(self.content)), query[0])
+            assert ids[0].tolist() == order[:k].tolist()
+            assert distances[0].tolist() == away[:k].tolist()
+            assert near_ids.tolist() == order[away <= k].tolist()
+            assert near.tolist() == away[away <= k].tolist()
+
+    @invariant()
+    def same_content(self) -> None:
+        if hasattr(self, "content"):
+            assert len(self.index) == len(self.content)
+            assert self.index.ids.tolist() == sorted(self.content)
+            assert [bytes(code) for code in self.index.codes] == [self.content[i] for i in sorted(self.content)]
+
+
+TestChanges = Changes.TestCase
+TestChanges.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda ix: ix.search(CODES[:, :2], 1), "queries of 24 bits must have shape"),
+        (lambda ix: ix.search(CODES[0], 1), "queries of 24 bits must have shape"),
+        (lambda ix: ix.search(CODES.astype(int), 1), "packed uint8"),
+        (lambda ix: ix.search(CODES, 0), "k must be 1 or more"),
+        (lambda ix: ix.search(CODES, 2.5), "k must be a whole number, not 2.5"),
+        (lambda ix: ix.radius(CODES, "3"), "the radius must be a whole number, not '3'"),
+        (lambda ix: ix.radius(CODES, -1), "0 bits or more"),
+        (lambda ix: ix.remove([3, 81, 80]), "id 81 is not in the index"),
+        (lambda ix: ix.remove([3, 3]), "3 is given twice"),
+        (lambda ix: ix.remove([0.5]), "ids must be integers"),
+        (lambda ix: ix.add(CODES[:2], [100, 7]), "id 7 is already in the index"),
+        (lambda ix: ix.add(CODES[:2], [100, 100]), "100 is given twice"),
+        (lambda ix: ix.add(CODES[:2], [100]), "2 codes need 2 ids, not 1"),
+        (lambda ix: ix.add(CODES[:, :1]), "codes of 24 bits must have shape"),
+        (lambda ix: HammingIndex(CODES, 23), "bits set after bit 23"),
+        (lambda ix: HammingIndex(CODES, 0), "at least 1 bit"),
+        (lambda ix: HammingIndex(CODES, 24, np.zeros(50, int)), "0 is given twice"),
+        (lambda ix: HammingIndex(CODES[:1], 24, np.array([2**63], np.uint64)), "64 bits with a sign"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_changes_nothing(act, message: str) -> None:
+    kept = HammingIndex(CODES, 24)
+    with pytest.raises(GannetError, match=message) as error:
+        act(kept)
+    assert "\n" not in str(error.value)
+    np.testing.assert_array_equal(kept.ids, np.arange(50))
+    np.testing.assert_array_equal(kept.codes, CODES)
+
+
+def test_searches_in_several_threads_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "_WORK_IN_ROWS", 100_000)
+    codes = np.random.default_rng(0).integers(0, 256, (5000, 8), dtype=np.uint8)
+    shared = HammingIndex(codes, 64)
+    expected = HammingIndex(codes, 64).search(codes[:20], 5)
+    answers: list[tuple[np.ndarray, np.ndarray]] = []
+    threads = [
+        threading.Thread(target=lambda: answers.extend(shared.search(codes[:20], 5) for _ in range(5)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 20
+    for answer in answers:
+        np.testing.assert_array_equal(answer, expected)
+
+
+def test_small_searches_import_nothing_heavy() -> None:
+    program = """
+import sys, numpy as np
+from gannet.index import HammingIndex
+codes = np.random.default_rng(0).integers(0, 256, (100_000, 8), dtype=np.uint8)
+HammingIndex(codes, 64).search(codes[:3], 10)
+print(sorted({"numba", "torch", "sklearn", "scipy"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("n_bits", [16, 64])
+@pytest.mark.parametrize("laid_out", [False, True])
+def test_a_search_does_not_cost_more_where_all_codes_are_the_same(n_bits: int, laid_out: bool) -> None:
+    random = np.random.default_rng(0)
+    different = random.integers(0, 256, (300_000, n_bits // 8), dtype=np.uint8)
+    indexes = [HammingIndex(codes, n_bits) for codes in (different, np.tile(different[:1], (len(different), 1)))]
+    seconds: list[list[float]] = [[], []]
+    for searched in indexes:
+        if laid_out:
+            searched.search(different[:400], 10)
+    for _ in range(9):  # in turns, and the best of each: other programs use the machine too
+        for searched, times in zip(indexes, seconds, strict=True):
+            if not laid_out:
+                searched._work = 0
+            start = time.perf_counter()
+            distances, ids = searched.search(different[:1], 10)
+            times.append(time.perf_counter() - start)
+    assert distances.tolist() == [[0] * 10] and ids.tolist() == [list(range(10))]
+    assert min(seconds[1]) < 3 * min(seconds[0]) + 1e-3
+
+
+@given(st.lists(st.integers(0, 60), unique=True), st.integers(1, 9))
+def test_runs_of_ids(numbers: list[int], size: int) -> None:
+    ids = np.array(sorted(numbers), np.int64)
+    runs = IdRuns.of(ids[start : start + size] for start in range(0, len(ids), size))
+    assert len(runs) == len(ids) and runs.all().tolist() == ids.tolist()
+    positions = np.arange(len(ids))[::-1]
+    assert runs.take(positions).tolist() == ids[::-1].tolist()
+    assert len(runs.starts) == sum(number - 1 not in numbers for number in numbers)

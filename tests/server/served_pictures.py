@@ -1,0 +1,51 @@
+"""Small pictures, and codes made of their pixels in place of a network's features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gannet.collection import Collection
+from gannet.data import decode, digest
+from gannet.encoders import Linear
+from gannet.model import Model
+
+N_BITS = 24
+SIDE = 8
+ENCODER = Linear(
+    np.full(3 * SIDE * SIDE, 128, np.float32),
+    np.random.default_rng(0).standard_normal((3 * SIDE * SIDE, N_BITS)).astype(np.float32),
+    np.zeros(N_BITS, np.float32),
+)
+
+
+def save_picture(path: Path, seed: int) -> Path:
+    patches = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    Image.fromarray(patches).resize((96, 96), Image.Resampling.NEAREST).save(path)
+    return path
+
+
+def encode(raw: bytes) -> np.ndarray:
+    """Encode a picture as the application under test does: its pixels stand in for a network's features."""
+    return ENCODER.encode(decode(raw, SIDE).reshape(1, -1).astype(np.float32))
+
+
+def make_photos(folder: Path) -> Path:
+    photos = folder / "photos"
+    photos.mkdir()
+    for i in range(40):
+        save_picture(photos / f"{i:02}.png", i)
+    return photos
+
+
+def make_collection(folder: Path, photos: Path) -> Path:
+    """Return a collection of pictures: ids 0 to 39 are theirs by name; 40 is 0 again, and 41 has no picture."""
+    path = folder / "photos.gannet"
+    files = [*sorted(photos.iterdir()), photos / "00.png"]
+    raws = [file.read_bytes() for file in files]
+    codes = np.concatenate([*map(encode, raws), np.zeros((1, 3), np.uint8)])
+    with Collection.create(path, N_BITS, Model(ENCODER, "lsh", {}, "tiny", SIDE, {}).to_bytes()) as made:
+        made.add(codes, [*map(str, files), "vectors.npy#3"], [*map(digest, raws), b"row"])
+    return path
