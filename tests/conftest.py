@@ -33,4 +33,4 @@ def given() -> Callable[[type[Hasher]], Given]:
         "views": Given(views, features),
         "pixels": Given(pixels[:60], pixels[:60]),
     }
-    return lambda method: of_kind[method.takes]
+    return lambda method: of_kind["features" if method is Hasher else method().takes.kind]

@@ -19,6 +19,7 @@ from gannet.backbones.runtime import FeatureExtractor
 from gannet.codes import Codes
 from gannet.data import ImageSource, MatrixSource, RawImage, Skipped, decode, digest, open_source, read_item
 from gannet.errors import GannetError
+from gannet.hashers.takes import FromFeatures, FromPixels, FromViews
 from gannet.model import PIXELS, Model
 from gannet.support.progress import progress
 
@@ -110,12 +111,13 @@ class ImageHasher:
         """
         source = _opened(images)
         hasher = self._unfitted()
-        if hasher.takes != "features" and isinstance(source, MatrixSource):
+        if hasher.takes != FromFeatures() and isinstance(source, MatrixSource):
             from gannet.hashers.images import learns_from_images
 
             raise learns_from_images(hasher.name)
-        if hasher.takes == "views":
-            return self.views(source, hasher.wanted_views(), hasher.original_first)
+        takes = hasher.takes
+        if isinstance(takes, FromViews):
+            return self.views(source, takes.n_views, takes.original_first)
         return self.features(source)
 
     def learn(self, features: Features) -> None:
@@ -128,8 +130,8 @@ class ImageHasher:
             return
         hasher.fit(features.values)
         settings = hasher.get_params()
-        if hasher.takes == "pixels":
-            self._model = Model(hasher.encoder_, hasher.name, settings, PIXELS, hasher.side)
+        if isinstance(hasher.takes, FromPixels):
+            self._model = Model(hasher.encoder_, hasher.name, settings, PIXELS, hasher.takes.side)
         elif self._extractor is None:
             self._model = Model(hasher.encoder_, hasher.name, settings)
         else:
@@ -234,7 +236,7 @@ class ImageHasher:
         if self._model is not None:
             return self._model.image_size if self._model.backbone == PIXELS else None
         hasher = self._unfitted()
-        return int(hasher.side) if hasher.takes == "pixels" else None
+        return hasher.takes.side if isinstance(hasher.takes, FromPixels) else None
 
     def _encoded(self, opened: ImageSource | MatrixSource, views: Sequence[View]) -> Features:
         """Return the features ``(n, n_views, n_features)`` of views of each image."""

@@ -23,7 +23,7 @@ from gannet.model import PIXELS, Model
 
 QUICK = {"n_steps": 3, "n_contrast_steps": 3, "n_epochs": 1, "batch_size": 8, "width": 4}
 NAMES = sorted(all_hashers())
-OF_IMAGES = [name for name in NAMES if get_hasher(name).takes != "features"]
+OF_IMAGES = [name for name in NAMES if get_hasher(name)().takes.kind != "features"]
 
 Data = Callable[[type[Hasher]], Any]
 
@@ -50,7 +50,7 @@ def test_scikit_learn_contract(estimator: Hasher, check: Any) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_tags_say_what_a_method_takes(name: str) -> None:
     tags = get_tags(make(name))
-    takes = get_hasher(name).takes
+    takes = get_hasher(name)().takes.kind
     assert tags.input_tags.two_d_array == (takes == "features")
     assert tags.input_tags.three_d_array == (takes == "views")
     assert not tags.target_tags.required
@@ -95,7 +95,7 @@ def test_a_method_that_is_not_fitted_says_so(name: str, given: Data) -> None:
 def test_the_encoder_survives_the_model_file(name: str, given: Data) -> None:
     data = given(get_hasher(name))
     hasher = make(name).fit(data.learn)
-    is_image = get_hasher(name).takes == "pixels"
+    is_image = get_hasher(name)().takes.kind == "pixels"
     of_images = {"backbone": PIXELS, "image_size": data.encode.shape[1]} if is_image else {}
     saved = Model(hasher.encoder_, name, hasher.get_params(), **of_images)
     model = Model.from_bytes(saved.to_bytes())

@@ -56,6 +56,7 @@ def fit(
     from gannet.backbones import DEFAULT_BACKBONE
     from gannet.data import MatrixSource, open_source
     from gannet.hashers.settings import make_hasher, split_fine_tuning
+    from gannet.hashers.takes import FromPixels
     from gannet.image_hasher import ImageHasher
 
     _check_output(Path(output))
@@ -63,7 +64,7 @@ def fit(
     if checkpoint is not None and fine_tuning is None:
         raise GannetError("--checkpoint is for training the image network: add --train-backbone")
     learner = make_hasher(method, bits, seed, own)
-    if learner.takes == "pixels" and backbone is not None:
+    if isinstance(learner.takes, FromPixels) and backbone is not None:
         raise GannetError(f"{method} reads images without an image network: leave --backbone out")
     hasher = ImageHasher(learner, backbone or DEFAULT_BACKBONE, fine_tuning or False, checkpoint)
     opened = open_source(source)

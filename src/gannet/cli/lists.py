@@ -17,7 +17,7 @@ def methods(as_json: bool) -> None:
     from gannet.hashers.settings import defaults
 
     rows = [
-        {"name": name, "reference": hasher.reference, "takes": hasher.takes, "settings": defaults(hasher)}
+        {"name": name, "reference": hasher.reference, "takes": hasher().takes.kind, "settings": defaults(hasher)}
         for name, hasher in all_hashers().items()
     ]
     if as_json:
@@ -25,8 +25,8 @@ def methods(as_json: bool) -> None:
         return
     for name, hasher in all_hashers().items():
         say(f"{name}\n    {hasher.reference}")
-        if hasher.takes != "features":
-            say(f"    learns from images: {_TAKES[hasher.takes]}")
+        if hasher().takes.kind in _TAKES:
+            say(f"    learns from images: {_TAKES[hasher().takes.kind]}")
         settings = ", ".join(f"{key}={value}" for key, value in defaults(hasher).items())
         if settings:
             say(f"    settings: {settings}")

@@ -24,6 +24,7 @@ from gannet.data.nuswide import ListedImages, has_lists, load_list, load_lists, 
 from gannet.errors import GannetError
 from gannet.evaluation.images import SplitImages
 from gannet.evaluation.protocols import Protocol, Rows, Split, all_protocols, get_protocol, own_protocol
+from gannet.hashers.takes import FromFeatures, FromViews
 
 if TYPE_CHECKING:
     from gannet.hashers.base import Hasher
@@ -61,14 +62,14 @@ class SplitFeatures:
 
         Raises: `GannetError` where it learns from images and there are none.
         """
-        taken: Any = hasher
-        if hasher.takes == "features":
+        takes = hasher.takes
+        if isinstance(takes, FromFeatures):
             return self.query, self.database, self.train
         if self.images is None:
             raise GannetError(f"{hasher.name} learns from images, and there are only features")
-        if hasher.takes == "views":
-            return self.query, self.database, self.images.train_views(taken.wanted_views(), taken.original_first)
-        return self.images.pixels(taken.side)
+        if isinstance(takes, FromViews):
+            return self.query, self.database, self.images.train_views(takes.n_views, takes.original_first)
+        return self.images.pixels(takes.side)
 
 
 def find_protocol(name: str, path: str | os.PathLike[str] | None = None) -> tuple[Protocol, Items]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from gannet import codes
 from gannet.encoders import Encoder, Floats, check_finite
 from gannet.errors import GannetError
+from gannet.hashers.takes import FromFeatures, Takes
 
 _LARGEST = 1e15
 """Sums of squares of larger features would overflow float32."""
@@ -31,11 +32,13 @@ class Hasher(TransformerMixin, BaseEstimator, ABC):
     """What the method is called on the command line."""
     reference: ClassVar[str]
     """The paper, as authors, title and venue in one line."""
-    takes: ClassVar[Literal["features", "views", "pixels"]] = "features"
-    """What it learns from: features, features of several random views of each image, or the images themselves."""
-
     n_bits: int
     random_state: int | None
+
+    @property
+    def takes(self) -> Takes:
+        """What it learns from."""
+        return FromFeatures()
 
     def fit(self, X: npt.ArrayLike, y: Any = None) -> Self:
         """Learn from features ``X (n, n_features)``; ``y`` is ignored.

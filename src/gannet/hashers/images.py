@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from gannet.errors import GannetError
 from gannet.hashers.base import Hasher
+from gannet.hashers.takes import FromPixels, FromViews
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -19,17 +20,16 @@ class ViewsHasher(Hasher):
     What it encodes are features ``(n, n_features)`` of images as they are.
     """
 
-    takes = "views"
-
     original_first: ClassVar[bool] = False
     """Whether the first of the views is the image as it is."""
 
     n_views: int
     """How many views of each image to make for it, a setting."""
 
-    def wanted_views(self) -> int:
-        """Return ``n_views``, or raise a `GannetError` where it is no number of views to learn from."""
-        return self._enough(self.n_views)
+    @property
+    def takes(self) -> FromViews:
+        """What it learns from; raises a `GannetError` where ``n_views`` is no number of views to learn from."""
+        return FromViews(self._enough(self.n_views), self.original_first)
 
     def _enough(self, n_views: int) -> int:
         if n_views < 2:
@@ -55,10 +55,13 @@ class ViewsHasher(Hasher):
 class PixelHasher(Hasher):
     """Learn from images ``(n, side, side, 3)``, uint8, and encode such images."""
 
-    takes = "pixels"
-
     side: ClassVar[int]
     """Height and width in pixels of the images it reads."""
+
+    @property
+    def takes(self) -> FromPixels:
+        """What it learns from."""
+        return FromPixels(self.side)
 
     def _checked(self, X: npt.ArrayLike, reset: bool) -> Pixels:
         pixels = np.asarray(X)

@@ -15,6 +15,7 @@ from gannet.encoders import Encoder, Floats, Linear, UnitLinear
 from gannet.errors import GannetError
 from gannet.hashers.base import Hasher
 from gannet.hashers.pairwise import PairwiseHasher
+from gannet.hashers.takes import FromFeatures
 from gannet.training.fine_tuning import FineTuning
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class TrainingImages:
 
 def check_trains_networks(hasher: Hasher) -> PairwiseHasher:
     """Return the hasher if it can train a backbone; GannetError otherwise."""
-    if not isinstance(hasher, PairwiseHasher) or hasher.takes != "features":
+    if not isinstance(hasher, PairwiseHasher) or hasher.takes != FromFeatures():
         raise GannetError(
             f"{hasher.name} does not train the image network: methods that learn from pairs of features do, such as "
             "uhga"

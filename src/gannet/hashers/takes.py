@@ -1,0 +1,64 @@
+"""What a method learns from: features, features of several views of each image, or the images themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class FromFeatures:
+    """Feature vectors ``(n, n_features)``, of images by a backbone or from a matrix."""
+
+    kind: ClassVar[str] = "features"
+
+    @property
+    def encodes(self) -> FromFeatures:
+        """What the fitted method encodes: the same."""
+        return self
+
+
+@dataclass(frozen=True)
+class FromViews:
+    """Feature vectors of several views of each image, ``(n, n_views, n_features)``.
+
+    Parameters
+    ----------
+    n_views : int
+        Views of each image.
+    original_first : bool, default=False
+        Whether the first view is the unchanged image. The others are random.
+    """
+
+    kind: ClassVar[str] = "views"
+
+    n_views: int
+    original_first: bool = False
+
+    @property
+    def encodes(self) -> FromFeatures:
+        """What the fitted method encodes: features of unchanged images."""
+        return FromFeatures()
+
+
+@dataclass(frozen=True)
+class FromPixels:
+    """Images ``(n, side, side, 3)``, uint8.
+
+    Parameters
+    ----------
+    side : int
+        Height and width in pixels.
+    """
+
+    kind: ClassVar[str] = "pixels"
+
+    side: int
+
+    @property
+    def encodes(self) -> FromPixels:
+        """What the fitted method encodes: the same."""
+        return self
+
+
+Takes = FromFeatures | FromViews | FromPixels
