@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gannet.data import open_source, read_item
-from gannet.data.cifar import CIFAR10_CLASSES, read_plain_pickle
+from gannet.data.sources._plain_pickle import read_plain_pickle
+from gannet.data.sources.cifar10_batches import CIFAR10_CLASSES
 from gannet.errors import GannetError
 
 FOLDER = "cifar-10-batches-py"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,19 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gannet.data import ImageSource, Skipped
+from gannet.data import ImageSource, LabelledImages, Skipped
 from gannet.data.base import Subset
-from gannet.data.datasets import (
-    LabelledImages,
-    load_cifar10,
-    load_class_folders,
-    load_digits,
-    load_fashion_mnist,
-)
-from gannet.data.nuswide import ListedImages, has_lists, load_list, load_lists, load_nuswide
-from gannet.errors import GannetError
+from gannet.data.datasets import all_datasets, get_dataset, load_own
+from gannet.errors import GannetError, unknown_name
 from gannet.evaluation.images import SplitImages
-from gannet.evaluation.protocols import Protocol, Rows, Split, all_protocols, get_protocol, own_protocol
+from gannet.evaluation.protocols import Protocol, Rows, Split, all_protocols, own_protocol
 from gannet.hashers.takes import FromFeatures, FromViews
 
 if TYPE_CHECKING:
@@ -73,20 +66,37 @@ class SplitFeatures:
 
 
 def find_protocol(name: str, path: str | os.PathLike[str] | None = None) -> tuple[Protocol, Items]:
-    """Return a protocol and its images: a named one, or that of the user's own folder or list.
+    """Return a protocol and its images.
 
-    Parameters: ``name``, a protocol's, or the path of class folders, of a folder with lists or of one list;
-    ``path``, where the data set of a named protocol lies (None: where `gannet.data.datasets` looks).
-    Raises: `GannetError` for an unknown name (with the nearest), and for data that are missing or not right.
+    Parameters
+    ----------
+    name : str
+        A named protocol; the path of class folders, of a folder with lists or of one list; or a data set of another
+        distribution, for which the protocol of a user's own data is used.
+    path : str or path-like, default=None
+        Where the data set lies; if None, the data set decides where to look.
+
+    Raises
+    ------
+    GannetError
+        If the name is unknown (the message suggests the nearest), or if the data are missing or malformed.
     """
-    if name in all_protocols() or not _is_path(name):
-        protocol = get_protocol(name)
-        return protocol, _LOADERS[protocol.dataset](path)
-    if path is not None:
-        raise GannetError(f"{name} is itself the data: leave out the other path")
-    items = _own(name)
-    label = Path(os.path.normpath(Path(name).absolute())).name
-    return own_protocol(label, len(items.labels), bool(items.parts), items.labels.ndim == 2), items
+    protocols = all_protocols()
+    data_path = None if path is None else os.fspath(path)
+    if name in protocols:
+        protocol = protocols[name]
+        return protocol, _items(get_dataset(protocol.dataset)().load(data_path))
+    if _is_path(name):
+        if path is not None:
+            raise GannetError(f"{name} is itself the data: leave out the other path")
+        images, label = load_own(name), Path(os.path.normpath(Path(name).absolute())).name
+    else:
+        # Gannet's own data sets have several protocols, one of which must be named.
+        others = all_datasets().keys() - {protocol.dataset for protocol in protocols.values()}
+        if name not in others:
+            raise unknown_name("protocol", name, [*protocols, *others])
+        images, label = get_dataset(name)().load(data_path), name
+    return own_protocol(label, len(images), bool(images.parts), images.labels.ndim == 2), _items(images)
 
 
 def split_features(protocol: Protocol, items: Items, hasher: ImageHasher) -> tuple[SplitFeatures, list[Skipped]]:
@@ -125,49 +135,9 @@ def _keep(items: Items, rows: Rows) -> Items:
     return replace(items, source=Subset(items.source, rows), labels=items.labels[rows], parts=parts)
 
 
+def _items(images: LabelledImages) -> Items:
+    return Items(images.source, images.labels, images.parts)
+
+
 def _is_path(name: str) -> bool:
     return Path(name).exists() or os.sep in name or bool(Path(name).suffix)
-
-
-def _own(path: str) -> Items:
-    if Path(path).is_dir() and has_lists(path):
-        return _listed(load_lists(path))
-    if Path(path).is_file() and path.lower().endswith(".txt"):
-        return _listed(load_list(path))
-    return _labelled(load_class_folders(path))
-
-
-def _labelled(images: LabelledImages) -> Items:
-    parts: dict[str, Rows] = {}
-    if images.is_test is not None:
-        parts = {"query": np.flatnonzero(images.is_test), "database": np.flatnonzero(~images.is_test)}
-    return Items(images.source, images.labels, parts)
-
-
-def _listed(images: ListedImages) -> Items:
-    parts = {"query": images.query, "database": images.database, "train": images.train}
-    return Items(images.source, images.labels, {name: rows for name, rows in parts.items() if rows is not None})
-
-
-def _digits(path: str | os.PathLike[str] | None) -> Items:
-    if path is not None:
-        raise GannetError("the digits come with scikit-learn: leave the path out")
-    return _labelled(load_digits())
-
-
-def _nuswide(path: str | os.PathLike[str] | None) -> Items:
-    folder = path or os.environ.get("GANNET_DATA")
-    if not folder:
-        raise GannetError(
-            "NUS-WIDE cannot be fetched: name a folder with its images, database.txt, test.txt and train.txt "
-            "with --data or in GANNET_DATA"
-        )
-    return _listed(load_nuswide(folder))
-
-
-_LOADERS: dict[str, Callable[[str | os.PathLike[str] | None], Items]] = {
-    "cifar10": lambda path: _labelled(load_cifar10(path)),
-    "fashion-mnist": lambda path: _labelled(load_fashion_mnist(path)),
-    "nuswide21": _nuswide,
-    "digits": _digits,
-}
