@@ -1,4 +1,4 @@
-"""Labelled sets: class folders, IDX files, digits, and the search for what is at hand."""
+"""Labeled data sets: class folders, IDX files, digits, and how a data set is found on this computer."""
 
 import gzip
 import io
@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,18 @@ def test_a_folder_without_idx_is_not_fashion_mnist(tmp_path):
         FashionMnist().load(tmp_path)
 
 
+def test_labels_that_do_not_fit_the_images():
+    found = get_dataset("digits")().load()
+    for labels in (found.labels[:5], found.labels.reshape(-1, 1, 1)):
+        with pytest.raises(GannetError, match=r"the labels of digits have shape .*; it has 1,797 images"):
+            replace(found, labels=labels)
+
+
+def test_unknown_names_are_suggested():
+    with pytest.raises(GannetError, match="did you mean 'fashion-mnist'"):
+        get_dataset("fashion-minst")
+
+
 def test_digits():
     found = get_dataset("digits")().load()
     assert len(found) == 1797 and found.is_test is None and len(found.class_names) == 10
@@ -319,7 +332,7 @@ def test_real_cifar10_as_official_batches(tmp_path):
     found = Cifar10().load(tmp_path)
     assert np.bincount(found.labels).tolist() == [6000] * 10 and found.is_test.sum() == 10_000
     assert np.bincount(found.labels[found.is_test]).tolist() == [1000] * 10
-    # The batches hold the JPEG files' pixels: each class has the same test images in both.
+    # The batches hold the pixels of the JPEG files, so that each class has the same test images in both.
     jpeg = Cifar10().load(REAL / "data" / "cifar10-jpeg.zip")
     for label in (0, 9):
         official = {found.source.read(i).tobytes() for i in np.flatnonzero(found.is_test & (found.labels == label))}

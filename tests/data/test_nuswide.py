@@ -1,4 +1,4 @@
-"""Lists of images with labels: the layout of NUS-WIDE."""
+"""Lists of images with labels, the format of NUS-WIDE."""
 
 import io
 

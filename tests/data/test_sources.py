@@ -1,4 +1,4 @@
-"""Folders, single files and zip archives: what is listed, what is read, what is left out and why."""
+"""Folders, single files and zip archives: which images are listed and read, and which are left out for which reason."""
 
 import io
 import os

@@ -47,7 +47,8 @@ def load_lists(folder: str | os.PathLike[str]) -> LabelledImages:
             elif labels[row] != values:
                 raise GannetError(f"{path} has other labels in {name} than in another list of {root}: correct one")
     for name in names:
-        _refuse_shared(lists[_QUERY], lists[name], name if name != _QUERY else None)
+        if name != _QUERY:
+            _refuse_shared(lists[_QUERY], lists[name], name)
     members = list(rows)
     _check_present(root, members)
     places = {name: np.array([rows[path] for path in entries], np.int64) for name, entries in lists.items()}
@@ -111,9 +112,9 @@ def _count_labels(line: str) -> int:
     return max(1, n_labels)
 
 
-def _refuse_shared(queries: dict[str, tuple[str, ...]], others: dict[str, tuple[str, ...]], name: str | None) -> None:
-    """Raise if a query is also in the list ``name``; for the list of queries itself, ``name`` is None."""
-    shared = [path for path in queries if path in others] if name else []
+def _refuse_shared(queries: dict[str, tuple[str, ...]], others: dict[str, tuple[str, ...]], name: str) -> None:
+    """Raise if a query is also in the list ``name``."""
+    shared = [path for path in queries if path in others]
     if shared:
         raise GannetError(
             f"{len(shared):,} images of {_QUERY} are in {name} too (first {shared[0]}): take them out of {name}"

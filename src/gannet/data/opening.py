@@ -143,8 +143,8 @@ def open_row(text: str) -> NDArray[Any] | None:
     if matrix.lower().endswith(MATRIX_EXTENSIONS) and not is_file(matrix):
         raise GannetError(f"no such file: {matrix}")
     full = _resolved(matrix)
-    kind = next((kind for kind in _kinds() if kind.items == "rows" and kind.takes(full)), None)
-    source = None if kind is None else kind.open(full)
+    kind = next((kind for kind in _kinds() if kind.takes(full)), None)
+    source = kind.open(full) if kind is not None and kind.items == "rows" else None
     if not isinstance(source, MatrixSource):
         return None
     if row >= len(source):
