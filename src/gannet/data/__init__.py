@@ -2,12 +2,12 @@
 
 from gannet.data.base import ArraySource, ImageSource, Skipped, Subset
 from gannet.data.datasets import all_datasets, get_dataset
+from gannet.data.files import FolderSource
 from gannet.data.images import RawImage, check_image, decode, digest, thumbnail
 from gannet.data.labelled import Dataset, LabelledImages
 from gannet.data.matrix import MatrixSource
 from gannet.data.opening import open_row, open_source, read_item
 from gannet.data.source_kind import SourceKind
-from gannet.data.sources.image_folder import FolderSource
 
 __all__ = [
     "ArraySource",

@@ -1,4 +1,4 @@
-"""Image files: which names are images, and how a file is read."""
+"""Image files: which names are images, how a file is read, and the source of files in a folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from gannet.data.base import MAX_FILE_BYTES, Skipped, reason
+from gannet.data.base import MAX_FILE_BYTES, ImageSource, Skipped, reason
 from gannet.errors import GannetError
 
 #: File name extensions taken as images, in any case.
@@ -17,6 +17,27 @@ UNREAD = "this picture format is not read; convert it to JPEG or PNG"
 TOO_LARGE = f"file above {MAX_FILE_BYTES >> 20} MB"
 
 _CHANGED = "it changed while it was read; try again when it is complete"
+
+
+class FolderSource(ImageSource):
+    """Image files under one folder.
+
+    Parameters
+    ----------
+    root : str
+        Absolute path of the folder.
+    members : sequence of str
+        Paths of the files, relative to the folder.
+    skipped : sequence of Skipped, default=()
+        What was found and left out.
+    """
+
+    def __init__(self, root: str, members: Sequence[str], skipped: Sequence[Skipped] = ()) -> None:
+        super().__init__(root, members, "/", skipped)
+
+    def read(self, index: int) -> bytes:
+        """Return the content of file ``index``."""
+        return read_file(self.paths[index])
 
 
 def read_file(path: str) -> bytes:

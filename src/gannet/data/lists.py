@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gannet.data.base import absolute, reason
+from gannet.data.files import FolderSource
 from gannet.data.labelled import LabelledImages
-from gannet.data.sources.image_folder import FolderSource
 from gannet.errors import GannetError
 
 _DATABASE, _QUERY, _TRAIN = "database.txt", "test.txt", "train.txt"

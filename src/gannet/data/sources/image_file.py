@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from gannet.data.base import is_file
-from gannet.data.files import is_image_name
+from gannet.data.files import FolderSource, is_image_name
 from gannet.data.source_kind import SourceKind
-from gannet.data.sources.image_folder import FolderSource
 
 
 class ImageFile(SourceKind):

@@ -4,33 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from gannet.data.base import ImageSource, Skipped, exists, reason
-from gannet.data.files import UNREAD, UNREAD_EXTENSIONS, extension, is_image_name, no_images, read_file
+from gannet.data.base import Skipped, exists, reason
+from gannet.data.files import UNREAD, UNREAD_EXTENSIONS, FolderSource, extension, is_image_name, no_images
 from gannet.data.source_kind import SourceKind
-
-
-class FolderSource(ImageSource):
-    """Image files under one folder.
-
-    Parameters
-    ----------
-    root : str
-        Absolute path of the folder.
-    members : sequence of str
-        Paths of the files, relative to the folder.
-    skipped : sequence of Skipped, default=()
-        What was found and left out.
-    """
-
-    def __init__(self, root: str, members: Sequence[str], skipped: Sequence[Skipped] = ()) -> None:
-        super().__init__(root, members, "/", skipped)
-
-    def read(self, index: int) -> bytes:
-        """Return the content of file ``index``."""
-        return read_file(self.paths[index])
 
 
 class ImageFolder(SourceKind):
