@@ -93,6 +93,7 @@ def test_data_sets_from_python(outside: Path) -> None:
     assert list(all_datasets()) == ["cifar10", "digits", "fashion-mnist", "nuswide21", "warm-or-cold"]
     found = get_dataset("warm-or-cold")().load()
     assert len(found) == 120 and found.class_names == ("warm", "cold") and found.is_test is None
+    assert open_source("warm-or-cold").paths == found.source.paths  # the class is both
     with pytest.raises(GannetError, match="unknown data source 'colors'"):  # it is a source, not a data set
         get_dataset("colors")
 
