@@ -87,5 +87,5 @@ def test_bad_features_are_named(queries, database, message) -> None:
 
 def test_codes_must_match_features() -> None:
     codes = np.zeros((3, 1), np.uint8)
-    with pytest.raises(GannetError, match="give one row a code"):
+    with pytest.raises(GannetError, match="give one row per code"):
         neighbour_recall(codes, codes, np.ones((2, 3)), np.ones((3, 3)), 8)

@@ -103,7 +103,7 @@ def test_given_parts_are_taken():
         (small(), np.zeros(14), "needs 15 items"),
         (small(n_train=None), np.zeros(6), "needs 7 items"),
         (small("stratified", n_queries=2, n_train=4), np.array([0, 0, 0, 1, 1]), "3 items of each class, not 2"),
-        (small("stratified"), np.zeros((30, 2)), "needs one class an item"),
+        (small("stratified"), np.zeros((30, 2)), "needs one class per item"),
         (small("given"), np.zeros(30), "has none"),
         (small(n_items=7), np.zeros(30), "all 7 images"),
         (small(train_in_database=False), np.zeros(15), "no part of the split may be empty"),
