@@ -13,14 +13,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gannet.encoders import Encoder
 from gannet.errors import GannetError
+from gannet.hashers.takes import FromFeatures, FromPixels, Takes
 from gannet.support.atomic import write_atomically
+
+if TYPE_CHECKING:
+    from gannet.backbones.extractor import Extractor
+    from gannet.hashers.base import Hasher
 
 FORMAT = "gannet-model"
 VERSION = 1
@@ -50,6 +55,37 @@ class Model:
     backbone: str | None = None
     image_size: int | None = None
     weights: Arrays = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, hasher: Hasher, extractor: Extractor | None, extra: Mapping[str, Any] | None = None) -> Model:
+        """Return the model of a fitted hasher.
+
+        Parameters
+        ----------
+        hasher : Hasher
+            What has learned.
+        extractor : Extractor or None
+            The image network that made the features it learned from; None if it learned from a matrix or from pixels.
+        extra : mapping, default=None
+            Further settings to record.
+        """
+        settings = {**hasher.get_params(), **(extra or {})}
+        takes = hasher.takes
+        if isinstance(takes, FromPixels):
+            return cls(hasher.encoder_, hasher.name, settings, PIXELS, takes.side)
+        if extractor is None:
+            return cls(hasher.encoder_, hasher.name, settings)
+        return cls(hasher.encoder_, hasher.name, settings, extractor.name, extractor.size, dict(extractor.weights))
+
+    @property
+    def takes(self) -> Takes:
+        """What it encodes."""
+        return FromPixels(int(self.image_size or 0)) if self.backbone == PIXELS else FromFeatures()
+
+    @property
+    def has_network(self) -> bool:
+        """Whether it encodes features of an image network."""
+        return self.backbone not in (None, PIXELS)
 
     @property
     def n_bits(self) -> int:
