@@ -9,18 +9,19 @@ from PIL import Image
 
 from gannet.cli import main
 from gannet.data import decode
-from gannet.image_hasher import Features, ImageHasher
+from gannet.feature_reader import FeatureReader, Features
+from gannet.hashers.takes import FEATURES
 
 
 @pytest.fixture(autouse=True)
 def pixels(monkeypatch):
-    """Take 8 x 8 grey pixels as features: no network is needed to see the commands work."""
+    """Read 8 x 8 gray pixels as features, so that the tests need no network."""
 
-    def features(self, source):
+    def read(self, source, takes=FEATURES):
         values = [decode(source.read(i), 8).mean(axis=2).ravel() for i in range(len(source))]
         return Features(np.array(values, np.float32), source.paths, (), list(source.skipped))
 
-    monkeypatch.setattr(ImageHasher, "features", features)
+    monkeypatch.setattr(FeatureReader, "read", read)
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ def example_retrievals(query: Codes, database: Codes, data: SplitData, n_bits: i
     retrievals = []
     for row, distances, items in zip(chosen, *found, strict=True):
         relevant = labels.rows(slice(row, row + 1))[0]
-        near = [(int(item), int(distance), int(relevant[item])) for distance, item in zip(distances, items, strict=True)]
+        near = [
+            (int(item), int(distance), int(relevant[item])) for distance, item in zip(distances, items, strict=True)
+        ]
         retrievals.append(Retrieval(row, near))
     return retrievals

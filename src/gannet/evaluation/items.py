@@ -24,6 +24,7 @@ from gannet.data.nuswide import ListedImages, has_lists, load_list, load_lists, 
 from gannet.errors import GannetError
 from gannet.evaluation.protocols import Protocol, Rows, all_protocols, get_protocol, own_protocol
 
+
 @dataclass(frozen=True)
 class Items:
     """Labeled images, and the parts that the data set divides them into.
@@ -92,10 +93,10 @@ def _own(path: str) -> Items:
         return _listed(load_lists(path))
     if Path(path).is_file() and path.lower().endswith(".txt"):
         return _listed(load_list(path))
-    return _labelled(load_class_folders(path))
+    return _labeled(load_class_folders(path))
 
 
-def _labelled(images: LabelledImages) -> Items:
+def _labeled(images: LabelledImages) -> Items:
     parts: dict[str, Rows] = {}
     if images.is_test is not None:
         parts = {"query": np.flatnonzero(images.is_test), "database": np.flatnonzero(~images.is_test)}
@@ -110,22 +111,22 @@ def _listed(images: ListedImages) -> Items:
 def _digits(path: str | os.PathLike[str] | None) -> Items:
     if path is not None:
         raise GannetError("the digits come with scikit-learn: leave the path out")
-    return _labelled(load_digits())
+    return _labeled(load_digits())
 
 
 def _nuswide(path: str | os.PathLike[str] | None) -> Items:
     folder = path or os.environ.get("GANNET_DATA")
     if not folder:
         raise GannetError(
-            "NUS-WIDE cannot be fetched: name a folder with its images, database.txt, test.txt and train.txt "
+            "NUS-WIDE cannot be downloaded: name a folder with its images, database.txt, test.txt and train.txt "
             "with --data or in GANNET_DATA"
         )
     return _listed(load_nuswide(folder))
 
 
 _LOADERS: dict[str, Callable[[str | os.PathLike[str] | None], Items]] = {
-    "cifar10": lambda path: _labelled(load_cifar10(path)),
-    "fashion-mnist": lambda path: _labelled(load_fashion_mnist(path)),
+    "cifar10": lambda path: _labeled(load_cifar10(path)),
+    "fashion-mnist": lambda path: _labeled(load_fashion_mnist(path)),
     "nuswide21": _nuswide,
     "digits": _digits,
 }

@@ -39,7 +39,7 @@ class Relevance:
 def relevance(query_labels: npt.ArrayLike, database_labels: npt.ArrayLike) -> Relevance:
     """Return the relevance that follows from labels.
 
-    Labels are class ids ``(n,)``, numbers or names, or 0/1 rows ``(n, n_labels)``. A `GannetError` is raised if they are
+    Labels are class ids ``(n,)``, numbers or names, or 0/1 rows ``(n, n_labels)``. Raises a `GannetError` if they are
     anything else, or if the two sides are of different kinds.
     """
     queries = _checked(query_labels, "query_labels")

@@ -2,8 +2,8 @@
 
 Items at equal distance have no order. Every metric is either the expected value over all orders of the ties, each
 equally likely (McSherry & Najork, "Computing Information Retrieval Performance Measures Efficiently in the Presence of
-Tied Scores", ECIR 2008; He et al., "Hashing as Tie-Aware Learning to Rank", CVPR 2018), or the largest or smallest value
-that an order attains.
+Tied Scores", ECIR 2008; He et al., "Hashing as Tie-Aware Learning to Rank", CVPR 2018), or the largest or smallest
+value that an order attains.
 """
 
 from __future__ import annotations
@@ -136,11 +136,11 @@ def _run_gain(harmonic: Floats, before: Any, hits_before: Any, run: Any) -> Any:
 def _split_tie(
     harmonic: Floats, sums: list[float], before: int, hits: int, taken: int, items: int, relevant: int
 ) -> tuple[float, float, float]:
-    """Return expected, best and worst average precision of a query whose cutoff takes ``taken`` of ``items`` tied items.
+    """Return expected, best and worst average precision of a query whose cutoff takes ``taken`` of ``items`` in a tie.
 
     ``sums`` are the expected, largest and smallest sums of precisions before the tie. Given the number of hits in the
-    tie, all their orders are equally likely. A larger number of hits can lower average precision, if the hits are at the
-    end, so the bounds are taken over every possible number.
+    tie, all their orders are equally likely. More hits can lower average precision, if they have low ranks, so the
+    bounds are taken over every possible number.
     """
     inside = np.arange(max(0, taken - (items - relevant)), min(relevant, taken) + 1)
     count = np.maximum(hits + inside, 1)

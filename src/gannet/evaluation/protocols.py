@@ -204,8 +204,8 @@ _PROTOCOLS = (
         "cifar10-uhga",
         "cifar10",
         _UHGA,
-        "The paper gives no split. Here, 1,000 queries are drawn at random from all 60,000 images, the other 59,000 are "
-        "the database, and 10,000 of the database, drawn at random, are the training set.",
+        "The paper gives no split. Here, 1,000 queries are drawn at random from all 60,000 images, the other 59,000 "
+        "are the database, and 10,000 of the database, drawn at random, are the training set.",
         "random",
         n_queries=1000,
         n_train=10_000,
@@ -316,7 +316,8 @@ def own_protocol(name: str, n: int, has_parts: bool, multi_label: bool) -> Proto
         name,
         "own",
         "your own data",
-        "A tenth of the images, at most 1,000, are drawn at random as queries; the others are both database and training set.",
+        "A tenth of the images, at most 1,000, are drawn at random as queries; the others are both database and "
+        "training set.",
         "random",
         n_queries=min(1000, max(1, n // 10)),
         multi_label=multi_label,

@@ -15,7 +15,12 @@ from gannet.errors import GannetError
 # Settings that were renamed, as old name -> new name.
 _RENAMED = {"n_neighbours": "n_neighbors", "n_coordinates": "n_components"}
 
-_PLAIN = {str: (str, "a text"), int: (int, "a whole number"), float: ((int, float), "a number")}
+_Types = type | tuple[type, ...]
+_PLAIN: dict[Any, tuple[_Types, str]] = {
+    str: (str, "a text"),
+    int: (int, "a whole number"),
+    float: ((int, float), "a number"),
+}
 
 
 @dataclass(frozen=True)
@@ -229,7 +234,7 @@ def _read_key(kind: Any, key: str, name: str) -> Any:
         raise GannetError(f"{name} must have whole numbers as keys, not {key!r}") from None
 
 
-def _checked(value: Any, types: type | tuple[type, ...], wanted: str, name: str) -> Any:
+def _checked(value: Any, types: _Types, wanted: str, name: str) -> Any:
     if not isinstance(value, types) or isinstance(value, bool):
         raise GannetError(f"{name} must be {wanted}, not {reprlib.repr(value)}")
     return value

@@ -132,7 +132,7 @@ class ResultsFolder:
 
 
 def text_table(records: Sequence[Record]) -> str:
-    """Return a Markdown table of MAP, mean ± standard deviation over seeds, with methods as rows and lengths as columns.
+    """Return a Markdown table of MAP, mean ± standard deviation over seeds, by method (rows) and code length (columns).
 
     The number after ``×`` is the ratio to ITQ at that length, if ITQ was run.
     """
@@ -166,7 +166,9 @@ def report(run: Run, records: Sequence[Record], command: str) -> str:
     at = "ALL" if protocol.map_at is None else f"{protocol.map_at:,}"
     groups = grouped(mine)
     heads = ["method", *[f"{bits} bits" for bits in lengths(groups)]]
-    seconds = _markdown(heads, _rows(groups, lambda _, of: Figure.of([record.fit_seconds for record in of]).text(".1f")))
+    seconds = _markdown(
+        heads, _rows(groups, lambda _, of: Figure.of([record.fit_seconds for record in of]).text(".1f"))
+    )
     parts = [
         f"# {protocol.name}",
         f"{protocol.reading}\nSource: {protocol.citation}.",

@@ -121,8 +121,8 @@ def score(path: str | Path, top: int | None = None, compat: str | None = None) -
     Parameters
     ----------
     path : str or Path
-        An ``.npz`` file with the arrays ``query_codes`` and ``database_codes``, 0/1 or -1/+1 of shape ``(n, n_bits)``, or
-        packed uint8 of shape ``(n, ceil(n_bits / 8))`` with a scalar ``bits``; and ``query_labels`` and
+        An ``.npz`` file with the arrays ``query_codes`` and ``database_codes``, 0/1 or -1/+1 of shape ``(n, n_bits)``,
+        or packed uint8 of shape ``(n, ceil(n_bits / 8))`` with a scalar ``bits``; and ``query_labels`` and
         ``database_labels``, class ids ``(n,)`` or 0/1 rows ``(n, n_labels)``.
     top : int, optional
         Cutoff of average precision. By default, the whole database is ranked.

@@ -145,7 +145,9 @@ def _swept(
     by_value: dict[Any, dict[int, list[Record]]] = {}
     for record in sorted(records, key=lambda record: _rank(record.settings[setting])):
         by_value.setdefault(record.settings[setting], {}).setdefault(record.bits, []).append(record)
-    measured = {value: {bits: Figure.of_map(seeds) for bits, seeds in sorted(of.items())} for value, of in by_value.items()}
+    measured = {
+        value: {bits: Figure.of_map(seeds) for bits, seeds in sorted(of.items())} for value, of in by_value.items()
+    }
     has_paper = (method, setting) == published.SWEPT
     printed = published.published_sweep(protocol) if has_paper else {}
     return SweptMethod(_title(method, others), setting, measured, printed, frozenset(map(variant, records)))
