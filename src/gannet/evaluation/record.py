@@ -76,9 +76,10 @@ class Record:
         Length of the codes in bits.
     seed : int
         Seed of the method.
-    map, map_at, map_best, map_worst, map_min_denominator, precision_at, recall_at, precision_radius_2, \
-radius_precision, radius_recall, n_queries, n_database, n_without_relevant
-        The fields of `gannet.evaluation.Evaluation`.
+    map, map_at, map_best, map_worst, map_min_denominator, precision_at, recall_at
+        Fields of `gannet.evaluation.Evaluation`.
+    precision_radius_2, radius_precision, radius_recall, n_queries, n_database, n_without_relevant
+        Fields of `gannet.evaluation.Evaluation`.
     fit_seconds : float
         Seconds to fit the method.
     encode_seconds : float
@@ -109,10 +110,10 @@ radius_precision, radius_recall, n_queries, n_database, n_without_relevant
     Examples
     --------
     >>> from gannet.evaluation.record import Record
-    >>> Record.from_json({"method": "itq", "bits": "16"})
+    >>> Record.from_json({"method": "itq", "bits": 16})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    gannet.errors.GannetError: bits must be a whole number, not '16'
+    gannet.errors.GannetError: a record lacks seed, map, ...
     """
 
     method: str
