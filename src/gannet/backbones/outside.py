@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
@@ -65,7 +67,8 @@ class OutsideExtractor:
             yield self._encode(batch)
 
     def _encode(self, batch: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        vectors = np.asarray(_detached(self._call([Image.fromarray(image) for image in batch])))
+        with _without_gradients():
+            vectors = np.asarray(_on_cpu(self._call([Image.fromarray(image) for image in batch])))
         expected = vars(self).get("n_features")  # known after the first batch
         if vectors.ndim != 2 or len(vectors) != len(batch) or expected not in (None, vectors.shape[1]):
             width = "d" if expected is None else expected
@@ -95,6 +98,12 @@ def _stacked(inputs: list[Any]) -> Any:
     return np.stack(inputs)
 
 
-def _detached(vectors: Any) -> Any:
+def _on_cpu(vectors: Any) -> Any:
     """Return a torch tensor as an array on the CPU, anything else unchanged."""
     return vectors.detach().float().cpu().numpy() if hasattr(vectors, "detach") else vectors
+
+
+def _without_gradients() -> contextlib.AbstractContextManager[Any]:
+    """Return the context in which torch, if the network has imported it, keeps nothing for gradients."""
+    torch = sys.modules.get("torch")
+    return contextlib.nullcontext() if torch is None else torch.no_grad()
