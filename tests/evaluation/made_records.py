@@ -1,4 +1,4 @@
-"""Records for tests, with values that stand for nothing."""
+"""Records for tests, with arbitrary values."""
 
 from typing import Any
 

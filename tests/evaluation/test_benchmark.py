@@ -248,9 +248,10 @@ def test_report_says_how_it_was_measured():
 
 
 def test_tables_show_records_of_a_method_that_is_not_installed():
-    records = [make_record("theirs", settings={"power": 2}, value=value) for value in (0.2, 0.4)]
-    assert "| theirs " in text_table(records)
-    assert variant(records[0]) == "theirs"
+    records = [make_record("theirs", settings={"power": power}, value=power / 10) for power in (2, 4)]
+    assert [variant(record) for record in records] == ["theirs power=2", "theirs power=4"]
+    for row in ("| theirs power=2 | 0.2000  |", "| theirs power=4 | 0.4000  |"):
+        assert row in text_table(records)
 
 
 class Reader:

@@ -40,7 +40,7 @@ def test_equal_similarities_keep_database_order() -> None:
     database = np.tile([[1.0, 0.0]], (4, 1))
     assert float_map([[0.0, 1.0]], database, [1], [0, 0, 0, 1]) == 1 / 4
     assert float_map([[0.0, 0.0]], database, [1], [0, 1, 0, 0]) == 1 / 2
-    # -0.0 and 0.0 are one similarity
+    # -0.0 and 0.0 are equal similarities
     assert float_map([[1.0, 0.0]], [[-0.0, 1.0], [0.0, 1.0], [0.0, -1.0]], [1], [0, 0, 1]) == 1 / 3
 
 
@@ -56,7 +56,7 @@ def test_neighbor_recall_is_expected_over_ties(n_bits: int) -> None:
     for row, distances in zip(cosine, hamming(codes, base), strict=True):
         for item in np.argsort(-row)[:k]:
             nearer, tied = (distances < distances[item]).sum(), (distances == distances[item]).sum()
-            expected.append(np.clip((n - nearer) / tied, 0, 1))  # its chance to be within n
+            expected.append(np.clip((n - nearer) / tied, 0, 1))  # probability that it is among the n nearest
     value = neighbor_recall(codes, base, queries, database, n_bits, k=k, n=n)
     assert value == pytest.approx(np.mean(expected))
 

@@ -1,4 +1,4 @@
-"""Protocols: splits that are what they say, the same in every run."""
+"""Protocols: sizes, rules and reproducibility of splits."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_cifar10_splits_have_the_sizes_of_their_names(name, sizes):
 
 
 def test_the_default_split_is_frozen():
-    # This digest stands beside published results: a change of the split is a change of the protocol.
+    # Published results name this digest: another split is another protocol.
     assert get_protocol("cifar10-uhga").split(CIFAR).digest == "fef1a27a7ef394b0"
 
 

@@ -1,4 +1,4 @@
-"""Sweeps: reading them, the cells they make, and their tables beside the paper's."""
+"""Sweeps: reading them, their cells, and their tables with the figures of the paper."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The benchmark's page: whole in one file, with every figure it is given, and charts that fit on their drawing."""
+"""The page of a benchmark: one file with all figures, and charts whose marks stay within the drawing."""
 
 import re
 from dataclasses import replace
@@ -23,7 +23,7 @@ VOID = {"img", "meta", "link", "rect", "path", "line", "polyline"}
 
 
 class Page(HTMLParser):
-    """Counts elements and gathers rows of tables and texts; fails where elements are not properly nested."""
+    """Collects the elements, table rows and texts of a page; fails if elements are not properly nested."""
 
     def __init__(self, html):
         super().__init__()

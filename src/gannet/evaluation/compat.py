@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.errors import MissingExtraError, unknown_name
-from gannet.evaluation.histograms import check_pair, labelled
+from gannet.evaluation.histograms import check_pair, pair_relevance
 from gannet.evaluation.metrics import cutoff
 
 Distances = npt.NDArray[np.float32]
@@ -137,7 +137,7 @@ def compat_map(
     """
     published = evaluator(name)
     queries, database = check_pair(query_codes, database_codes, n_bits)
-    labels = labelled(queries, database, query_labels, database_labels)
+    labels = pair_relevance(queries, database, query_labels, database_labels)
     stop = published.stop(top, len(database))
     total, counted = 0.0, 0
     for row, code in enumerate(queries):

@@ -48,7 +48,9 @@ def check_pair(query_codes: npt.ArrayLike, database_codes: npt.ArrayLike, n_bits
     return queries, database
 
 
-def labelled(queries: Codes, database: Codes, query_labels: npt.ArrayLike, database_labels: npt.ArrayLike) -> Relevance:
+def pair_relevance(
+    queries: Codes, database: Codes, query_labels: npt.ArrayLike, database_labels: npt.ArrayLike
+) -> Relevance:
     """Return the relevance of the database to the queries. Raises a `GannetError` unless every code has its labels."""
     labels = relevance(query_labels, database_labels)
     for side, codes, words in (("query", queries, labels.queries), ("database", database, labels.database)):
@@ -105,7 +107,7 @@ def distance_histograms(
     array([[1, 1, 0]])
     """
     queries, database = check_pair(query_codes, database_codes, n_bits)
-    labels = labelled(queries, database, query_labels, database_labels)
+    labels = pair_relevance(queries, database, query_labels, database_labels)
     from gannet.evaluation._histogram_kernel import count  # imports numba, which takes a while
 
     counts = count(

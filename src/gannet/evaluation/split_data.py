@@ -51,6 +51,10 @@ class SplitData:
 
     Attributes
     ----------
+    split : Split
+        The rows.
+    source : ImageSource
+        The images.
     query_labels, database_labels : ndarray
         Labels of the queries and of the database.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -75,7 +76,7 @@ class AttentionGain:
 
 
 def variant(record: Record) -> str:
-    """Return the name of the method with the settings that differ from their defaults."""
+    """Return the name of the method with the settings that differ from their defaults, or all if those are unknown."""
     return _title(record.method, record.settings)
 
 
@@ -154,12 +155,18 @@ def _swept(
 
 
 def _title(method: str, settings: Mapping[str, Any]) -> str:
-    try:
-        known = defaults(get_hasher(method))
-    except GannetError:  # the distribution that brought the method is not installed now
-        known = {}
-    changed = [f"{key}={value}" for key, value in settings.items() if known.get(key, value) != value]
+    known = _defaults(method)
+    changed = [f"{key}={value}" for key, value in settings.items() if known is None or known.get(key, value) != value]
     return " ".join([method, *changed])
+
+
+@functools.cache
+def _defaults(method: str) -> Mapping[str, Any] | None:
+    """Return the default settings of a method, or None if the distribution that brought it is no longer installed."""
+    try:
+        return defaults(get_hasher(method))
+    except GannetError:
+        return None
 
 
 def _rank(value: Any) -> tuple[bool, float, str]:
