@@ -62,7 +62,7 @@ class _Options:
 @click.option("--seeds", default=1, show_default=True, type=int, help="Number of seeds: 0, 1, ...")
 @click.option("-o", "--output", default=None, metavar="DIR", help="Folder for results; an interrupted run continues.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--data", default=None, metavar="PATH", help="Folder or file of the data set; by default it is searched.")
+@click.option("--data", default=None, metavar="PATH", help="Path of the data set; by default, it is searched for.")
 @click.option("--backbone", default=None, help="A name that `gannet backbones` lists.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the methods; repeatable.")
 @click.option(
