@@ -55,6 +55,14 @@ class Evaluation:
         Number of items in the database.
     n_without_relevant : int
         Number of queries without a relevant item in the database.
+
+    Examples
+    --------
+    >>> from gannet.codes import pack
+    >>> from gannet.evaluation import evaluate
+    >>> result = evaluate(pack([[0, 0]]), pack([[0, 0], [0, 1], [1, 1]]), ["cat"], ["cat", "dog", "cat"], n_bits=2)
+    >>> result.radius_precision.round(2)
+    array([1.  , 0.5 , 0.67])
     """
 
     map: float
