@@ -48,18 +48,36 @@ class Registry(Generic[T]):
         self._own: dict[str, type[T]] | None = None
 
     def all(self) -> dict[str, type[T]]:
-        """Return every class that can be imported, by name, in alphabetical order."""
+        """Return every class that can be imported.
+
+        Returns
+        -------
+        dict of str to type
+            The classes by name, in alphabetical order.
+        """
         return dict(sorted({**self.own(), **self.others()}.items()))
 
     def own(self) -> dict[str, type[T]]:
-        """Return the classes of the package's own folder, by name, in alphabetical order."""
+        """Return the classes of the package's own folder.
+
+        Returns
+        -------
+        dict of str to type
+            The classes by name, in alphabetical order.
+        """
         if self._own is None:
             found = {cls.name: cls for cls in self._walk()}  # type: ignore[attr-defined]
             self._own = dict(sorted(found.items()))
         return dict(self._own)
 
     def others(self) -> dict[str, type[T]]:
-        """Return the classes of other distributions that can be imported, by name, in alphabetical order."""
+        """Return the classes of other distributions that can be imported.
+
+        Returns
+        -------
+        dict of str to type
+            The classes by name, in alphabetical order.
+        """
         found = {}
         for name, entry_point in sorted(self._entry_points().items()):
             try:
@@ -70,6 +88,16 @@ class Registry(Generic[T]):
 
     def get(self, name: str) -> type[T]:
         """Return the class of a name.
+
+        Parameters
+        ----------
+        name : str
+            One of the names that `all` lists.
+
+        Returns
+        -------
+        type
+            The class.
 
         Raises
         ------

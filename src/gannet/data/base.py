@@ -121,6 +121,16 @@ class ImageSource(ABC):
     def find(self, path: str) -> int:
         """Return the index of the item with this path.
 
+        Parameters
+        ----------
+        path : str
+            One of ``paths``.
+
+        Returns
+        -------
+        int
+            Its place in ``paths``.
+
         Raises
         ------
         GannetError
@@ -203,7 +213,18 @@ class ArraySource(ImageSource):
         self._pixels = pixels
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Return image ``index`` as RGB pixels ``(h, w, 3)``, uint8."""
+        """Return one image as RGB pixels.
+
+        Parameters
+        ----------
+        index : int
+            Place of the item in ``members``.
+
+        Returns
+        -------
+        ndarray of shape (h, w, 3), dtype uint8
+            The pixels; gray images have three equal channels.
+        """
         image = self._pixels[index]
         if image.ndim == 2:
             image = np.repeat(image[:, :, None], 3, axis=2)

@@ -99,6 +99,11 @@ class Dataset(ABC):
         path : str, default=None
             Path of the data set; if None, the data set decides where to look.
 
+        Returns
+        -------
+        LabelledImages
+            The data set.
+
         Raises
         ------
         GannetError

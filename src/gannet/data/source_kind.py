@@ -42,6 +42,11 @@ class SourceKind(ABC):
         text : str
             The absolute path of a file or folder that exists, or any other text as it was given, such as
             ``mydb://table``.
+
+        Returns
+        -------
+        bool
+            True if `open` is to be called with the text.
         """
 
     @abstractmethod
@@ -53,6 +58,11 @@ class SourceKind(ABC):
         text : str
             As for `takes`. The ``container`` of an `ImageSource` must be a text that `takes` accepts, so
             that its items can be read back.
+
+        Returns
+        -------
+        ImageSource or MatrixSource
+            The opened source.
 
         Raises
         ------

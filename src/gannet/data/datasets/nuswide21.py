@@ -23,7 +23,7 @@ class NusWide21(Dataset):
         folder = path or os.environ.get("GANNET_DATA")
         if not folder:
             raise GannetError(
-                "NUS-WIDE cannot be fetched: name a folder with its images, database.txt, test.txt and train.txt "
+                "NUS-WIDE cannot be downloaded: name a folder with its images, database.txt, test.txt and train.txt "
                 "with --data or in GANNET_DATA"
             )
         found = load_lists(folder)
