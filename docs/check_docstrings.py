@@ -53,15 +53,23 @@ def public_methods(cls: type) -> Iterator[str]:
             yield name
 
 
+def has_order(function: Any) -> bool:
+    """Return whether a function or class has parameters that a call may give by position in place of one another."""
+    parameters = inspect.signature(function).parameters.values()
+    return sum(parameter.kind is not parameter.KEYWORD_ONLY for parameter in parameters) > 1
+
+
 def problems(name: str) -> Iterator[tuple[str, str, str]]:
     """Yield the place, the name and the message of each failed check of a public name and its methods."""
     found = resolve(name)
-    methods = public_methods(found) if inspect.isclass(found) else ()
-    for checked in (name, *(f"{name}.{method}" for method in methods)):
+    checked_objects = {name: found}
+    if inspect.isclass(found):
+        checked_objects |= {f"{name}.{method}": getattr(found, method) for method in public_methods(found)}
+    for checked, value in checked_objects.items():
         result = validate(checked)
         place = f"{Path(result['file']).name}:{result['file_line']}" if result["file"] else name
         for code, message in result["errors"]:
-            if code in CHECKS:
+            if code in CHECKS and (code != "PR03" or has_order(value)):
                 yield place, checked, f"{code} {message}"
 
 
