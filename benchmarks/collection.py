@@ -38,7 +38,7 @@ NOTHING = "import numpy, click"
 def build(path: Path, n: int, bits: int) -> None:
     random = np.random.default_rng(0)
     arrays = [random.standard_normal(shape).astype(np.float32) for shape in ((32,), (32, bits), (bits,))]
-    with Collection.create(path, bits, Model(Linear(*arrays), "lsh").to_bytes()) as collection:
+    with Collection.create(path, Model(Linear(*arrays), "lsh")) as collection:
         for start in range(0, n, BATCH):
             size = min(BATCH, n - start)
             codes = np.packbits(random.random((size, bits)) < 0.5, axis=1)

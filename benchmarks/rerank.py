@@ -54,7 +54,7 @@ def main() -> None:
         print(f"bytes an item: {sizes[False]:.0f} with codes and paths, {sizes[True]:.0f} with features too")
         with Collection.open(path, readonly=True) as collection:
             index = collection.index()
-            all_ids, _ = collection.codes()
+            all_ids = collection.ids
             exact = unit(asked) @ unit(hasher.features(Subset(dataset.source, items)).values).T
             tenth = np.partition(exact, -K, axis=1)[:, -K]
             place = {int(id_): i for i, id_ in enumerate(all_ids)}

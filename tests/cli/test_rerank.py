@@ -69,7 +69,7 @@ def test_changes_keep_features_and_codes_together(
     assert run("check", path).status == 0
     assert json.loads(run("info", path, "--json").out)["features"] == 24
     with Collection.open(path) as collection:
-        ids, _ = collection.codes()
+        ids = collection.ids
         stored = collection.features(ids)
         names = collection.paths(ids)
     found = ImageHasher.load(image_model).features([Path(name) for name in names])
