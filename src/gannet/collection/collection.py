@@ -69,14 +69,15 @@ class Collection:
     >>> from gannet import Collection
     >>> from gannet.encoders import Linear
     >>> from gannet.model import Model
-    >>> hyperplanes = Linear(np.zeros(2, np.float32), np.eye(2, 8, dtype=np.float32), np.zeros(8, np.float32))
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> with Collection.create(f"{folder.name}/photos.gannet", Model(hyperplanes, "lsh")) as collection:
+    >>> model = Model(Linear(np.zeros(2, np.float32), np.eye(2, 8, dtype=np.float32), np.zeros(8, np.float32)), "lsh")
+    >>> with (
+    ...     tempfile.TemporaryDirectory() as folder,
+    ...     Collection.create(f"{folder}/photos.gannet", model) as collection,
+    ... ):
     ...     ids = collection.add(np.array([[0], [255]], np.uint8), ["a.jpg", "b.jpg"])
-    ...     nearest = collection.index().search(collection.codes([1]), k=1)
-    ...     collection.paths(nearest[1][0])
+    ...     distances, nearest = collection.index().search(collection.codes([1]), k=1)
+    ...     collection.paths(nearest[0])
     ['b.jpg']
-    >>> folder.cleanup()
     """
 
     def __init__(self, file: Path, db: sqlite3.Connection, make_index: IndexFactory, timeout: float) -> None:

@@ -57,10 +57,21 @@ def find_duplicates(
 
     Examples
     --------
-    >>> with Collection.open("photos.gannet") as collection:  # doctest: +SKIP
-    ...     groups = find_duplicates(collection, radius=2)
-    >>> groups[0]  # doctest: +SKIP
-    [{'id': 3, 'path': '/photos/3.jpg'}, {'id': 8, 'path': '/photos/copy of 3.jpg'}]
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from gannet import Collection
+    >>> from gannet.encoders import Linear
+    >>> from gannet.model import Model
+    >>> from gannet.search.duplicates import find_duplicates
+    >>> model = Model(Linear(np.zeros(2, np.float32), np.eye(2, 8, dtype=np.float32), np.zeros(8, np.float32)), "lsh")
+    >>> codes = np.array([[0], [255], [0]], np.uint8)
+    >>> with (
+    ...     tempfile.TemporaryDirectory() as folder,
+    ...     Collection.create(f"{folder}/photos.gannet", model) as collection,
+    ... ):
+    ...     ids = collection.add(codes, ["a.jpg", "b.jpg", "copy of a.jpg"])
+    ...     find_duplicates(collection)
+    [[{'id': 0, 'path': 'a.jpg'}, {'id': 2, 'path': 'copy of a.jpg'}]]
     """
     with collection.snapshot():
         ids, codes = collection.ids, collection.codes()

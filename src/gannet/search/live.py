@@ -98,9 +98,24 @@ class LiveCollection:
 
     Examples
     --------
-    >>> live = LiveCollection("photos.gannet")  # doctest: +SKIP
-    >>> live.search(live.code(17), k=3).paths  # doctest: +SKIP
-    ['/photos/17.jpg', '/photos/4.jpg', '/photos/52.jpg']
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from gannet import Collection
+    >>> from gannet.encoders import Linear
+    >>> from gannet.model import Model
+    >>> from gannet.search.live import LiveCollection
+    >>> model = Model(Linear(np.zeros(2, np.float32), np.eye(2, 8, dtype=np.float32), np.zeros(8, np.float32)), "lsh")
+    >>> codes = np.array([[0], [255], [0]], np.uint8)
+    >>> with (
+    ...     tempfile.TemporaryDirectory() as folder,
+    ...     Collection.create(f"{folder}/photos.gannet", model) as collection,
+    ... ):
+    ...     ids = collection.add(codes, ["a.jpg", "b.jpg", "copy of a.jpg"])
+    ...     live = LiveCollection(f"{folder}/photos.gannet")
+    ...     found = live.search(live.code(0), k=2)
+    ...     live.close()
+    >>> found.paths, found.distances
+    (['a.jpg', 'copy of a.jpg'], array([0, 0]))
     """
 
     def __init__(

@@ -181,10 +181,24 @@ def search(
 
     Examples
     --------
-    >>> with Collection.open("photos.gannet") as collection:  # doctest: +SKIP
-    ...     answers = search(collection, ["query.jpg", "17"], k=3)
-    >>> answers[1]["results"][0]  # doctest: +SKIP
-    {'id': 17, 'path': '/photos/17.jpg', 'distance': 0}
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from gannet import Collection
+    >>> from gannet.encoders import Linear
+    >>> from gannet.model import Model
+    >>> from gannet.search.query import search
+    >>> model = Model(Linear(np.zeros(2, np.float32), np.eye(2, 8, dtype=np.float32), np.zeros(8, np.float32)), "lsh")
+    >>> codes = np.array([[0], [255], [0]], np.uint8)
+    >>> with (
+    ...     tempfile.TemporaryDirectory() as folder,
+    ...     Collection.create(f"{folder}/photos.gannet", model) as collection,
+    ... ):
+    ...     ids = collection.add(codes, ["a.jpg", "b.jpg", "copy of a.jpg"])
+    ...     answers = search(collection, ["0", "b.jpg"], k=2)
+    >>> answers[0]["results"]
+    [{'id': 0, 'path': 'a.jpg', 'distance': 0}, {'id': 2, 'path': 'copy of a.jpg', 'distance': 0}]
+    >>> answers[1]["results"][0]
+    {'id': 1, 'path': 'b.jpg', 'distance': 0}
     """
     if rerank is not None:
         if radius is not None:
