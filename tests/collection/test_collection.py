@@ -607,7 +607,7 @@ def test_a_file_that_may_not_be_written(file: Path, left: str) -> None:
             output = process.communicate()[0].splitlines()
         folder.chmod(0o755)
     if left == "-wal":
-        assert len(output) == 1 and "was cut off; open it once where it can be written" in output[0]
+        assert len(output) == 1 and "was interrupted; open it once with permission to write" in output[0]
     else:
         assert output[0] == "5000 photos/3.jpg" and "open for reading only" in output[1]
 

@@ -145,7 +145,7 @@ def test_a_collection_searches_with_the_index_it_is_given(file: Path, given: str
 
 
 def test_other_values_are_refused(file: Path) -> None:
-    for index, message in (("haming", "did you mean 'hamming'"), (3, "by name, class or factory, not as a int")):
+    for index, message in (("haming", "did you mean 'hamming'"), (3, "a name, a class or a factory, not int")):
         for call in (Collection.open, LiveCollection):
             with pytest.raises(GannetError, match=message):
                 call(file, index=index)  # type: ignore[operator]

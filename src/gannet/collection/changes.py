@@ -158,7 +158,7 @@ def _with_codes(collection: Collection, paths: Sequence[str], digests: Sequence[
     rows = [row_of[digests[i]] for i in made]
     found = collection.find_digests(list({digests[i] for i in copied}))
     if any(digests[i] not in found for i in copied):
-        raise GannetError(f"{collection.name} was changed by another program meanwhile; give the command again")
+        raise GannetError(f"{collection.name} was changed by another program meanwhile; run the command again")
     ids = [found[digests[i]][0] for i in copied]
     codes = np.empty((len(paths), encoded.codes.shape[1]), np.uint8)
     codes[made], codes[copied] = encoded.codes[rows], collection.codes(ids)

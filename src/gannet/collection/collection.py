@@ -519,7 +519,7 @@ class Collection:
     def _read_model(self, db: sqlite3.Connection) -> bytes:
         (model,) = storage.read_row(db, "SELECT data FROM model", bytes)
         if hashlib.sha256(model).hexdigest() != self.model_id:
-            raise storage.DamagedError("its model is not as stored")
+            raise storage.DamagedError("its model does not match its checksum")
         return cast(bytes, model)
 
     def _refuse(self, missing: Sequence[int] | Ids) -> None:

@@ -45,7 +45,7 @@ def check_rows(features: npt.ArrayLike | None, n: int, n_features: int | None) -
             raise GannetError("this collection keeps no features; make it again with `gannet index --keep-features`")
         return None
     if features is None:
-        raise GannetError("this collection keeps features: give those of the items too")
+        raise GannetError("this collection keeps features: pass the features of the items too")
     rows = np.asarray(features)
     if rows.shape != (n, n_features) or rows.dtype.kind not in "fiu":
         raise GannetError(f"features must be numbers of shape ({n}, {n_features}), not {rows.dtype} of {rows.shape}")
@@ -91,5 +91,5 @@ def check(db: sqlite3.Connection, ids: Iterable[int], n_features: int) -> None:
 def _decode(id_: int, data: bytes, checksum: int, n_features: int) -> Features:
     sound = isinstance(data, bytes) and len(data) == 2 * n_features
     if not sound or zlib.crc32(data) != checksum:
-        raise DamagedError(f"the features of item {id_} are not as they were stored")
+        raise DamagedError(f"the features of item {id_} do not match their checksum")
     return np.frombuffer(data, "<f2")

@@ -103,7 +103,7 @@ def _decode(row: tuple[int, bytes, bytes, int], width: int) -> tuple[Ids, Codes]
     # A flipped bit would give wrong results; the check takes a tenth of a second for 10 million codes.
     sound = isinstance(offsets, bytes) and isinstance(codes, bytes) and len(codes) * 2 == len(offsets) * width
     if not sound or _checksum(number, offsets, codes) != checksum:
-        raise DamagedError(f"the codes in segment {number} are not as they were stored")
+        raise DamagedError(f"the codes in segment {number} do not match their checksum")
     ids = np.frombuffer(offsets, "<u2").astype(np.int64) + number * SIZE
     return ids, np.frombuffer(codes, np.uint8).reshape(-1, width)
 

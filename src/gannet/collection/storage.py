@@ -95,7 +95,7 @@ def connect(path: Path, readonly: bool, timeout: float = TIMEOUT) -> sqlite3.Con
                 _check_header(db, path)
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode == sqlite3.SQLITE_CANTOPEN and _has_log(path):
-                    raise GannetError(_cut_off(path)) from error
+                    raise GannetError(_interrupted(path)) from error
                 raise
             # EXTRA also syncs the folder, so that a confirmed change survives a power cut.
             db.execute("PRAGMA synchronous = EXTRA")
@@ -197,7 +197,7 @@ def read_row(db: sqlite3.Connection, query: str, *types: type) -> tuple[Any, ...
     """Return the single row of ``query`` after a check of its types: SQLite columns can hold values of any type."""
     row = db.execute(query).fetchone()
     if row is None or not all(map(isinstance, row, types)):
-        raise DamagedError("a value that it must have is missing")
+        raise DamagedError("a required value is missing")
     return tuple(row)
 
 
@@ -229,7 +229,7 @@ def _explain(error: sqlite3.Error, path: Path) -> str:
     if code == sqlite3.SQLITE_READONLY_DBMOVED:
         return _moved(path)
     if code in (sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECOVERY):
-        return _cut_off(path)
+        return _interrupted(path)
     match None if code is None else code & 0xFF:
         case sqlite3.SQLITE_FULL:
             return _full(path)
@@ -252,8 +252,8 @@ def _moved(path: Path) -> str:
     return f"{path} was replaced or moved while it was open; open it again"
 
 
-def _cut_off(path: Path) -> str:
-    return f"a change to {path} was cut off; open it once where it can be written, to complete or undo that"
+def _interrupted(path: Path) -> str:
+    return f"a change to {path} was interrupted; open it once with permission to write, to complete or undo the change"
 
 
 def _read_only(path: Path) -> str:
@@ -261,7 +261,7 @@ def _read_only(path: Path) -> str:
 
 
 def _full(path: Path) -> str:
-    return f"no space left on the disk for {path}; free some and try again (what it held is unchanged)"
+    return f"no space left on the disk for {path}; free some and try again (its contents are unchanged)"
 
 
 def _foreign(path: Path) -> str:

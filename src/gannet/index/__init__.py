@@ -61,7 +61,7 @@ def index_factory(index: str | IndexFactory) -> IndexFactory:
     if isinstance(index, str):
         return get_index(index)
     if not callable(index):
-        raise GannetError(f"an index is given by name, class or factory, not as a {type(index).__name__}")
+        raise GannetError(f"an index must be a name, a class or a factory, not {type(index).__name__}")
     return index
 
 
