@@ -100,7 +100,7 @@ def test_what_cannot_be_done_is_said(kept: Path, matrix_collection: Path, vector
     with Collection.open(kept) as with_, Collection.open(matrix_collection) as without:
         for collection, features, words in [
             (without, vectors[:2], "keeps no features"),
-            (with_, None, "give those of the items too"),
+            (with_, None, "pass the features of the items too"),
             (with_, vectors[:1], r"shape \(2, 20\)"),
             (with_, vectors[:2, :3], r"shape \(2, 20\)"),
             (with_, np.full((2, 20), np.nan), "NaN"),

@@ -80,7 +80,7 @@ def test_its_model_makes_the_same_codes(file: Path, expected: dict[str, Any]) ->
 def test_it_is_changed(file: Path, expected: dict[str, Any]) -> None:
     n = expected["info"]["items"]
     with Collection.open(file) as collection:
-        hasher = ImageHasher.of(read_model(collection))
+        hasher = ImageHasher(model=read_model(collection))
         changes, skipped = add_source(collection, hasher, open_source("matrix.npy"))
         assert changes.added == n and not skipped and len(collection) == 2 * n
         np.testing.assert_array_equal(collection.codes()[n:], collection.codes()[:n])

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.codes import Codes
-from gannet.collection.collection import Collection, Item
+from gannet.collection.collection import Collection
+from gannet.collection.items import Item
 from gannet.data import Skipped
 from gannet.errors import GannetError
 from gannet.support.progress import progress

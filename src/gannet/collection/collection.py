@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import hashlib
 import os
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from gannet.codes import Codes, Ids, check_codes, n_bytes
 from gannet.collection import feature_rows as stored_features
-from gannet.collection import segments, storage
-from gannet.collection.arguments import checked_digests, checked_ids, decoded_path, encoded_paths
+from gannet.collection import items as stored_items
+from gannet.collection import segments, storage, verification
+from gannet.collection.arguments import checked_digests, checked_ids, encoded_paths
+from gannet.collection.items import ItemReader
 from gannet.errors import GannetError
 from gannet.index import DEFAULT_INDEX, HammingIndex, Index, IndexFactory, index_factory
 from gannet.index.id_runs import IdRuns
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from gannet.model import Model
 
 
-class Item(NamedTuple):
-    """An item without its code; ``digest`` is None if the item was added without one."""
-
-    id: int
-    path: str
-    digest: bytes | None
-
-
-class Collection:
+class Collection(ItemReader):
     """Codes, ids, paths and content digests of images, and their model, in one file.
 
     Make a collection with `create` or `open`, and close it with `close` or a ``with`` block.
@@ -51,6 +41,17 @@ class Collection:
     `Collection` may be used from several threads. Every method raises `GannetError`, with a one-line message, for bad
     input and if the file cannot be read or written. Nothing in the file is ever executed or unpickled.
 
+    Parameters
+    ----------
+    file : Path
+        File of the collection. `create` and `open` pass this and the other arguments.
+    db : sqlite3.Connection
+        Connection to the file.
+    make_index : callable
+        Makes an index over codes by ``make_index(codes, n_bits, ids=ids)``; see `gannet.index.protocol.Index`.
+    timeout : float
+        Seconds to wait while another program uses the file.
+
     Attributes
     ----------
     n_bits : int
@@ -60,7 +61,7 @@ class Collection:
     n_features : int or None
         Length of the features that the collection keeps for re-ranking, or None if it keeps none.
     index_factory : callable
-        Makes an index over codes by ``index_factory(codes, n_bits, ids=ids)``; see `gannet.index.protocol.Index`.
+        The argument ``make_index``.
 
     Examples
     --------
@@ -81,12 +82,7 @@ class Collection:
     """
 
     def __init__(self, file: Path, db: sqlite3.Connection, make_index: IndexFactory, timeout: float) -> None:
-        self._file = file
-        self._db = db
-        self._timeout = timeout
-        self._lock = threading.RLock()
-        self._closed = False
-        self._identity = storage.identify(file)
+        super().__init__(file, db, timeout)
         self.index_factory = make_index
         with self._transaction() as db:
             query = "SELECT n_bits, model_id FROM collection"
@@ -119,7 +115,9 @@ class Collection:
             Whether to replace an existing file.
         n_features : int, default=None
             Length of the features to keep for re-ranking; by default none are kept.
-        index, timeout
+        index : str, type or callable, default="hamming"
+            See `open`.
+        timeout : float, default=5.0
             See `open`.
 
         Returns
@@ -181,33 +179,6 @@ class Collection:
             db.close()
             raise
 
-    def close(self) -> None:
-        """Close the file; a closed collection may be closed again."""
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                storage.close(self._db, self._file, self._identity)
-
-    def __enter__(self) -> Collection:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @contextlib.contextmanager
-    def atomic(self) -> Iterator[None]:
-        """Make all calls in the block one transaction: if the block raises an exception, all of them are undone."""
-        with self._transaction(write=True):
-            yield
-
-    @contextlib.contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Read one state of the file in the whole block, in which nothing may be changed."""
-        with self._transaction():
-            yield
-
     def add(
         self,
         codes: npt.ArrayLike,
@@ -254,7 +225,7 @@ class Collection:
         with self._transaction(write=True) as db:
             (first,) = storage.read_row(db, "SELECT next_id FROM collection", int)
             ids = np.arange(first, first + n, dtype=np.int64)
-            db.executemany("INSERT INTO items VALUES (?, ?, ?)", zip(ids.tolist(), names, marks, strict=True))
+            stored_items.append(db, ids, names, marks)
             segments.append(db, ids, packed)
             if halves is not None:
                 stored_features.append(db, ids, halves)
@@ -262,7 +233,18 @@ class Collection:
         return ids
 
     def check_model(self, model_id: str) -> None:
-        """Raise a `GannetError` if ``model_id`` is not the id of the collection's model."""
+        """Check that a model is the collection's.
+
+        Parameters
+        ----------
+        model_id : str
+            Id of the model (`gannet.model.Model.id`).
+
+        Raises
+        ------
+        GannetError
+            If the collection has another model, so that codes of the two cannot be compared.
+        """
         if model_id != self.model_id:
             raise GannetError(
                 f"{self._file} was made with another model ({self.model_id[:12]}, not {model_id[:12]}): their codes "
@@ -290,7 +272,7 @@ class Collection:
         wanted = np.unique(checked_ids(ids))
         with self._transaction(write=True) as db:
             self._refuse(segments.remove(db, self._width, wanted))
-            db.executemany("DELETE FROM items WHERE id = ?", ((id_,) for id_ in wanted.tolist()))
+            stored_items.remove(db, wanted)
             if self.n_features is not None:
                 stored_features.remove(db, wanted)
             db.execute("UPDATE collection SET changed = ?", (_now(),))
@@ -315,51 +297,8 @@ class Collection:
         names = encoded_paths(paths, len(wanted))
         with self._transaction(write=True) as db:
             self._refuse(np.setdiff1d(wanted, segments.select(db, self._width, np.unique(wanted))[0]))
-            db.executemany("UPDATE items SET path = ? WHERE id = ?", zip(names, wanted.tolist(), strict=True))
+            stored_items.rename(db, wanted, names)
             db.execute("UPDATE collection SET changed = ?", (_now(),))
-
-    def items_at(self, paths: Sequence[str]) -> list[Item]:
-        """Return the items with exactly these paths."""
-        names = encoded_paths(paths, len(paths))
-        with self._transaction() as db:
-            return list(map(_item, storage.rows_in(db, f"{_ITEM} WHERE path", names)))
-
-    def items_under(self, folder: str) -> list[Item]:
-        """Return the items with paths in a folder or in its subfolders."""
-        (prefix,) = encoded_paths([folder.rstrip("/") + "/"], 1)
-        after = prefix[:-1] + bytes([prefix[-1] + 1])
-        with self._transaction() as db:
-            return list(map(_item, db.execute(f"{_ITEM} WHERE path >= ? AND path < ?", (prefix, after))))
-
-    def find_path(self, path: str) -> Ids:
-        """Return the ids ``(m,)`` int64, ascending, of the items with exactly this path."""
-        with self._transaction() as db:
-            rows = db.execute("SELECT id FROM items WHERE path = ? ORDER BY id", encoded_paths([path], 1))
-            return np.array([id_ for (id_,) in rows], np.int64)
-
-    def find_digests(self, digests: Sequence[bytes]) -> dict[bytes, list[int]]:
-        """Return the ids, ascending, of the items with each digest; digests that no item has are left out."""
-        found: dict[bytes, list[int]] = {}
-        wanted = checked_digests(digests, len(digests))
-        with self._transaction() as db:
-            for digest, id_ in storage.rows_in(db, "SELECT digest, id FROM items WHERE digest", wanted):
-                found.setdefault(digest, []).append(id_)
-        return {digest: sorted(ids) for digest, ids in found.items()}
-
-    def path(self, id: int) -> str:
-        """Return the path of one item."""
-        return self.paths([id])[0]
-
-    def paths(self, ids: npt.ArrayLike) -> list[str]:
-        """Return the paths of the items ``ids (n,)``, in their order."""
-        wanted = checked_ids(ids)
-        with self._transaction() as db:
-            distinct = np.unique(wanted).tolist()
-            found = dict(storage.rows_in(db, "SELECT id, CAST(path AS BLOB) FROM items WHERE id", distinct))
-            if None in found.values():
-                raise storage.DamagedError("an item has no path")
-        self._refuse([id_ for id_ in distinct if id_ not in found])
-        return [decoded_path(found[id_]) for id_ in wanted.tolist()]
 
     @property
     def ids(self) -> Ids:
@@ -421,28 +360,41 @@ class Collection:
             return stored_features.select(db, wanted, self.n_features)
 
     def index(self) -> Index:
-        """Return an index over all codes in their present state, of the type given to `open` or `create`."""
+        """Return an index over all codes.
+
+        Returns
+        -------
+        Index
+            A new index of the type given to `open` or `create`; later changes of the collection do not affect it.
+        """
         ids, codes = self._read_codes()
         # HammingIndex takes runs of ids as they are, which saves eight bytes of memory per code.
         given = ids if self.index_factory is HammingIndex else ids.all()
         return self.index_factory(codes, self.n_bits, ids=given)
 
     def model(self) -> bytes:
-        """Return the model file that `create` stored; `gannet.collection.stored_model.read_model` parses it."""
+        """Return the collection's model as a file; `gannet.collection.stored_model.read_model` parses it.
+
+        Returns
+        -------
+        bytes
+            The model file.
+        """
         with self._transaction() as db:
             return self._read_model(db)
-
-    @property
-    def name(self) -> str:
-        """Name of the file, without its folder."""
-        return self._file.name
 
     def __len__(self) -> int:
         with self._transaction() as db:
             return segments.count(db)
 
     def info(self) -> dict[str, Any]:
-        """Return ``items``, ``bits``, ``model_id``, ``created``, ``changed`` (both in ISO 8601, UTC) and ``bytes``."""
+        """Return general information about the collection.
+
+        Returns
+        -------
+        dict of str to object
+            ``items``, ``bits``, ``model_id``, ``created`` and ``changed`` (in ISO 8601, UTC), and ``bytes``.
+        """
         with self._transaction() as db:
             query = "SELECT created, changed FROM collection"
             created, changed = storage.read_row(db, query, str, str)
@@ -469,48 +421,8 @@ class Collection:
             If the file is damaged.
         """
         with self._transaction() as db:
-            # `quick_check` would not compare paths and digests with their database indexes.
-            (verdict,) = storage.read_row(db, "PRAGMA integrity_check(1)", str)
-            if verdict != "ok":
-                raise storage.DamagedError(verdict.splitlines()[-1])
+            verification.check_parts(db, self.n_bits, self.n_features)
             self._read_model(db)
-            runs, codes = segments.read_all(db, self._width)
-            ids = runs.all()
-            stored = np.fromiter((id_ for (id_,) in db.execute("SELECT id FROM items ORDER BY id")), np.int64)
-            if not np.array_equal(ids, stored):
-                raise storage.DamagedError(f"its {len(ids)} codes and {len(stored)} items do not match")
-            (next_id,) = storage.read_row(db, "SELECT next_id FROM collection", int)
-            if self.n_features is not None:
-                stored_features.check(db, ids.tolist(), self.n_features)
-            if len(ids) and ids[-1] >= next_id:
-                raise storage.DamagedError(f"item {ids[-1]} is above the next id, {next_id}")
-            try:
-                check_codes(codes, self.n_bits)
-            except GannetError as error:
-                raise storage.DamagedError(str(error)) from error
-
-    @contextlib.contextmanager
-    def _transaction(self, write: bool = False) -> Iterator[sqlite3.Connection]:
-        """Run a block on one state of the file; its changes are kept only if it raises no exception."""
-        with self._lock, storage.explained(self._file):
-            if self._closed:
-                raise GannetError(f"{self._file} is closed; open it again with Collection.open")
-            if self._db.in_transaction:
-                with storage.savepoint(self._db):
-                    yield self._db
-                return
-            if write:
-                storage.begin_change(self._db, self._file, self._identity, self._timeout)
-            else:
-                self._db.execute("BEGIN")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-                if write:
-                    storage.end_change(self._db, self._timeout)
-            finally:
-                if self._db.in_transaction:
-                    self._db.rollback()
 
     def _read_codes(self) -> tuple[IdRuns, Codes]:
         with self._transaction() as db, storage.small_cache(db):
@@ -521,22 +433,6 @@ class Collection:
         if hashlib.sha256(model).hexdigest() != self.model_id:
             raise storage.DamagedError("its model does not match its checksum")
         return cast(bytes, model)
-
-    def _refuse(self, missing: Sequence[int] | Ids) -> None:
-        if len(missing):
-            first = ", ".join(str(id_) for id_ in missing[:3])
-            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            raise GannetError(f"{self._file} has no item {first}{more}; nothing was done, check the ids")
-
-
-_ITEM = "SELECT id, CAST(path AS BLOB), digest FROM items"
-
-
-def _item(row: tuple[int, bytes, bytes | None]) -> Item:
-    id_, path, digest = row
-    if path is None:
-        raise storage.DamagedError(f"item {id_} has no path")
-    return Item(id_, decoded_path(path), digest)
 
 
 def _now() -> str:

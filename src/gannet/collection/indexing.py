@@ -144,7 +144,7 @@ def sync(collection: Collection, hasher: ImageHasher, folder: str) -> tuple[Chan
     collection : Collection
         A collection that is open for changes.
     hasher : ImageHasher
-        A hasher with the collection's model: ``ImageHasher.of(read_model(collection))``.
+        A hasher with the collection's model: ``ImageHasher(model=read_model(collection))``.
     folder : str
         Path of the folder. Items from elsewhere stay unchanged.
 
@@ -164,7 +164,7 @@ def sync(collection: Collection, hasher: ImageHasher, folder: str) -> tuple[Chan
     Examples
     --------
     >>> with Collection.open("photos.gannet") as collection:  # doctest: +SKIP
-    ...     changes, skipped = sync(collection, ImageHasher.of(read_model(collection)), "photos")
+    ...     changes, skipped = sync(collection, ImageHasher(model=read_model(collection)), "photos")
     """
     source = open_source(folder)
     if not isinstance(source, FolderSource) or not Path(folder).is_dir():

@@ -91,7 +91,13 @@ class Index(Protocol):
         """
 
     def remove(self, ids: npt.ArrayLike) -> None:
-        """Remove the codes of ``ids (m,)``, all of which must be in the index."""
+        """Remove codes.
+
+        Parameters
+        ----------
+        ids : array-like of int of shape (m,)
+            Distinct ids that are in the index.
+        """
 
 
 IndexFactory = Callable[..., Index]

@@ -152,11 +152,33 @@ class LiveCollection:
             self._state.file.close()
 
     def info(self) -> dict[str, Any]:
-        """Return the result of `Collection.info`."""
+        """Return general information about the collection.
+
+        Returns
+        -------
+        dict of str to object
+            See `gannet.Collection.info`.
+        """
         return self._current().file.collection.info()
 
     def item(self, id: int) -> CodedItem:
-        """Return one item; raise an `UnknownItemError` if it does not exist."""
+        """Return one item.
+
+        Parameters
+        ----------
+        id : int
+            Id of the item.
+
+        Returns
+        -------
+        CodedItem
+            Id, path and code.
+
+        Raises
+        ------
+        UnknownItemError
+            If the item does not exist.
+        """
 
         def find(state: _State) -> CodedItem:
             code = state.code(id)
@@ -165,11 +187,38 @@ class LiveCollection:
         return self._on_one_state(find)
 
     def code(self, id: int) -> npt.NDArray[np.uint8]:
-        """Return the code ``(w,)`` of an item; raise an `UnknownItemError` if it does not exist."""
+        """Return the code of an item.
+
+        Parameters
+        ----------
+        id : int
+            Id of the item.
+
+        Returns
+        -------
+        ndarray of shape (w,), dtype uint8
+            Packed code.
+
+        Raises
+        ------
+        UnknownItemError
+            If the item does not exist.
+        """
         return self._current().code(id)
 
     def sample(self, n: int) -> list[tuple[int, str]]:
-        """Return ids and paths of at most ``n`` items, spread evenly over the collection."""
+        """Return some items, spread evenly over the collection.
+
+        Parameters
+        ----------
+        n : int
+            Largest number of items.
+
+        Returns
+        -------
+        list of (int, str)
+            Ids and paths, in ascending order of the ids.
+        """
 
         def find(state: _State) -> list[tuple[int, str]]:
             n_shown = min(n, len(state.ids))
@@ -249,21 +298,56 @@ class LiveCollection:
         return self._on_one_state(find)
 
     def encode(self, image: bytes) -> npt.NDArray[np.uint8]:
-        """Return the code ``(w,)`` of an image, given as the bytes of its file.
+        """Encode an image; the first call loads the backbone, which takes seconds.
 
-        The first call loads the backbone, which takes seconds. Raises a `GannetError` if the image cannot be read, or
-        if the collection is of vectors.
+        Parameters
+        ----------
+        image : bytes
+            Content of an image file.
+
+        Returns
+        -------
+        ndarray of shape (w,), dtype uint8
+            Packed code.
+
+        Raises
+        ------
+        GannetError
+            If the image cannot be read, or if the collection is of vectors.
         """
         return self._current().file.encode(image)
 
     def has_content(self, id: int, digest: bytes) -> bool:
-        """Return whether the item was made from content with this digest (`gannet.data.digest`)."""
+        """Return whether an item was made from content with a given digest.
+
+        Parameters
+        ----------
+        id : int
+            Id of the item.
+        digest : bytes
+            Result of `gannet.data.digest`.
+
+        Returns
+        -------
+        bool
+            Whether the item exists and has this digest.
+        """
         return id in self._current().file.collection.find_digests([digest]).get(digest, ())
 
     def remove(self, id: int) -> None:
         """Remove an item from the collection, but not its file.
 
-        Raises an `UnknownItemError` if the item does not exist, and a `GannetError` if the collection is not editable.
+        Parameters
+        ----------
+        id : int
+            Id of the item.
+
+        Raises
+        ------
+        UnknownItemError
+            If the item does not exist.
+        GannetError
+            If the collection is not editable.
         """
         if not self.editable:
             raise GannetError(f"{self.path} is open for reading only")
@@ -352,7 +436,7 @@ class _File:
             raise GannetError("this collection is of vectors, not of images: search it by the id of an item")
         from gannet.image_hasher import ImageHasher
 
-        return ImageHasher.of(model)
+        return ImageHasher(model=model)
 
     def close(self) -> None:
         self._watch.close()
