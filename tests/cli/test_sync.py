@@ -13,7 +13,7 @@ import pytest
 from gannet import data
 from gannet.codes import unpack
 from gannet.collection import Collection
-from gannet.collection.collection import Item
+from gannet.collection.items import Item
 from gannet.data import files
 
 

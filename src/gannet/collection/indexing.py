@@ -163,8 +163,11 @@ def sync(collection: Collection, hasher: ImageHasher, folder: str) -> tuple[Chan
 
     Examples
     --------
-    >>> with Collection.open("photos.gannet") as collection:  # doctest: +SKIP
-    ...     changes, skipped = sync(collection, ImageHasher(model=read_model(collection)), "photos")
+    Update a collection after images were added, moved or deleted::
+
+        with Collection.open("photos.gannet") as collection:
+            hasher = ImageHasher(model=read_model(collection))
+            changes, skipped = sync(collection, hasher, "photos")
     """
     source = open_source(folder)
     if not isinstance(source, FolderSource) or not Path(folder).is_dir():
