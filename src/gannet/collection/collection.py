@@ -130,12 +130,13 @@ class Collection(ItemReader):
         GannetError
             If the file exists and ``overwrite`` is false, or if it cannot be written.
         """
+        make_index = index_factory(index)
         n_bytes(model.n_bits)
         now = _now()
         data = model.to_bytes()
         row = (model.n_bits, hashlib.sha256(data).hexdigest(), now, now, 0)
         storage.create(Path(path), row, data, n_features, overwrite, timeout)
-        return cls.open(path, index=index, timeout=timeout)
+        return cls.open(path, index=make_index, timeout=timeout)
 
     @classmethod
     def open(
