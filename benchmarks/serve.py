@@ -23,6 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from gannet.collection import Collection
+from gannet.encoders import Linear
+from gannet.model import Model
 
 CORES = 2
 WARM_UP_SECONDS = 3
@@ -31,7 +33,8 @@ WARM_UP_SECONDS = 3
 def make_collection(path: Path, n: int, n_bits: int) -> None:
     """Store random codes."""
     random = np.random.default_rng(0)
-    with Collection.create(path, n_bits, b"no model") as collection:
+    arrays = [np.zeros(shape, np.float32) for shape in ((4,), (4, n_bits), (n_bits,))]
+    with Collection.create(path, Model(Linear(*arrays), "lsh")) as collection:
         for start in range(0, n, 100_000):
             size = min(100_000, n - start)
             codes = random.integers(0, 256, (size, n_bits // 8), dtype=np.uint8)

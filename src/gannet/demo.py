@@ -63,7 +63,7 @@ def run_demo(dataset: LabelledImages, folder: Path, say: Callable[[str], None]) 
 
     encoder = hasher.model.encoder
     item_codes, query_codes = encoder.encode(item_features.values), encoder.encode(query_features.values)
-    with Collection.create(files.collection, N_BITS, hasher.model.to_bytes(), overwrite=True) as collection:
+    with Collection.create(files.collection, hasher.model, overwrite=True) as collection:
         add_encoded(collection, Encoded(item_codes, item_features.paths, item_features.digests, ()))
         distances, ids = collection.index().search(query_codes[:_N_SHOWN], _N_NEIGHBOURS)
     say(f"built a collection of {len(items):,} codes: {files.collection}")

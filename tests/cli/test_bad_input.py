@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import shutil
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -218,8 +220,10 @@ def test_models_that_do_not_fit_their_collection_or_backbone(tmp_path: Path, pho
     features = np.zeros(24, np.float32)
     encoder = Linear(features, np.ones((24, 16), np.float32), np.zeros(16, np.float32))
     other_bits, unknown, hollow = tmp_path / "bits", tmp_path / "unknown", tmp_path / "hollow"
-    with Collection.create(other_bits, 12, Model(encoder, "lsh").to_bytes()) as collection:
+    with Collection.create(other_bits, Model(encoder, "lsh")) as collection:
         collection.add(np.zeros((1, 2), np.uint8), ["a"])
+    with contextlib.closing(sqlite3.connect(other_bits)) as db, db:
+        db.execute("UPDATE collection SET n_bits = 12")
     np.save(tmp_path / "v.npy", np.ones((3, 24)))
     refused(run("add", other_bits, tmp_path / "v.npy"), "12 bits", "makes 16")
     refused(run("search", other_bits, f"{tmp_path / 'v.npy'}#0"), "12 bits", "makes 16")
@@ -341,8 +345,7 @@ def content(file: Path) -> tuple[list[str], bytes]:
     """Return what a collection holds, checked."""
     with Collection.open(file, readonly=True) as collection:
         collection.check()
-        ids, codes = collection.codes()
-        return collection.paths(ids), codes.tobytes()
+        return collection.paths(collection.ids), collection.codes().tobytes()
 
 
 def test_a_small_disk(tmp_path: Path, vectors, matrix_model: Path, matrix_collection: Path, run) -> None:

@@ -32,9 +32,9 @@ def test_copies_are_found(photos: Path, image_collection: Path, tmp_path: Path, 
     names = {str(photos / name) for name in ("03.png", "exact.png", "again.bmp")} | {str(hostile)}
     assert any(names <= {item["path"] for item in group} for group in groups)
     with Collection.open(image_collection) as collection:
-        codes = collection.codes()[1]
+        codes = collection.codes()
         for group in groups:
-            assert len(np.unique(collection.code([item["id"] for item in group]), axis=0)) == 1
+            assert len(np.unique(collection.codes([item["id"] for item in group]), axis=0)) == 1
         assert sum(len(group) - 1 for group in groups) == len(codes) - len(np.unique(codes, axis=0))
     html = page.read_text("utf-8")
     assert html.count("data:image/jpeg;base64,") == sum(map(len, groups))
@@ -45,7 +45,7 @@ def test_copies_are_found(photos: Path, image_collection: Path, tmp_path: Path, 
 
 def test_no_duplicates_and_bad_options(matrix_collection: Path, run) -> None:
     with Collection.open(matrix_collection) as collection:
-        ids, codes = collection.codes()
+        ids, codes = collection.ids, collection.codes()
         _, first = np.unique(codes, axis=0, return_index=True)
         collection.remove(np.setdiff1d(ids, ids[first]))
     assert run("duplicates", matrix_collection, "--radius", 0, "--json").out == "[]\n"
@@ -62,7 +62,7 @@ def test_features_are_compared_where_they_are_kept(photos: Path, image_model: Pa
         image.save(photos / "again.bmp")
     assert run("index", photos, "-m", image_model, "-o", kept, "--keep-features").status == 0
     with Collection.open(kept) as collection:
-        ids, codes = collection.codes()
+        ids, codes = collection.ids, collection.codes()
         features = collection.features(ids).astype(np.float64)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     near = np.bitwise_count(codes[:, None] ^ codes).sum(axis=2) <= 1

@@ -13,7 +13,7 @@ import pytest
 from gannet import data
 from gannet.codes import unpack
 from gannet.collection import Collection
-from gannet.collection.collection import Item
+from gannet.collection.items import Item
 from gannet.data import files
 
 
@@ -27,7 +27,7 @@ def forget(image_collection: Path, cache: Path, encoded: list[int]) -> None:
 def items(file: Path) -> dict[str, Item]:
     with Collection.open(file, readonly=True) as collection:
         collection.check()
-        ids, _ = collection.codes()
+        ids = collection.ids
         stored = collection.items_at(collection.paths(ids))
         assert [item.id for item in sorted(stored)] == ids.tolist()
         return {item.path: item for item in stored}
@@ -36,7 +36,7 @@ def items(file: Path) -> dict[str, Item]:
 def test_sync_does_all_at_once(photos: Path, image_collection: Path, encoded, save_image, run) -> None:
     before = items(image_collection)
     with Collection.open(image_collection) as collection:
-        codes = dict(zip(collection.codes()[0].tolist(), collection.codes()[1].tolist(), strict=True))
+        codes = dict(zip(collection.ids.tolist(), collection.codes().tolist(), strict=True))
     (photos / "new").mkdir()
     (photos / "01.png").rename(photos / "new" / "one.png")  # moved
     shutil.copy(photos / "02.png", photos / "copy.png")  # copied
@@ -63,9 +63,9 @@ def test_sync_does_all_at_once(photos: Path, image_collection: Path, encoded, sa
     with Collection.open(image_collection) as collection:
         for path, item in before.items():
             if path in after and after[path].id == item.id:
-                assert collection.code(item.id)[0].tolist() == codes[item.id]
+                assert collection.codes(item.id)[0].tolist() == codes[item.id]
         copy, original = (after[str(photos / name)].id for name in ("copy.png", "02.png"))
-        assert collection.code(copy).tolist() == collection.code(original).tolist()
+        assert collection.codes(copy).tolist() == collection.codes(original).tolist()
     again = run("sync", image_collection, photos)
     assert again.out == f"added 0 items, left 61 as they were: {image_collection} holds 61\n"
     assert len(encoded) == 2 and items(image_collection) == after
@@ -230,7 +230,7 @@ def test_info_and_check(photos: Path, image_collection: Path, run) -> None:
     result = run("info", image_collection, "--json")
     info = json.loads(result.out)
     with Collection.open(image_collection) as collection:
-        bits = unpack(collection.codes()[1], 16)
+        bits = unpack(collection.codes(), 16)
         assert info["model"] == {
             "id": collection.model_id, "method": "lsh", "backbone": "tiny", "image_size": 16
         }  # fmt: skip

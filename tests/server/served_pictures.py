@@ -46,6 +46,6 @@ def make_collection(folder: Path, photos: Path) -> Path:
     files = [*sorted(photos.iterdir()), photos / "00.png"]
     raws = [file.read_bytes() for file in files]
     codes = np.concatenate([*map(encode, raws), np.zeros((1, 3), np.uint8)])
-    with Collection.create(path, N_BITS, Model(ENCODER, "lsh", {}, "tiny", SIDE, {}).to_bytes()) as made:
+    with Collection.create(path, Model(ENCODER, "lsh", {}, "tiny", SIDE, {})) as made:
         made.add(codes, [*map(str, files), "vectors.npy#3"], [*map(digest, raws), b"row"])
     return path

@@ -81,7 +81,7 @@ def ids(page: playwright.Page) -> list[int]:
 
 def expected(collection: Path, id_: int, k: int) -> list[int]:
     with Collection.open(collection) as store:
-        return store.index().search(store.code([id_]), k)[1][0].tolist()
+        return store.index().search(store.codes([id_]), k)[1][0].tolist()
 
 
 def test_click_share_and_go_back(collection: Path, open_page: Open) -> None:
@@ -103,7 +103,7 @@ def test_click_share_and_go_back(collection: Path, open_page: Open) -> None:
 def test_distances_and_differing_bits(collection: Path, open_page: Open) -> None:
     page = open_page(collection, "/?id=3&k=5")
     with Collection.open(collection) as store:
-        codes = np.unpackbits(store.code(ids(page)) ^ store.code([3]), axis=1)
+        codes = np.unpackbits(store.codes(ids(page)) ^ store.codes([3]), axis=1)
     for row, different in zip(page.query_selector_all("#grid .item"), codes, strict=True):
         assert f"{different.sum()} of {N_BITS} bits differ" in " ".join(row.inner_text().split())
         cells = row.query_selector(".cells .fill").get_attribute("d")
@@ -171,7 +171,7 @@ def test_removing_asks_first(collection: Path, open_page: Open) -> None:
     page.click("#confirm .danger")
     page.wait_for_selector(f'.pick[data-id="{second}"]', state="detached")
     with Collection.open(collection) as store:
-        assert second not in store.codes()[0] and len(store) == 41
+        assert second not in store.ids and len(store) == 41
     assert "Removed" in page.inner_text("#status")
 
 

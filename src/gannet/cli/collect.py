@@ -74,12 +74,12 @@ def sync(collection: str, folder: str) -> None:
     Mount first all disks that FOLDER spans: the place of one that is not mounted is an empty folder.
     """
     from gannet.collection import Collection
-    from gannet.collection.indexing import sync_folder
+    from gannet.collection.indexing import sync as sync_collection
     from gannet.collection.stored_model import read_model
     from gannet.image_hasher import ImageHasher
 
     with Collection.open(collection) as store:
-        changes, skipped = sync_folder(store, ImageHasher(model=read_model(store)), folder)
+        changes, skipped = sync_collection(store, ImageHasher(model=read_model(store)), folder)
         _report(changes, skipped, collection, len(store))
 
 

@@ -35,14 +35,13 @@ def duplicates(collection: str, radius: int | None, cosine: float | None, as_jso
     of two items must be alike too: larger R and smaller T find copies that were changed more.
     """
     from gannet.collection import Collection
-    from gannet.search.duplicates import duplicates as find
-    from gannet.search.duplicates import limits
+    from gannet.search.duplicates import find_duplicates, limits
 
     if page is not None:
         check_page(Path(page))
     with Collection.open(collection, readonly=True) as store:
         radius, cosine = limits(store, radius, cosine)
-        groups = find(store, radius, cosine)
+        groups = find_duplicates(store, radius, cosine)
         name, n_bits, keeps_features = store.name, store.n_bits, store.n_features is not None
     if page is not None:
         from gannet.pages import duplicates_page, read_picture

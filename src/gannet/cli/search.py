@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--rerank", default=None, type=int, metavar="N", help="Order the nearest N by the cosine of their float features."
 )
+@click.option("--index", default="hamming", show_default=True, metavar="NAME", help="The index to search with.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--html", "page", default=None, metavar="FILE", help="Write a page with pictures.")
 def search(
@@ -31,6 +32,7 @@ def search(
     k: int,
     radius: int | None,
     rerank: int | None,
+    index: str,
     as_json: bool,
     page: str | None,
 ) -> None:
@@ -44,7 +46,7 @@ def search(
 
     if page is not None:
         check_page(Path(page))
-    with Collection.open(collection, readonly=True) as store:
+    with Collection.open(collection, readonly=True, index=index) as store:
         answers = search_query.search(store, queries, k, radius, rerank)
         if page is not None:
             _write_page(store, answers, Path(page))

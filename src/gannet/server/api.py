@@ -15,7 +15,7 @@ from starlette.responses import Response
 from gannet.codes import Codes, check_codes, unpack
 from gannet.data import check_image
 from gannet.errors import GannetError
-from gannet.search.live import LiveCollection, Neighbours
+from gannet.search.live import LiveCollection, Matches
 from gannet.server.problems import json_answer
 from gannet.server.questions import ImageQuestion, read_question
 from gannet.server.schemas import (
@@ -178,7 +178,7 @@ def _given_code(text: str, n_bits: int) -> npt.NDArray[np.uint8]:
         raise HTTPException(422, str(error)) from error
 
 
-def _results(found: Neighbours, code: npt.NDArray[np.uint8], n_bits: int) -> list[dict[str, Any]]:
+def _results(found: Matches, code: npt.NDArray[np.uint8], n_bits: int) -> list[dict[str, Any]]:
     different: Codes = unpack(found.codes ^ code, n_bits)
     return [
         {"id": id_, "path": path, "distance": distance, "differing_bits": np.flatnonzero(bits).tolist()}

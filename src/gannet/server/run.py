@@ -14,6 +14,7 @@ from pathlib import Path
 import uvicorn
 
 from gannet.errors import GannetError
+from gannet.index import DEFAULT_INDEX, IndexFactory
 from gannet.search.live import LiveCollection
 from gannet.server.app import create_app
 from gannet.server.security import is_loopback
@@ -22,14 +23,37 @@ _MOST_CONNECTIONS = 500
 """Beyond these, new ones are turned away, so that files can still be opened: 1,024 is a usual limit for both."""
 
 
-def serve(path: str | os.PathLike[str], host: str, port: int, editable: bool, say: Callable[[str], None]) -> None:
+def serve(
+    path: str | os.PathLike[str],
+    host: str,
+    port: int,
+    editable: bool,
+    say: Callable[[str], None],
+    index: str | IndexFactory = DEFAULT_INDEX,
+) -> None:
     """Serve a collection until the process is interrupted.
 
-    Parameters: ``host`` and ``port`` to bind, 0 for any free port; ``editable``, whether items may be removed; ``say``
-        is given the lines that tell where the page is.
-    Raises: `GannetError` where the collection cannot be opened or the address cannot be bound.
+    Parameters
+    ----------
+    path : path-like
+        File of the collection.
+    host : str
+        Address to bind.
+    port : int
+        Port to bind; 0 for any free port.
+    editable : bool
+        Whether items may be removed.
+    say : callable
+        Function that shows one line of text, such as the address of the page.
+    index : str, type or callable, default="hamming"
+        Index to search with; see `gannet.Collection.open`.
+
+    Raises
+    ------
+    GannetError
+        If the collection cannot be opened or the address cannot be bound.
     """
-    with contextlib.closing(LiveCollection(path, editable)) as collection, _bind(host, port) as bound:
+    with contextlib.closing(LiveCollection(path, editable, index)) as collection, _bind(host, port) as bound:
         collection.warm_up()
         app = create_app(collection, host)
         # No access log: addresses hold what was looked at.
