@@ -10,7 +10,7 @@ from gannet.data import thumbnail
 from gannet.errors import GannetError
 from gannet.evaluation.items import SplitFeatures
 from gannet.evaluation.summary import Groups, lengths
-from gannet.pages.page import Picture, make_picture
+from gannet.pages.pictures import Picture, make_picture
 
 _USUAL_BITS = 64
 _SIDE = 64
