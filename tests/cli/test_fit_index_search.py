@@ -48,7 +48,7 @@ def test_images_from_fit_to_remove(tmp_path: Path, photos: Path, tiny, run) -> N
     assert 7 not in ids(search(run, collection, photos / "07.png", "-k", 100)[0])
     added = run("add", collection, photos)
     assert (added.status, added.err) == (0, "")
-    assert added.out == f"added 2 items, left 58 as they were: {collection} holds 60\n"
+    assert added.out == f"added 2 items, left 58 unchanged: {collection} holds 60\n"
     assert len(ids(search(run, collection, photos / "07.png", "-k", 100)[0])) == 60
 
 
@@ -131,7 +131,7 @@ def test_a_changed_file_is_replaced(photos: Path, image_collection: Path, run) -
     Image.open(photos / "06.png").save(photos / "05.png")
     added = run("add", image_collection, photos)
     assert (added.status, added.err) == (0, "")
-    assert added.out.startswith("added 1 items, replaced 1 that had changed, left 59 as they were")
+    assert added.out.startswith("added 1 items, replaced 1 that had changed, left 59 unchanged")
     with Collection.open(image_collection) as collection:
         new = collection.find_path(str(photos / "05.png")).tolist()
         assert len(collection) == 60 and len(new) == 1 and new != [old["id"]]
@@ -141,7 +141,7 @@ def test_a_changed_file_is_replaced(photos: Path, image_collection: Path, run) -
 def test_adding_again_changes_nothing(photos: Path, image_collection: Path, run) -> None:
     with Collection.open(image_collection) as collection:
         before = collection.codes()
-    assert run("add", image_collection, photos).out.startswith("added 0 items, left 60 as they were")
+    assert run("add", image_collection, photos).out.startswith("added 0 items, left 60 unchanged")
     with Collection.open(image_collection) as collection:
         np.testing.assert_array_equal(collection.codes()[0], before[0])
 
@@ -161,7 +161,7 @@ def test_skipped_images_are_counted_and_named(tmp_path: Path, photos: Path, tiny
         assert lines[0] == "skipped 2:"
         assert lines[1] == f"  {photos / 'empty.jpg'}: empty file"
         assert lines[2].startswith(f"  {photos / 'text.png'}: not an image")
-    assert "left 60 as they were, skipped 2" in result.out
+    assert "left 60 unchanged, skipped 2" in result.out
 
 
 @pytest.mark.parametrize("form", ["npy", "npz", "parquet"])

@@ -1,4 +1,4 @@
-"""The command line: ``gannet``. Commands are thin; each file here holds one or a few that belong together."""
+"""The command ``gannet``: its subcommands, which read options, call the rest of the package and print the results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COMMANDS = {
 
 
 def main() -> None:
-    """Run the command line; errors are one line on standard error, exit status 2."""
+    """Run the command line. An error is one line on standard error, with exit status 2."""
     import click
 
     try:

@@ -1,4 +1,4 @@
-"""``gannet methods`` and ``gannet backbones``: what there is to choose from."""
+"""``gannet methods`` and ``gannet backbones``: list the methods and the image networks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import click
 
 from gannet.cli.output import say, say_json
 
-_TAKES = {"views": "features of several random views of each", "pixels": "the pixels themselves"}
+_TAKES = {"views": "features of several random views per image", "pixels": "pixels, without an image network"}
 
 
 @click.command(epilog="Example: gannet methods --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def methods(as_json: bool) -> None:
-    """List the methods that learn codes, with their papers and settings."""
+    """List the methods that learn codes.
+
+    Each method is listed with its paper and its settings. Methods of other installed packages are included.
+    """
     from gannet.hashers import all_hashers
     from gannet.hashers.settings import defaults
 
@@ -23,11 +26,11 @@ def methods(as_json: bool) -> None:
     if as_json:
         say_json(rows)
         return
-    for name, hasher in all_hashers().items():
-        say(f"{name}\n    {hasher.reference}")
-        if hasher().takes.kind in _TAKES:
-            say(f"    learns from images: {_TAKES[hasher().takes.kind]}")
-        settings = ", ".join(f"{key}={value}" for key, value in defaults(hasher).items())
+    for row in rows:
+        say(f"{row['name']}\n    {row['reference']}")
+        if row["takes"] in _TAKES:
+            say(f"    learns from images: {_TAKES[row['takes']]}")
+        settings = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
         if settings:
             say(f"    settings: {settings}")
 
@@ -35,7 +38,10 @@ def methods(as_json: bool) -> None:
 @click.command(epilog="Example: gannet backbones --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def backbones(as_json: bool) -> None:
-    """List the image networks, and whether they can run here."""
+    """List the image networks.
+
+    Each network is listed with its paper and, if it cannot run on this machine, the reason.
+    """
     from gannet.backbones import DEFAULT_BACKBONE, all_backbones
 
     rows = [
@@ -56,4 +62,4 @@ def backbones(as_json: bool) -> None:
         mark = " (default)" if row["default"] else ""
         say(f"{row['name']}{mark}: {row['features']} features, {row['size']} px\n    {row['reference']}")
         if row["unavailable"]:
-            say(f"    cannot run here: {row['unavailable']}")
+            say(f"    not available: {row['unavailable']}")
