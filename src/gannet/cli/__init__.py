@@ -32,7 +32,7 @@ def main() -> None:
     import click
 
     try:
-        status = _group().main(sys.argv[1:] or ["--help"], prog_name="gannet", standalone_mode=False)
+        status = make_group().main(sys.argv[1:] or ["--help"], prog_name="gannet", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.Abort as error:
         _fail(f"interrupted {error.__cause__ or ''}", 130)
@@ -62,7 +62,8 @@ def _fail(message: str, status: int) -> None:
     sys.exit(status)
 
 
-def _group() -> LazyGroup:
+def make_group() -> LazyGroup:
+    """Return the command ``gannet`` with its subcommands."""
     from gannet import __version__
 
     group = LazyGroup("gannet", _COMMANDS)
