@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ class FeatureCache:
     the log, and neither stops the work.
 
     Args:
-        key: what made the features (:attr:`gannet.backbones.runtime.FeatureExtractor.key`).
+        key: what made the features (:attr:`gannet.backbones.extractor.FeatureExtractor.cache_key`).
         n_features: length of a feature vector.
         folder: where the file lies; ``features`` in the cache directory where None.
     """
@@ -43,6 +43,16 @@ class FeatureCache:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._open()
+
+    @classmethod
+    @contextlib.contextmanager
+    def open_for(cls, key: str | None, n_features: int) -> Iterator[FeatureCache | None]:
+        """Open the cache of a network within a block; yield None for a network without a key."""
+        if key is None:
+            yield None
+            return
+        with cls(key, n_features) as cache:
+            yield cache
 
     def get_many(self, digests: Sequence[bytes]) -> tuple[NDArray[np.bool_], Features]:
         """Look up digests; return which are known, bool ``(n,)``, and the features of those.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gannet.backbones.cache import FeatureCache
-from gannet.backbones.runtime import FeatureExtractor
+from gannet.backbones.extractor import Extractor
 from gannet.errors import GannetError
 from gannet.support.progress import progress
 from gannet.support.threads import cores
@@ -59,7 +59,7 @@ def extract(
     read: Callable[[int], Any],
     decode: Callable[[Any, int], Image],
     digest: Callable[[Any], bytes],
-    extractor: FeatureExtractor,
+    extractor: Extractor,
     cache: FeatureCache | None = None,
     description: str = "Encoding",
 ) -> Extracted:
@@ -79,12 +79,12 @@ def extract(
         cache: where features are kept; nowhere if None.
         description: what the progress bar says.
     """
-    values = np.empty((n, extractor.backbone.n_features), np.float32)
+    values = np.empty((n, extractor.n_features), np.float32)
     kept: list[int] = []
     digests: list[bytes] = []
     failures: list[tuple[int, str]] = []
     encoding: deque[int] = deque()  # rows of `values` whose images are being encoded
-    size = extractor.backbone.size
+    size = extractor.size
 
     with progress(n, description, "img") as bar:
 

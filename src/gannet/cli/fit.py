@@ -53,7 +53,6 @@ def fit(
     SOURCE is a folder of images (with its subfolders), a .zip of images, the official CIFAR-10, or a matrix of
     embeddings (.npy, .npz or .parquet; no image network is involved then).
     """
-    from gannet.backbones import DEFAULT_BACKBONE
     from gannet.data import MatrixSource, open_source
     from gannet.hashers.settings import make_hasher, split_fine_tuning
     from gannet.hashers.takes import FromPixels
@@ -66,13 +65,13 @@ def fit(
     learner = make_hasher(method, bits, seed, own)
     if isinstance(learner.takes, FromPixels) and backbone is not None:
         raise GannetError(f"{method} reads images without an image network: leave --backbone out")
-    hasher = ImageHasher(learner, backbone or DEFAULT_BACKBONE, fine_tuning or False, checkpoint)
+    hasher = ImageHasher(learner, backbone, fine_tuning or False, checkpoint)
     opened = open_source(source)
     if isinstance(opened, MatrixSource) and backbone is not None:
         raise GannetError(f"{source} is a matrix of features: leave --backbone out")
     if isinstance(opened, MatrixSource) and train_backbone:
         raise GannetError(f"{source} is a matrix of features: leave --train-backbone out")
-    features = hasher.training(opened)
+    features = hasher.read_training(opened)
     if len(features.values):
         warn_skipped(features.skipped)
     started = time.perf_counter()

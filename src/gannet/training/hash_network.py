@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from gannet.backbones.base import Backbone, Weights
-from gannet.backbones.runtime import normalised
+from gannet.backbones.extractor import normalized
 from gannet.support.progress import progress
 from gannet.training.checkpoint import Checkpoint
 from gannet.training.distributed import Processes
@@ -49,7 +49,7 @@ class HashNetwork(nn.Module):
         self, backbone: Backbone, weights: Weights, layer: nn.Linear, mean: Tensor | None, mixed_precision: bool = False
     ) -> None:
         super().__init__()
-        self.backbone = normalised(backbone, backbone.module(weights)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.backbone = normalized(backbone, backbone.module(weights)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.layer, self.mixed_precision = layer, mixed_precision
         self.register_buffer("mean", mean)
         for module in self.backbone.modules():
