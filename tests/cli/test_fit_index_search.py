@@ -273,6 +273,23 @@ def test_lists_and_help(run) -> None:
     assert version.status == 0 and version.out.startswith("gannet, version ")
 
 
+def test_a_network_of_another_distribution_is_found_by_name(tmp_path: Path, photos: Path, tiny, run) -> None:
+    model, collection = tmp_path / "m", tmp_path / "c"
+    listed = run("backbones")
+    assert (listed.status, listed.err) == (0, "")
+    assert "tiny (default): 24 features, 16 px\n    none\n" in listed.out and "pixel-network: 8 px\n" in listed.out
+    rows = {row["name"]: row for row in json.loads(run("backbones", "--json").out)}
+    assert rows["pixel-network"] == {
+        "name": "pixel-network", "reference": None, "features": None, "size": 8, "default": False, "unavailable": None
+    }  # fmt: skip
+    fitted = run("fit", photos, "-o", model, "--method", "lsh", "--bits", 16, "--backbone", "pixel-network")
+    assert (fitted.status, fitted.err) == (0, "")
+    assert run("index", photos, "-m", model, "-o", collection).status == 0
+    assert "lsh, pixel-network" in run("info", collection).out
+    (answer,) = search(run, collection, photos / "07.png", "-k", 1)
+    assert answer["results"][0]["distance"] == 0
+
+
 def test_search_writes_a_page_with_the_pictures(image_collection: Path, tmp_path: Path, run) -> None:
     page = tmp_path / "neighbours.html"
     result = run("search", image_collection, "0", "-k", "3", "--html", page)

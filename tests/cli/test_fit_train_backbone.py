@@ -103,14 +103,10 @@ def test_the_papers_recipe(tmp_path: Path, photos: Path, tiny, run) -> None:
 
 
 OWN_PROCESS = """
-import os, signal, sys
-sys.path.insert(0, os.environ["TEST_FOLDER"])
-from conftest import Tiny
-from gannet import backbones
+import os, signal
 from gannet.cli import main
 from gannet.training.hash_network import NetworkTrainer
 
-backbones.get_backbone = lambda name, size=None: Tiny(size)
 step_on = NetworkTrainer.step_on
 
 def dying(self, *arguments):
@@ -124,14 +120,12 @@ main()
 
 
 def in_own_process(folder: Path, arguments: tuple[object, ...], *start: str, **environment: str) -> Any:
-    """Run ``gannet``, with the small network, in a process of its own or in several."""
+    """Run ``gannet`` with the network ``tiny`` in another process, or in several."""
     script = folder / "own_process.py"
     script.write_text(OWN_PROCESS)
-    paths = {"PYTHONPATH": os.pathsep.join(sys.path), "TEST_FOLDER": str(Path(__file__).parent)}
-    command = [sys.executable, *start, str(script), *map(str, arguments)]
-    return subprocess.run(
-        command, env={**os.environ, **paths, **environment}, capture_output=True, text=True, timeout=180
-    )
+    environment |= {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, *start, str(script), *map(str, arguments), "--backbone", "tiny"]
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=180)
 
 
 def test_a_killed_run_goes_on_to_the_same_model(tmp_path: Path, photos: Path, tiny, run) -> None:

@@ -44,14 +44,15 @@ def backbones(as_json: bool) -> None:
     """
     from gannet.backbones import DEFAULT_BACKBONE, all_backbones
 
+    # A network of another distribution need not have the attributes of `Backbone`.
     rows = [
         {
             "name": name,
-            "reference": backbone.reference,
-            "features": backbone.n_features,
-            "size": backbone.default_size,
+            "reference": getattr(backbone, "reference", None),
+            "features": getattr(backbone, "n_features", None),
+            "size": getattr(backbone, "default_size", getattr(backbone, "size", None)),
             "default": name == DEFAULT_BACKBONE,
-            "unavailable": backbone.unavailable(),
+            "unavailable": backbone.unavailable() if hasattr(backbone, "unavailable") else None,
         }
         for name, backbone in all_backbones().items()
     ]
@@ -60,6 +61,9 @@ def backbones(as_json: bool) -> None:
         return
     for row in rows:
         mark = " (default)" if row["default"] else ""
-        say(f"{row['name']}{mark}: {row['features']} features, {row['size']} px\n    {row['reference']}")
+        facts = [f"{row[key]} {unit}" for key, unit in (("features", "features"), ("size", "px")) if row[key] is not None]
+        say(f"{row['name']}{mark}: {', '.join(facts) or 'no details'}")
+        if row["reference"]:
+            say(f"    {row['reference']}")
         if row["unavailable"]:
             say(f"    not available: {row['unavailable']}")
