@@ -86,7 +86,7 @@ def run_demo(
     hasher.learn(item_features)
     fit_seconds = time.perf_counter() - started
     hasher.save(files.model)
-    say(f"learned {n_bits} bits with {method.name} from {len(items):,} pictures, without labels, in {fit_seconds:.0f} s")
+    say(f"learned {n_bits} bits with {method.name} from {len(items):,} unlabeled pictures in {fit_seconds:.0f} s")
 
     encoder = hasher.model.encoder
     item_codes, query_codes = encoder.encode(item_features.values), encoder.encode(query_features.values)

@@ -49,8 +49,8 @@ def test_sync_does_all_at_once(photos: Path, image_collection: Path, encoded, sa
     result = run("sync", image_collection, photos)
     assert (result.status, result.err) == (0, "")
     assert result.out == (
-        "added 3 items, replaced 1 that had changed, updated the paths of 3 that had moved, removed 1 whose files are gone, "
-        f"left 55 unchanged: {image_collection} holds 61\n"
+        "added 3 items, replaced 1 that had changed, updated the paths of 3 that had moved, "
+        f"removed 1 whose files are gone, left 55 unchanged: {image_collection} holds 61\n"
     )
     assert len(encoded) == 2  # the changed and the new one
     after = items(image_collection)

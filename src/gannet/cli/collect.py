@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 def index(source: str, model_path: str, output: str, keep_features: bool) -> None:
     """Encode SOURCE into a new collection.
 
-    SOURCE is a folder of images (with its subfolders), an image, a .zip of images, or a matrix (.npy, .npz or .parquet).
-    It must match the model: images for a model of images, a matrix for a model of a matrix.
+    SOURCE is a folder of images (with its subfolders), an image, a .zip of images, or a matrix (.npy, .npz or
+    .parquet). It must match the model: images for a model of images, a matrix for a model of a matrix.
 
     The collection is one file. It holds the codes, ids and paths of all items, and the model.
     """
@@ -74,9 +74,9 @@ def add(collection: str, source: str) -> None:
 def sync(collection: str, folder: str) -> None:
     """Update COLLECTION to match the files in FOLDER.
 
-    New and changed files are encoded, as by `gannet add`, and items whose files are gone from FOLDER are removed. Moved
-    and renamed files keep their ids and are not encoded again. Items from outside FOLDER are left as they are. The whole
-    command is one transaction.
+    New and changed files are encoded, as by `gannet add`, and items whose files are gone from FOLDER are removed.
+    Moved and renamed files keep their ids and are not encoded again. Items from outside FOLDER are left as they are.
+    The whole command is one transaction.
 
     Mount all disks that FOLDER spans first: the mount point of an unmounted disk looks like an empty folder, and its
     items would be removed.

@@ -15,9 +15,9 @@ _FOLDER = Path("gannet-demo")
 def demo() -> None:
     """Learn, index and search a public data set.
 
-    The demo uses CIFAR-10 or Fashion-MNIST from $GANNET_DATA, ./data or its cache. If it finds neither, it downloads one;
-    if that fails too, it uses scikit-learn's digits. It writes a model, a
-    collection and a page with the results to the folder gannet-demo.
+    The demo uses CIFAR-10 or Fashion-MNIST from $GANNET_DATA, ./data or its cache. If it finds neither, it downloads
+    one; if that fails too, it uses scikit-learn's digits. It writes a model, a collection and a page with the results
+    to the folder gannet-demo.
     """
     from gannet.data.datasets import find_dataset
     from gannet.demo import run_demo

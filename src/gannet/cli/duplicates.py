@@ -23,7 +23,7 @@ from gannet.cli.output import check_page, say, say_json, warn
     type=float,
     default=None,
     metavar="T",
-    help="Link only items whose features have a cosine of at least T. Default: 0.9 if features are stored, else 0 (no test).",
+    help="Link only items whose features have a cosine of at least T. Default: 0.9 if features are stored, else 0.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--html", "page", default=None, metavar="FILE", help="Write an HTML page with the pictures to FILE.")
@@ -33,8 +33,8 @@ def duplicates(collection: str, radius: int | None, cosine: float | None, as_jso
     Two items are linked if their codes differ in at most R bits. A group holds all items that are linked, directly or
     through others. Codes alone also link similar images that are not copies, especially with a larger R.
 
-    In a collection that was created with `gannet index --keep-features`, two items are linked only if the cosine between
-    their features is also at least T. A larger R and a smaller T find copies that were changed more.
+    In a collection that was created with `gannet index --keep-features`, two items are linked only if the cosine
+    between their features is also at least T. A larger R and a smaller T find copies that were changed more.
     """
     from gannet.collection import Collection
     from gannet.search.duplicates import duplicates as find

@@ -36,7 +36,8 @@ def info(collection: str, as_json: bool) -> None:
 def check(collection: str) -> None:
     """Verify the integrity of COLLECTION.
 
-    This command reads the whole file and compares it with its checksums and indexes. The exit status is 2 if the collection is damaged.
+    This command reads the whole file and compares it with its checksums and indexes. The exit status is 2 if the
+    collection is damaged.
     """
     from gannet.collection import Collection
     from gannet.collection.stored_model import read_model

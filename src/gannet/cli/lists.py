@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from gannet.cli.output import say, say_json
 
+_UNITS = {"features": "features", "size": "px"}
 _TAKES = {"views": "features of several random views per image", "pixels": "pixels, without an image network"}
 
 
@@ -19,7 +22,7 @@ def methods(as_json: bool) -> None:
     from gannet.hashers import all_hashers
     from gannet.hashers.settings import defaults
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"name": name, "reference": hasher.reference, "takes": hasher().takes.kind, "settings": defaults(hasher)}
         for name, hasher in all_hashers().items()
     ]
@@ -61,7 +64,7 @@ def backbones(as_json: bool) -> None:
         return
     for row in rows:
         mark = " (default)" if row["default"] else ""
-        facts = [f"{row[key]} {unit}" for key, unit in (("features", "features"), ("size", "px")) if row[key] is not None]
+        facts = [f"{row[key]} {unit}" for key, unit in _UNITS.items() if row[key] is not None]
         say(f"{row['name']}{mark}: {', '.join(facts) or 'no details'}")
         if row["reference"]:
             say(f"    {row['reference']}")

@@ -19,9 +19,19 @@ if TYPE_CHECKING:
 @click.argument("collection")
 @click.argument("queries", nargs=-1, required=True, metavar="QUERY...")
 @click.option("-k", default=10, show_default=True, help="Number of results per query.")
-@click.option("--radius", default=None, type=int, metavar="R", help="Return all items that differ in at most R bits, instead of the nearest k.")
 @click.option(
-    "--rerank", default=None, type=int, metavar="N", help="Order the nearest N items by the cosine of their float features, and return the first k."
+    "--radius",
+    default=None,
+    type=int,
+    metavar="R",
+    help="Return all items that differ in at most R bits, instead of the nearest k.",
+)
+@click.option(
+    "--rerank",
+    default=None,
+    type=int,
+    metavar="N",
+    help="Order the nearest N items by the cosine of their float features, and return the first k.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--html", "page", default=None, metavar="FILE", help="Write an HTML page with the pictures to FILE.")

@@ -70,7 +70,9 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
         response_model=Sample,
         responses=_problems(409, 422),
     )
-    def get_items(limit: Annotated[int, Query(ge=1, le=MAX_RESULTS, description="Maximum number of items.")] = 24) -> Response:
+    def get_items(
+        limit: Annotated[int, Query(ge=1, le=MAX_RESULTS, description="Maximum number of items.")] = 24,
+    ) -> Response:
         return json_answer({"items": [{"id": id_, "path": path} for id_, path in collection.sample(limit)]})
 
     @router.get("/items/{id}", summary="Get an item", response_model=Item, responses=_problems(404, 409, 422))
@@ -89,7 +91,7 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
             jpeg = await to_thread.run_sync(item_thumbnail, collection, id, limiter=pictures)
         except NoPictureError as error:
             raise HTTPException(404, str(error)) from error
-        # The picture of an id never changes. The page adds a key of the collection to the URL, in case another is served.
+        # The picture of an id never changes, and the page adds a key of the collection to the URL.
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
     @router.delete(
@@ -124,7 +126,7 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
         ]
         return json_answer({"radius": radius, "total": total, "groups": shown})
 
-    @router.get("/health", summary="Describe the collection that is served", response_model=Health, responses=_problems(409))
+    @router.get("/health", summary="Describe the served collection", response_model=Health, responses=_problems(409))
     def get_health() -> Response:
         info = collection.info()
         return json_answer(
@@ -142,9 +144,7 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     schema = {"schema": Problem.model_json_schema()}
-    return {
-        status: {"description": "Error", "content": {"application/problem+json": schema}} for status in statuses
-    }
+    return {status: {"description": "Error", "content": {"application/problem+json": schema}} for status in statuses}
 
 
 def _answer(collection: LiveCollection, question: Question | ImageQuestion, max_pixels: int) -> Response:

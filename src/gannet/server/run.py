@@ -84,7 +84,7 @@ def _bind(host: str, port: int) -> socket.socket:
             raise GannetError(f"port {port} of {host} is in use: choose another with --port, or 0 for any") from error
         if error.errno == errno.EACCES:
             raise GannetError(f"no permission to use port {port}: choose one above 1023 with --port") from error
-        why = str(error.strerror or error).partition(" (while ")[0]  # Python appends the address to the system's message
+        why = str(error.strerror or error).partition(" (while ")[0]  # Python appends the address to the message
         raise GannetError(f"cannot serve at {host}: {why}; see --host") from error
     except UnicodeError as error:
         raise GannetError(f"{host!r} is not an address; see --host") from error

@@ -58,7 +58,7 @@ class Result(BaseModel):
 
 
 class Answer(BaseModel):
-    """Results, ordered by distance, then id. ``code`` is the code of the query; searching by it gives the same results."""
+    """Results by distance, then id. ``code`` is the code of the query; a search by it gives the same results."""
 
     bits: int
     code: Code
@@ -89,7 +89,8 @@ class Groups(BaseModel):
     """A page of the ``total`` groups, largest first.
 
     Two items are linked if their codes differ in at most ``radius`` bits and, in a collection that stores features, if
-    the cosine between their features is high enough. A group holds all items that are linked, directly or through others.
+    the cosine between their features is high enough. A group holds all items that are linked, directly or through
+    others.
     """
 
     radius: int

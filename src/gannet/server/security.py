@@ -35,9 +35,9 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 class Guard:
     """ASGI middleware that refuses requests for other hosts, requests from other sites, and bodies that are too large.
 
-    The Host header must hold a name of this machine. This stops DNS rebinding: a site that lets its name resolve to this
-    machine still sends its own name. If other machines can reach the server, any IP address is accepted too, because DNS
-    rebinding needs a name.
+    The Host header must hold a name of this machine. This stops DNS rebinding: a site that lets its name resolve to
+    this machine still sends its own name. If other machines can reach the server, any IP address is accepted too,
+    because DNS rebinding needs a name.
 
     ``host`` is the host that the server is bound to, ``max_bytes`` the largest request body in bytes.
     """

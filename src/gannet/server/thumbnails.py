@@ -16,7 +16,8 @@ def item_thumbnail(collection: LiveCollection, id: int) -> bytes:
     """Return a thumbnail of an item as JPEG, encoded again from its file.
 
     The file must still have the content that was indexed. A file that replaced it, or that a link now points to, is not
-    part of the collection and is not shown. An item without a digest has no thumbnail, because its file cannot be checked.
+    part of the collection and is not shown. An item without a digest has no thumbnail, because its file cannot be
+    checked.
 
     Raises
     ------
