@@ -160,7 +160,7 @@ def _scores(
 
 
 def _shown(
-    dataset: LabelledImages, query: int, neighbours: npt.NDArray[np.int64], distances: npt.NDArray[np.int64]
+    dataset: LabelledImages, query: int, neighbors: npt.NDArray[np.int64], distances: npt.NDArray[np.int64]
 ) -> DemoQuery:
     def picture(index: int) -> DemoPicture:
         raw = dataset.source.read(index)
@@ -172,6 +172,6 @@ def _shown(
         picture(query),
         [
             DemoNeighbor(picture(i), int(distance), bool(dataset.labels[i] == dataset.labels[query]))
-            for i, distance in zip(neighbours.tolist(), distances, strict=True)
+            for i, distance in zip(neighbors.tolist(), distances, strict=True)
         ],
     )

@@ -232,8 +232,8 @@ def _encoder_kind(header: Mapping[str, Any], origin: str) -> type[Encoder]:
         all_hashers()
     if kind not in Encoder.kinds:
         raise GannetError(
-            f"{origin} does not hold a complete model: no installed method has its encoder {kind!r}; install what brings "
-            f"the method {header.get('method')!r}"
+            f"{origin} does not hold a complete model: no installed method has its encoder {kind!r}; install what "
+            f"brings the method {header.get('method')!r}"
         )
     return Encoder.kinds[kind]
 
