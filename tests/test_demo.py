@@ -1,4 +1,4 @@
-"""The demo, end to end on scikit-learn's digits."""
+"""The demo, end to end, on scikit-learn's digits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``gannet duplicates``: its JSON, its page, and that copies of an image are found."""
+"""``gannet duplicates`` finds copies of an image, and writes JSON and a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeping a collection current with a folder: what is new is added, what is gone is dropped, what moved is followed."""
+"""``gannet sync`` adds new files, removes items whose files are gone, and keeps the ids of moved files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gannet.data import files
 
 @pytest.fixture(autouse=True)
 def forget(image_collection: Path, cache: Path, encoded: list[int]) -> None:
-    """Start each test with an empty cache of features, so that what is encoded shows."""
+    """Start each test with an empty cache of features, so that every encoding is counted."""
     shutil.rmtree(cache)
     encoded.clear()
 
@@ -43,7 +43,7 @@ def test_sync_does_all_at_once(photos: Path, image_collection: Path, encoded, sa
     (photos / "03.png").unlink()  # gone
     save_image(photos / "04.png", 1000)  # changed
     save_image(photos / "added.png", 1001)  # new
-    (photos / "05.png").rename(photos / "tmp.png")  # two that take each other's place
+    (photos / "05.png").rename(photos / "tmp.png")  # two files swap their names
     (photos / "06.png").rename(photos / "05.png")
     (photos / "tmp.png").rename(photos / "06.png")
     result = run("sync", image_collection, photos)
@@ -127,7 +127,7 @@ def test_nothing_is_dropped_where_the_folder_is_not_there_or_empty(
         result = run("sync", image_collection, source)
         assert result.status == 2 and words in result.err and result.err.count("\n") == 1
     photos.mkdir()
-    assert run("sync", image_collection, photos).status == 2  # such as a disk that is not mounted
+    assert run("sync", image_collection, photos).status == 2  # for example, an unmounted disk
     assert items(image_collection) == before
 
 
@@ -152,7 +152,7 @@ def test_a_file_that_cannot_be_read_keeps_its_item(
     photos: Path, image_collection: Path, run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = items(image_collection)
-    (photos / "07.png").write_bytes(b"cut sho")  # changed, and no image any more
+    (photos / "07.png").write_bytes(b"cut sho")  # changed, and no longer an image
     real = files.read_file
 
     def read(path: str) -> bytes:
@@ -174,7 +174,7 @@ def test_a_file_that_cannot_be_read_keeps_its_item(
 def test_a_file_that_changes_while_it_is_read(
     photos: Path, image_collection: Path, save_image, run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is stored is the digest of the content that was encoded, also if it is not what was first seen."""
+    """The stored digest is the digest of the encoded content, even if the file was different at first."""
     save_image(photos / "new.png", 1000)
     real, seen = files.read_file, []
 
