@@ -238,7 +238,7 @@ def test_a_matrix_involves_no_image_network(tmp_path: Path, matrix: Path) -> Non
         assert "torch" not in heavy and "openvino" not in heavy
 
 
-def test_the_default_backbone_from_images_to_neighbours(tmp_path: Path, photos: Path, run) -> None:
+def test_the_default_backbone_from_images_to_neighbors(tmp_path: Path, photos: Path, run) -> None:
     from gannet.backbones import DEFAULT_BACKBONE
 
     why_not = type(get_backbone(DEFAULT_BACKBONE)).unavailable()
@@ -291,7 +291,7 @@ def test_a_network_of_another_distribution_is_found_by_name(tmp_path: Path, phot
 
 
 def test_search_writes_a_page_with_the_pictures(image_collection: Path, tmp_path: Path, run) -> None:
-    page = tmp_path / "neighbours.html"
+    page = tmp_path / "neighbors.html"
     result = run("search", image_collection, "0", "-k", "3", "--html", page)
     assert result.status == 0 and str(page) in result.out
     html = page.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Schemathesis sends generated requests: no response has a status of 500 or above, and all match the API description."""
+"""Schemathesis sends generated requests: no response has a status of 500 or above, and all match the schema."""
 
 from __future__ import annotations
 
