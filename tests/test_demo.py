@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gannet import UHGA, Collection, ImageHasher
-from gannet.data.datasets import load_digits
+from gannet.data import get_dataset
 from gannet.demo import run_demo
 
 
@@ -15,7 +15,7 @@ def test_demo_learns_collects_searches_and_writes_a_page(tmp_path: Path, monkeyp
     monkeypatch.setenv("GANNET_CACHE", str(tmp_path / "cache"))
     said: list[str] = []
     for _ in range(2):  # the second run replaces the files of the first
-        files = run_demo(load_digits(), tmp_path / "out", said.append, UHGA(n_bits=64, n_steps=60))
+        files = run_demo(get_dataset("digits")().load(), tmp_path / "out", said.append, UHGA(n_bits=64, n_steps=60))
     with Collection.open(files.collection) as collection:
         collection.check()
         assert len(collection) == 1797 - 179 and collection.n_bits == 64

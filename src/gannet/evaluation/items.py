@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gannet.data import ImageSource
+from gannet.data import ImageSource, LabelledImages
 from gannet.data.base import Subset
-from gannet.data.datasets import (
-    LabelledImages,
-    load_cifar10,
-    load_class_folders,
-    load_digits,
-    load_fashion_mnist,
-)
-from gannet.data.nuswide import ListedImages, has_lists, load_list, load_lists, load_nuswide
-from gannet.errors import GannetError
+from gannet.data.datasets import all_datasets, get_dataset, load_own
+from gannet.errors import GannetError, unknown_name
 from gannet.evaluation.protocols import Protocol, Rows, all_protocols, get_protocol, own_protocol
 
 
@@ -57,10 +50,10 @@ def find_protocol(name: str, path: str | os.PathLike[str] | None = None) -> tupl
     Parameters
     ----------
     name : str
-        Name of a protocol; or the path of class folders, of a folder with lists, or of one list, for the protocol of
-        the user's own images.
+        Name of a protocol; or, for the protocol of the user's own images, the path of class folders, of a folder with
+        lists, or of one list, or the name of a data set that another distribution brings.
     path : str or path, optional
-        Where the data set of a named protocol is stored. By default, `gannet.data.datasets` looks for it.
+        Where the named data set is stored. By default, the data set looks for itself.
 
     Returns
     -------
@@ -74,59 +67,27 @@ def find_protocol(name: str, path: str | os.PathLike[str] | None = None) -> tupl
     GannetError
         If the name is unknown (the message suggests the nearest), or if the data are missing or malformed.
     """
-    if name in all_protocols() or not _is_path(name):
+    protocols = all_protocols()
+    data_path = None if path is None else os.fspath(path)
+    if name in protocols:
         protocol = get_protocol(name)
-        return protocol, _LOADERS[protocol.dataset](path)
-    if path is not None:
-        raise GannetError(f"{name} is itself the data: leave out the other path")
-    items = _own(name)
-    label = Path(os.path.normpath(Path(name).absolute())).name
-    return own_protocol(label, len(items.labels), bool(items.parts), items.labels.ndim == 2), items
+        return protocol, _items(get_dataset(protocol.dataset)().load(data_path))
+    if _is_path(name):
+        if path is not None:
+            raise GannetError(f"{name} is itself the data: leave out the other path")
+        images, label = load_own(name), Path(os.path.normpath(Path(name).absolute())).name
+    else:
+        # Gannet's own data sets have several protocols, one of which must be named.
+        others = all_datasets().keys() - {protocol.dataset for protocol in protocols.values()}
+        if name not in others:
+            raise unknown_name("protocol", name, [*protocols, *others])
+        images, label = get_dataset(name)().load(data_path), name
+    return own_protocol(label, len(images), bool(images.parts), images.labels.ndim == 2), _items(images)
 
 
 def _is_path(name: str) -> bool:
     return Path(name).exists() or os.sep in name or bool(Path(name).suffix)
 
 
-def _own(path: str) -> Items:
-    if Path(path).is_dir() and has_lists(path):
-        return _listed(load_lists(path))
-    if Path(path).is_file() and path.lower().endswith(".txt"):
-        return _listed(load_list(path))
-    return _labeled(load_class_folders(path))
-
-
-def _labeled(images: LabelledImages) -> Items:
-    parts: dict[str, Rows] = {}
-    if images.is_test is not None:
-        parts = {"query": np.flatnonzero(images.is_test), "database": np.flatnonzero(~images.is_test)}
-    return Items(images.source, images.labels, parts)
-
-
-def _listed(images: ListedImages) -> Items:
-    parts = {"query": images.query, "database": images.database, "train": images.train}
-    return Items(images.source, images.labels, {name: rows for name, rows in parts.items() if rows is not None})
-
-
-def _digits(path: str | os.PathLike[str] | None) -> Items:
-    if path is not None:
-        raise GannetError("the digits come with scikit-learn: leave the path out")
-    return _labeled(load_digits())
-
-
-def _nuswide(path: str | os.PathLike[str] | None) -> Items:
-    folder = path or os.environ.get("GANNET_DATA")
-    if not folder:
-        raise GannetError(
-            "NUS-WIDE cannot be downloaded: name a folder with its images, database.txt, test.txt and train.txt "
-            "with --data or in GANNET_DATA"
-        )
-    return _listed(load_nuswide(folder))
-
-
-_LOADERS: dict[str, Callable[[str | os.PathLike[str] | None], Items]] = {
-    "cifar10": lambda path: _labeled(load_cifar10(path)),
-    "fashion-mnist": lambda path: _labeled(load_fashion_mnist(path)),
-    "nuswide21": _nuswide,
-    "digits": _digits,
-}
+def _items(images: LabelledImages) -> Items:
+    return Items(images.source, images.labels, images.parts)
