@@ -1,10 +1,10 @@
-"""Measure how fast large collections open and answer, as whole processes, and what duplicates cost.
+"""Measure how fast large collections open and are searched, in processes of their own, and how repeated codes count.
 
     python benchmarks/collection.py [--items 1000000,10000000] [--bits 64] [--rounds 3]
 
 Collections of random codes are made in a temporary folder. `search` is `gannet search C ID`, from the start of the
-process to its end, with the file in the system's cache; its peak memory is the process's, beside the same for a process
-that only imports NumPy and click. Before that come searches of random and of repeated codes, in one process.
+process to its end, with the file in the system's cache. Its peak memory is that of the process, and is compared with a
+process that only imports NumPy and click. Before that, random and repeated codes are searched in this process.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def peak():
     print(next(line for line in lines if line.startswith("VmHWM")), file=sys.stderr)
 """
 SEARCH = "from gannet.cli import main; main()"
-NOTHING = "import numpy, click"
+IDLE = "import numpy, click"
 
 
 def build(path: Path, n: int, bits: int) -> None:
     random = np.random.default_rng(0)
     arrays = [random.standard_normal(shape).astype(np.float32) for shape in ((32,), (32, bits), (bits,))]
-    with Collection.create(path, bits, Model(Linear(*arrays), "lsh").to_bytes()) as collection:
+    with Collection.create(path, Model(Linear(*arrays), "lsh")) as collection:
         for start in range(0, n, BATCH):
             size = min(BATCH, n - start)
             codes = np.packbits(random.random((size, bits)) < 0.5, axis=1)
@@ -58,14 +58,16 @@ def measure_search(folder: Path, n: int, bits: int, rounds: int) -> None:
     start = time.perf_counter()
     build(path, n, bits)
     print(
-        f"{n:,} codes of {bits} bits: {path.stat().st_size / 1e6:.0f} MB, made in {time.perf_counter() - start:.0f} s"
+        f"{n:,} codes of {bits} bits: {path.stat().st_size / 1e6:.0f} MB, written in "
+        f"{time.perf_counter() - start:.0f} s"
     )
     path.read_bytes()
     times, peaks = zip(*(run(SEARCH, "search", str(path), str(n // 2), "--json") for _ in range(rounds)), strict=True)
-    _, empty = run(NOTHING)
+    _, empty = run(IDLE)
     print(
         f"  search by id: {np.median(times):.2f} s ({min(times):.2f} to {max(times):.2f}), peak {max(peaks):.0f} MB, "
-        f"{max(peaks) - empty:.0f} MB above {empty:.0f} MB of nothing; the codes are {n * -(-bits // 8) / 1e6:.0f} MB"
+        f"{max(peaks) - empty:.0f} MB above the {empty:.0f} MB of an idle process; "
+        f"the codes are {n * -(-bits // 8) / 1e6:.0f} MB"
     )
     path.unlink()
 
@@ -74,18 +76,18 @@ def measure_duplicates(n: int, rounds: int) -> None:
     random = np.random.default_rng(0)
     kinds = {
         "64 bits, random": random.integers(0, 256, (n, 8), dtype=np.uint8),
-        "64 bits, all the same": np.tile(random.integers(0, 256, (1, 8), dtype=np.uint8), (n, 1)),
-        "64 bits, 100 different": random.integers(0, 256, (100, 8), dtype=np.uint8)[random.integers(0, 100, n)],
+        "64 bits, all identical": np.tile(random.integers(0, 256, (1, 8), dtype=np.uint8), (n, 1)),
+        "64 bits, 100 distinct": random.integers(0, 256, (100, 8), dtype=np.uint8)[random.integers(0, 100, n)],
         "16 bits, random": random.integers(0, 256, (n, 2), dtype=np.uint8),
-        "16 bits, all the same": np.tile(random.integers(0, 256, (1, 2), dtype=np.uint8), (n, 1)),
+        "16 bits, all identical": np.tile(random.integers(0, 256, (1, 2), dtype=np.uint8), (n, 1)),
     }
-    print(f"top 10 of {n:,}, ms a query:                first     one   of 100   random query")
+    print(f"top 10 of {n:,}, ms per query:              first     one   of 100   random query")
     for name, codes in kinds.items():
         bits = 8 * codes.shape[1]
         queries = codes[:100]
         index = HammingIndex(codes, bits)
         times = [1e3 * seconds(index, queries[:1])]
-        for _ in range(60):  # until the codes are laid out for many searches
+        for _ in range(60):  # until the index has rearranged the codes
             index.search(queries[:1], 10)
         strange = random.integers(0, 256, (1, bits // 8), dtype=np.uint8)
         jobs = [(queries[:1], 1), (queries, 100), (strange, 1)]

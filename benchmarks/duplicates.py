@@ -2,11 +2,12 @@
 
     python benchmarks/duplicates.py CIFAR10 [--originals 500] [--bits 64] [--method uhga] [--radii 0,1,2,3,4]
 
-All images of CIFAR-10 and copies of some of them: the same pixels as PNG, JPEG of quality 75 and 40, and enlarged twice
-and reduced to three quarters as JPEG of quality 90. The model learns from 10,000 images, without copies. For each
-cosine that features must have (0: codes alone) and each radius: the share of copies of each kind that are in one group
-with their original, and the share of true pairs (two versions of one image) among all pairs of a group. CIFAR-10 holds
-near-duplicates of its own, which count as false. The times at the end are those of random codes.
+The collection has all images of CIFAR-10, and five copies of each of some images: the same pixels as PNG, JPEG of
+quality 75 and 40, and enlarged to twice and reduced to three quarters of the size as JPEG of quality 90. The model
+learns from 10,000 images without copies. For each cosine (0: codes alone) and each radius, this prints the share of
+copies of each kind that are in the group of their original, and the precision: the share of pairs of versions of one
+image among all pairs within groups. CIFAR-10 contains near-duplicates of its own, which count as errors. The times
+printed at the end are those of random codes.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def measure_time(bits: int) -> None:
 
 
 def judge(groups: list[np.ndarray], image: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the group of each item, a number of its own where it is in none, and the share of true pairs."""
+    """Return the group of each item, or a negative number of its own if it is in none, and the share of true pairs."""
     group_of = -1 - np.arange(len(image))
     true = pairs = 0
     for number, group in enumerate(groups):
@@ -90,7 +91,7 @@ def main() -> None:
         features.append(hasher.features([make(picture) for picture in pictures]).values)
     codes = hasher.model.encoder.encode(np.concatenate(features))
     kept = half_unit(np.concatenate(features))
-    # Which image each item is a version of.
+    # The image of which each item is a version.
     image = np.concatenate([np.arange(len(dataset)), *[originals] * len(COPIES)])
     copies = f"{len(originals):,} with {len(COPIES)} copies each"
     print(f"{len(codes):,} items, {copies}; {arguments.method}, {arguments.bits} bits")

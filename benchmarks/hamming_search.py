@@ -1,9 +1,9 @@
-"""Measure exact top-10 Hamming search against faiss.IndexBinaryFlat, and against the memory's own speed.
+"""Measure exact top-10 Hamming search against faiss.IndexBinaryFlat and against the bandwidth of the memory.
 
     python benchmarks/hamming_search.py [--codes 10000000] [--bits 64,128] [--rounds 9]
 
-All run in turns in one process, on the same random codes and two threads; the numbers are medians. `scan` reads the
-same bytes and does nothing else: no search that reads every code once a query can be faster on one query.
+All searches run in turns in one process, on the same random codes and two threads; the numbers are medians. `scan`
+reads the same bytes and does nothing else: no search that reads every code can answer a single query faster.
 Needs `pip install 'gannet-hash[bench]'`.
 """
 
@@ -35,7 +35,7 @@ def _sum(words: np.ndarray) -> int:
 
 
 def medians(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Run the jobs in turns and return each one's median time in ms."""
+    """Run the jobs in turns and return the median time of each in ms."""
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name, job in jobs.items():
@@ -55,7 +55,7 @@ def measure(n: int, bits: int, rounds: int) -> None:
     flat.add(codes)
     start = time.perf_counter()
     index = HammingIndex(codes, bits)
-    for _ in range(2):  # the first lays the codes out
+    for _ in range(2):  # the first search rearranges the codes
         distances, _ = index.search(queries, K)
     built = time.perf_counter() - start
     distances, _ = index.search(queries, K)

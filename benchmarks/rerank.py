@@ -1,10 +1,10 @@
-"""Measure what re-ranking by cosine gives and costs on CIFAR-10.
+"""Measure the recall and the cost of re-ranking by cosine on CIFAR-10.
 
     python benchmarks/rerank.py CIFAR10 [--queries 200] [--bits 64] [--method itq]
 
-Recall@10 is the share of the ten nearest by exact cosine of the float features that are among the results; a result
-as near as the tenth counts. Queries are random images, not in the collection; the model learns from 10,000 others.
-Times are per query, of an open collection with the index in memory: the search, reading the features, ordering.
+Recall@10 is the share of the ten items nearest by exact cosine of the features that are among the results; a result as
+near as the tenth counts. Queries are random images that are not in the collection; the model learns from 10,000 others.
+Times are per query, for an open collection with its index in memory: searching, reading features and ordering.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def main() -> None:
             build_collection(path, hasher.model, encode_source(hasher, Subset(dataset.source, items), keep))
             sizes[keep] = (path.stat().st_size - len(hasher.model.to_bytes())) / len(items)
         print(f"{len(items):,} items, {len(queries):,} queries, {arguments.method} {arguments.bits} bits")
-        print(f"bytes an item: {sizes[False]:.0f} with codes and paths, {sizes[True]:.0f} with features too")
+        print(f"bytes per item: {sizes[False]:.0f} with codes and paths, {sizes[True]:.0f} with features too")
         with Collection.open(path, readonly=True) as collection:
             index = collection.index()
-            all_ids, _ = collection.codes()
+            all_ids = collection.ids
             exact = unit(asked) @ unit(hasher.features(Subset(dataset.source, items)).values).T
             tenth = np.partition(exact, -K, axis=1)[:, -K]
             place = {int(id_): i for i, id_ in enumerate(all_ids)}
@@ -71,7 +71,7 @@ def main() -> None:
                     found = exact[query, [place[int(id_)] for id_ in ids]]
                     recalls.append((found >= tenth[query] - 1e-6).mean())
                 name = f"re-ranked {candidates}" if candidates else "by Hamming distance"
-                print(f"{name:<20} recall@10 {np.mean(recalls):.3f}   {np.median(times):6.2f} ms a query")
+                print(f"{name:<20} recall@10 {np.mean(recalls):.3f}   {np.median(times):6.2f} ms per query")
 
 
 def unit(features: np.ndarray) -> np.ndarray:

@@ -53,10 +53,12 @@ def public_methods(cls: type) -> Iterator[str]:
             yield name
 
 
-def has_order(function: Any) -> bool:
-    """Return whether a function or class has parameters that a call may give by position in place of one another."""
-    parameters = inspect.signature(function).parameters.values()
-    return sum(parameter.kind is not parameter.KEYWORD_ONLY for parameter in parameters) > 1
+def applies(code: str, value: Any) -> bool:
+    """Return whether a check applies to an object: parameters given by keyword have no order, protocols are not called."""
+    if code == "PR03":
+        parameters = inspect.signature(value).parameters.values()
+        return sum(parameter.kind is not parameter.KEYWORD_ONLY for parameter in parameters) > 1
+    return code != "PR01" or not getattr(value, "_is_protocol", False)
 
 
 def problems(name: str) -> Iterator[tuple[str, str, str]]:
@@ -69,7 +71,7 @@ def problems(name: str) -> Iterator[tuple[str, str, str]]:
         result = validate(checked)
         place = f"{Path(result['file']).name}:{result['file_line']}" if result["file"] else name
         for code, message in result["errors"]:
-            if code in CHECKS and (code != "PR03" or has_order(value)):
+            if code in CHECKS and applies(code, value):
                 yield place, checked, f"{code} {message}"
 
 

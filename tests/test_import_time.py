@@ -35,7 +35,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = np.random.default_rng(0)
     arrays = [random.standard_normal(shape).astype(np.float32) for shape in ((32,), (32, 64), (64,))]
     codes = random.integers(0, 256, (N, 8), dtype=np.uint8)
-    with Collection.create(path, 64, Model(Linear(*arrays), "lsh").to_bytes()) as made:
+    with Collection.create(path, Model(Linear(*arrays), "lsh")) as made:
         made.add(codes, [f"photos/{i}.jpg" for i in range(N)])
     np.save(path.with_name("vectors.npy"), random.standard_normal((3, 32)))
     return path

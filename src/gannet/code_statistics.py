@@ -1,4 +1,4 @@
-"""How well a set of codes uses its bits."""
+"""Statistics of a set of codes: how well they use their bits."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ _CODES_AT_ONCE = 1 << 16
 
 
 class CodeStatistics(TypedDict):
-    """Statistics of ``n`` codes; None where there are none.
+    """Statistics of ``n`` codes; all but ``distinct`` are None if ``n`` is 0.
 
-    Attributes:
-        distinct: different codes.
-        balance_min: of the shares of ones, over the bits, the lowest; one half is best.
-        balance_max: the highest.
-        entropy: mean over the bits of each bit's entropy; 1 is best.
+    Attributes
+    ----------
+    distinct : int
+        Number of different codes.
+    balance_min, balance_max : float or None
+        Lowest and highest share of ones of a bit; 0.5 is best for both.
+    entropy : float or None
+        Entropy of a bit, averaged over the bits; 1 is best.
     """
 
     distinct: int

@@ -1,4 +1,4 @@
-"""Packed binary codes: ``(n, ceil(n_bits / 8))`` uint8, most significant bit first, trailing bits zero."""
+"""Packed binary codes: ``(n, ceil(n_bits / 8))`` uint8, most significant bit first, unused bits zero."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy.typing as npt
 from gannet.errors import GannetError
 
 Codes = npt.NDArray[np.uint8]
+Ids = npt.NDArray[np.int64]
 
 
 def n_bytes(n_bits: int) -> int:
-    """Return how many bytes a code of ``n_bits`` takes."""
+    """Return the length in bytes of a packed code of ``n_bits`` bits."""
     if isinstance(n_bits, bool) or not isinstance(n_bits, int | np.integer) or n_bits < 1:
         raise GannetError(f"a code needs at least 1 bit, in whole numbers, not {n_bits!r}")
     return -(-int(n_bits) // 8)
@@ -22,9 +23,26 @@ def n_bytes(n_bits: int) -> int:
 def pack(bits: npt.ArrayLike) -> Codes:
     """Pack bits into codes.
 
-    Parameters: ``bits`` of shape ``(n, n_bits)``, boolean or 0/1.
-    Returns: codes ``(n, ceil(n_bits / 8))`` uint8.
-    Raises: `GannetError` if the array is not two-dimensional or holds anything but 0 and 1.
+    Parameters
+    ----------
+    bits : array-like of shape (n, n_bits)
+        Booleans, or numbers that are 0 or 1.
+
+    Returns
+    -------
+    ndarray of shape (n, ceil(n_bits / 8)), dtype uint8
+        Packed codes.
+
+    Raises
+    ------
+    GannetError
+        If ``bits`` is not two-dimensional or holds a value other than 0 and 1.
+
+    Examples
+    --------
+    >>> from gannet.codes import pack
+    >>> pack([[1, 0, 0, 0, 0, 0, 0, 0, 1]])
+    array([[128, 128]], dtype=uint8)
     """
     array = np.asarray(bits)
     if array.ndim != 2:
@@ -37,12 +55,57 @@ def pack(bits: npt.ArrayLike) -> Codes:
 
 
 def unpack(codes: npt.ArrayLike, n_bits: int) -> npt.NDArray[np.uint8]:
-    """Unpack codes ``(n, ceil(n_bits / 8))`` into 0/1 bits ``(n, n_bits)`` uint8."""
+    """Unpack codes into bits.
+
+    Parameters
+    ----------
+    codes : array-like of shape (n, ceil(n_bits / 8)), dtype uint8
+        Packed codes.
+    n_bits : int
+        Length of the codes in bits.
+
+    Returns
+    -------
+    ndarray of shape (n, n_bits), dtype uint8
+        Bits, 0 or 1.
+
+    Raises
+    ------
+    GannetError
+        If ``codes`` has another type or shape, or if an unused bit is set.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gannet.codes import unpack
+    >>> unpack(np.array([[160]], np.uint8), 3)
+    array([[1, 0, 1]], dtype=uint8)
+    """
     return np.unpackbits(check_codes(codes, n_bits), axis=1, count=n_bits)
 
 
 def check_codes(codes: Any, n_bits: int, name: str = "codes") -> Codes:
-    """Return ``codes`` as a C-contiguous uint8 array, or raise a `GannetError` that says what is wrong."""
+    """Check packed codes.
+
+    Parameters
+    ----------
+    codes : array-like of shape (n, ceil(n_bits / 8)), dtype uint8
+        Packed codes.
+    n_bits : int
+        Length of the codes in bits.
+    name : str, default="codes"
+        Name of the argument, for error messages.
+
+    Returns
+    -------
+    ndarray of shape (n, ceil(n_bits / 8)), dtype uint8
+        The codes as a C-contiguous array, copied only if necessary.
+
+    Raises
+    ------
+    GannetError
+        If ``codes`` has another type or shape, or if an unused bit is set.
+    """
     array = np.asarray(codes)
     width = n_bytes(n_bits)
     if array.dtype != np.uint8:
@@ -55,21 +118,51 @@ def check_codes(codes: Any, n_bits: int, name: str = "codes") -> Codes:
     return np.ascontiguousarray(array)
 
 
-def hamming(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Return all Hamming distances ``(n, m)`` between codes ``a (n, w)`` and ``b (m, w)``, in bits.
+def check_ids(ids: npt.ArrayLike) -> Ids:
+    """Return ids as an int64 array ``(n,)``, or raise a `GannetError` if they are not integers of one dimension."""
+    array = np.asarray(ids)
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise GannetError(f"ids must be whole numbers of shape (n,), not {array.dtype} of shape {array.shape}")
+    if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
+        raise GannetError(f"there is no id {array.max()}: ids must fit in 64 bits with a sign")
+    return array.astype(np.int64)
 
-    Plain NumPy over the full matrix: the reference for, not a substitute of, `gannet.search`.
+
+def hamming(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Return the Hamming distances between all pairs of codes.
+
+    This computes the full matrix with NumPy and is meant as a reference; `gannet.HammingIndex` searches.
+
+    Parameters
+    ----------
+    a : array-like of shape (n, w), dtype uint8
+        Packed codes.
+    b : array-like of shape (m, w), dtype uint8
+        Packed codes of the same length.
+
+    Returns
+    -------
+    ndarray of shape (n, m), dtype int64
+        Distances in bits.
+
+    Examples
+    --------
+    >>> from gannet.codes import hamming, pack
+    >>> hamming(pack([[1, 0, 1]]), pack([[1, 0, 1], [0, 1, 1]]))
+    array([[0, 2]])
     """
     left, right = np.asarray(a, np.uint8), np.asarray(b, np.uint8)
     distances: npt.NDArray[np.int64] = np.bitwise_count(left[:, None] ^ right[None]).sum(axis=2, dtype=np.int64)
     return distances
 
 
-def as_words(codes: Codes) -> npt.NDArray[np.uint64]:
-    """Return codes ``(n, w)`` as ``(n, ceil(w / 8))`` words, filled up with zeros."""
-    n, width = codes.shape
+def as_words(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+    """Return rows of bytes ``(n, w)`` as rows of 64-bit words ``(n, ceil(w / 8))``, padded with zeros."""
+    n, width = packed.shape
     if width % 8 == 0:
-        return np.ascontiguousarray(codes).view(np.uint64)
-    filled = np.zeros((n, -(-width // 8) * 8), np.uint8)
-    filled[:, :width] = codes
-    return filled.view(np.uint64)
+        return np.ascontiguousarray(packed).view(np.uint64)
+    padded = np.zeros((n, -(-width // 8) * 8), np.uint8)
+    padded[:, :width] = packed
+    return padded.view(np.uint64)

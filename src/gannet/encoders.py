@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from gannet.codes import Codes
 from gannet.errors import GannetError
+from gannet.support.arrays import unit_rows
 
 Floats = npt.NDArray[np.float32]
 
@@ -124,7 +125,5 @@ def check_finite(features: Floats, first_row: int = 0) -> None:
 
 
 def center_and_normalize(features: Floats, mean: Floats) -> Floats:
-    """Return ``features (..., d) - mean (d,)`` at unit Euclidean length (a vector equal to the mean stays zero)."""
-    centred = features - mean
-    lengths = np.linalg.norm(centred, axis=-1, keepdims=True)
-    return np.asarray(centred / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)
+    """Return ``features (..., d) - mean (d,)`` at unit Euclidean length; a vector equal to the mean becomes zero."""
+    return np.asarray(unit_rows(features - mean), np.float32)

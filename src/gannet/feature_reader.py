@@ -108,14 +108,14 @@ class FeatureReader:
         name, size = str(model.backbone), model.image_size
         if backbone is None:
             try:
-                extractor = make_extractor(name, size, model.weights or None)
+                extractor = make_extractor(name, size, model.weights)
             except GannetError as error:
                 raise GannetError(
                     f"the model needs the image network {name!r}, which it does not hold: install it, or pass it as in "
                     f"ImageHasher.load(path, backbone=...) ({error})"
                 ) from None
         else:
-            extractor = make_extractor(backbone, weights=model.weights or None)
+            extractor = make_extractor(backbone, weights=model.weights)
         if (extractor.name, extractor.size) != (name, size):
             raise GannetError(
                 f"the model was made with the image network {name!r} at {size} pixels, not with {extractor.name!r} at "

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from gannet.encoders import Encoder
 from gannet.errors import GannetError
 from gannet.hashers.takes import FromFeatures, FromPixels, Takes
+from gannet.support.arrays import update_digest
 from gannet.support.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -244,8 +245,5 @@ def _parts(tensors: Arrays, prefix: str) -> dict[str, npt.NDArray[Any]]:
 
 def _digest(header: str, tensors: Arrays) -> str:
     total = hashlib.blake2b(header.encode(errors="surrogatepass"), digest_size=16)
-    for name in sorted(tensors):
-        array = np.asarray(tensors[name], order="C")
-        total.update(f"{name} {array.dtype.str} {array.shape};".encode())
-        total.update(array.reshape(-1).view(np.uint8).data)
+    update_digest(total, tensors, "{0} {1} {2};")
     return total.hexdigest()

@@ -1,7 +1,7 @@
-"""Finding what can be plugged in: methods, image networks, sources and indexes, by name.
+"""Registries of methods, backbones, data sources and indexes by name.
 
-A registry knows the classes that Gannet brings, one file each in a folder of the package, and those that other
-installed distributions bring as entry points. What is passed directly, as a class or an instance, needs no registry.
+A registry finds Gannet's own classes, one file each in a folder of the package, and the classes that other installed
+distributions name as entry points. A class or an instance that is passed directly needs no registry.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import importlib
 import logging
 import pkgutil
 from collections.abc import Iterator
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gannet.errors import GannetError, unknown_name
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -26,7 +28,7 @@ class Registry(Generic[T]):
     Parameters
     ----------
     kind : str
-        What the classes are, in error messages: ``"method"``, ``"backbone"``.
+        Word for the classes in error messages, such as ``"method"``.
     base : type
         Classes of the package's own folder must be subclasses of it. Classes of entry points need not be.
     package : str
@@ -36,8 +38,8 @@ class Registry(Generic[T]):
 
     Notes
     -----
-    An entry point is imported when its class is asked for. Where it cannot be imported, the listing leaves it out with
-    a warning, and asking for it by name raises an error that says why. A name that Gannet itself uses stays Gannet's.
+    An entry point is imported when `get` or `all` needs it. If the import fails, `all` leaves the class out with a
+    warning, and `get` raises an error with the reason. A name of one of Gannet's own classes cannot be replaced.
     """
 
     def __init__(self, kind: str, base: type[T], package: str, group: str) -> None:
@@ -119,19 +121,21 @@ class Registry(Generic[T]):
                 continue
             module = importlib.import_module(f"{self._package}.{info.name}")
             for value in vars(module).values():
-                # A class counts where it is defined and named: neither where it is imported, nor if it is abstract.
+                # Imported classes do not count, nor do classes without a name of their own, which are abstract.
                 is_class = isinstance(value, type) and issubclass(value, self._base) and "name" in vars(value)
                 if is_class and value.__module__ == module.__name__:
                     yield value
 
     def _entry_points(self) -> dict[str, EntryPoint]:
+        from importlib.metadata import entry_points  # importing this takes longer than a small search
+
         own = self.own()
         return {point.name: point for point in entry_points(group=self._group) if point.name not in own}
 
     def _load(self, entry_point: EntryPoint) -> type[T]:
         try:
             loaded: Any = entry_point.load()
-        except Exception as error:  # foreign code may fail in any way as it is imported
+        except Exception as error:  # importing foreign code may fail in any way
             reason = " ".join(str(error).split()) or type(error).__name__
             raise GannetError(
                 f"the {self.kind} {entry_point.name!r} of {_distribution(entry_point)} cannot be imported: {reason}"

@@ -1,4 +1,4 @@
-"""``gannet fit --train-backbone``: the model it writes, going on after an interruption, and what is refused."""
+"""``gannet fit --train-backbone``: its model, its checkpoints, and the errors of invalid options."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_trained_network_is_searched_like_any_other(tmp_path: Path, photos: Pa
     assert not np.array_equal(weights["0.weight"], published["0.weight"])
 
 
-def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path, photos: Path, tiny, run, monkeypatch) -> None:
+def test_an_interrupted_run_says_how_to_continue(tmp_path: Path, photos: Path, tiny, run, monkeypatch) -> None:
     command = ("fit", photos, "-o", tmp_path / "m", "--train-backbone", *SMALL, "--set", "checkpoint_every=2")
     assert run(*command).status == 0
     whole = (tmp_path / "m").read_bytes()
@@ -92,7 +92,7 @@ def test_out_of_memory_names_the_batch(tmp_path: Path, photos: Path, tiny, run, 
 
 
 def test_the_papers_recipe(tmp_path: Path, photos: Path, tiny, run) -> None:
-    """A plain hash layer takes the last layer's place, on features as they are; SGD, likelihood, growing tanh."""
+    """A plain hash layer replaces the last layer, on unscaled features; SGD, likelihood loss, growing tanh."""
     recipe = ("optimizer=sgd", "learning_rate=0.01", "loss=likelihood", "attention_hidden=100", "gamma=0.2")
     recipe += ("tanh_growth=0.005", "warm_up=0", "unit_input=false", "batch_size=8", "n_steps=4")
     settings = [word for setting in recipe for word in ("--set", setting)]
@@ -103,14 +103,10 @@ def test_the_papers_recipe(tmp_path: Path, photos: Path, tiny, run) -> None:
 
 
 OWN_PROCESS = """
-import os, signal, sys
-sys.path.insert(0, os.environ["TEST_FOLDER"])
-from conftest import Tiny
-from gannet import backbones
+import os, signal
 from gannet.cli import main
 from gannet.training.hash_network import NetworkTrainer
 
-backbones.get_backbone = lambda name, size=None: Tiny(size)
 step_on = NetworkTrainer.step_on
 
 def dying(self, *arguments):
@@ -124,17 +120,15 @@ main()
 
 
 def in_own_process(folder: Path, arguments: tuple[object, ...], *start: str, **environment: str) -> Any:
-    """Run ``gannet``, with the small network, in a process of its own or in several."""
+    """Run ``gannet`` with the network ``tiny`` in another process, or in several."""
     script = folder / "own_process.py"
     script.write_text(OWN_PROCESS)
-    paths = {"PYTHONPATH": os.pathsep.join(sys.path), "TEST_FOLDER": str(Path(__file__).parent)}
-    command = [sys.executable, *start, str(script), *map(str, arguments)]
-    return subprocess.run(
-        command, env={**os.environ, **paths, **environment}, capture_output=True, text=True, timeout=180
-    )
+    environment |= {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, *start, str(script), *map(str, arguments), "--backbone", "tiny"]
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=180)
 
 
-def test_a_killed_run_goes_on_to_the_same_model(tmp_path: Path, photos: Path, tiny, run) -> None:
+def test_a_killed_run_continues_to_the_same_model(tmp_path: Path, photos: Path, tiny, run) -> None:
     command = ("fit", photos, "-o", tmp_path / "m", "--train-backbone", *SMALL, "--set", "checkpoint_every=1")
     assert run(*command).status == 0
     whole = (tmp_path / "m").read_bytes()
@@ -149,7 +143,7 @@ def test_a_killed_run_goes_on_to_the_same_model(tmp_path: Path, photos: Path, ti
 
 
 def test_torchrun_shares_a_training(tmp_path: Path, photos: Path, tiny, run) -> None:
-    """Two processes write one model, near that of one process."""
+    """Two processes write one model, close to the model of one process."""
     assert run("fit", photos, "-o", tmp_path / "alone", "--train-backbone", *SMALL).status == 0
     arguments = ("fit", photos, "-o", tmp_path / "both", "--train-backbone", *SMALL)
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")

@@ -1,4 +1,4 @@
-"""Float features beside the codes: the best by Hamming distance, ordered by cosine."""
+"""Re-ranking: the nearest items by Hamming distance are ordered by the cosine of their stored features."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_changes_keep_features_and_codes_together(
     assert run("check", path).status == 0
     assert json.loads(run("info", path, "--json").out)["features"] == 24
     with Collection.open(path) as collection:
-        ids, _ = collection.codes()
+        ids = collection.ids
         stored = collection.features(ids)
         names = collection.paths(ids)
     found = ImageHasher.load(image_model).features([Path(name) for name in names])
@@ -100,7 +100,7 @@ def test_what_cannot_be_done_is_said(kept: Path, matrix_collection: Path, vector
     with Collection.open(kept) as with_, Collection.open(matrix_collection) as without:
         for collection, features, words in [
             (without, vectors[:2], "keeps no features"),
-            (with_, None, "give those of the items too"),
+            (with_, None, "pass the features of the items too"),
             (with_, vectors[:1], r"shape \(2, 20\)"),
             (with_, vectors[:2, :3], r"shape \(2, 20\)"),
             (with_, np.full((2, 20), np.nan), "NaN"),

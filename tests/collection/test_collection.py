@@ -25,8 +25,9 @@ from gannet.codes import n_bytes, pack
 from gannet.collection import segments, storage
 from gannet.collection.collection import Collection
 from gannet.errors import GannetError
+from tiny_model import tiny_model
 
-MODEL = b"model\x00bytes" * 1000
+OTHER = tiny_model(24, seed=1)
 
 
 def random_codes(n: int, n_bits: int, seed: int = 0) -> np.ndarray:
@@ -45,7 +46,7 @@ def digests(n: int, start: int = 0) -> list[bytes]:
 def file(tmp_path: Path) -> Path:
     """A collection of 5,000 items of 24 bits: two segments, the second not full."""
     path = tmp_path / "photos.gannet"
-    with Collection.create(path, 24, MODEL) as collection:
+    with Collection.create(path, tiny_model(24)) as collection:
         collection.add(random_codes(5000, 24), names(5000), digests(5000))
     return path
 
@@ -58,23 +59,23 @@ def one_line(error: pytest.ExceptionInfo[GannetError]) -> str:
 
 @pytest.mark.parametrize("n_bits", [1, 7, 24, 63, 64, 65, 128])
 def test_everything_comes_back(tmp_path: Path, n_bits: int) -> None:
-    path, codes = tmp_path / "c", random_codes(9000, n_bits)
-    with Collection.create(path, n_bits, MODEL) as collection:
+    path, codes, model = tmp_path / "c", random_codes(9000, n_bits), tiny_model(n_bits)
+    with Collection.create(path, model) as collection:
         first = collection.add(codes[:1], ["a"])
         second = collection.add(codes[1:], names(8999), digests(8999))
     assert [p.name for p in tmp_path.iterdir()] == ["c"]
     with Collection.open(path, readonly=True) as collection:
-        ids, stored = collection.codes()
+        ids, stored = collection.ids, collection.codes()
         np.testing.assert_array_equal(ids, np.concatenate([first, second]))
         np.testing.assert_array_equal(stored, codes)
         assert ids.dtype == np.int64 and stored.dtype == np.uint8 and stored.shape == (9000, n_bytes(n_bits))
         assert (np.diff(ids) > 0).all()
         assert len(collection) == 9000
         assert collection.n_bits == n_bits
-        assert collection.model() == MODEL
-        assert collection.model_id == hashlib.sha256(MODEL).hexdigest()
+        assert collection.model() == model.to_bytes()
+        assert collection.model_id == hashlib.sha256(model.to_bytes()).hexdigest() == model.id
         some = np.array([ids[8999], ids[0], ids[5000], ids[0]])
-        np.testing.assert_array_equal(collection.code(some), codes[[8999, 0, 5000, 0]])
+        np.testing.assert_array_equal(collection.codes(some), codes[[8999, 0, 5000, 0]])
         assert collection.paths(some) == ["photos/8998.jpg", "a", "photos/4999.jpg", "a"]
         assert collection.path(int(ids[1])) == "photos/0.jpg"
         info = collection.info()
@@ -84,12 +85,12 @@ def test_everything_comes_back(tmp_path: Path, n_bits: int) -> None:
 
 
 def test_an_empty_collection(tmp_path: Path) -> None:
-    with Collection.create(tmp_path / "c", 7, b"") as collection:
-        ids, codes = collection.codes()
+    with Collection.create(tmp_path / "c", tiny_model(7)) as collection:
+        ids, codes = collection.ids, collection.codes()
         assert ids.shape == (0,) and codes.shape == (0, 1) and len(collection) == 0
         assert collection.add(codes, []).shape == (0,)
         assert collection.remove([]) == 0
-        assert collection.paths([]) == [] and collection.code([]).shape == (0, 1)
+        assert collection.paths([]) == [] and collection.codes([]).shape == (0, 1)
         assert collection.find_path("a").shape == (0,) and collection.find_digests([]) == {}
         collection.check()
 
@@ -97,7 +98,7 @@ def test_an_empty_collection(tmp_path: Path) -> None:
 def test_index_searches_what_is_stored(file: Path) -> None:
     with Collection.open(file) as collection:
         collection.remove([0, 7])
-        ids, codes = collection.codes()
+        ids, codes = collection.ids, collection.codes()
         distances, found = collection.index().search(codes[:3], 1)
     np.testing.assert_array_equal(distances, 0)
     for code, id_ in zip(codes[:3], found[:, 0], strict=True):
@@ -106,7 +107,7 @@ def test_index_searches_what_is_stored(file: Path) -> None:
 
 def test_ids_are_never_used_again(tmp_path: Path) -> None:
     path = tmp_path / "c"
-    with Collection.create(path, 8, MODEL) as collection:
+    with Collection.create(path, tiny_model(8)) as collection:
         ids = collection.add(random_codes(3, 8), ["a", "b", "c"])
         assert collection.remove(ids) == 3
     with Collection.open(path) as collection:
@@ -120,7 +121,7 @@ def test_removing_an_unknown_id_removes_nothing(file: Path) -> None:
         one_line(error)
         assert len(collection) == 5000 and collection.path(3) == "photos/3.jpg"
         assert collection.remove([3, 3, 4]) == 2
-        for call in (collection.path, collection.code, collection.remove):
+        for call in (collection.path, collection.codes, collection.remove):
             with pytest.raises(GannetError, match="no item 3;"):
                 call(3)
         with pytest.raises(GannetError, match="no item -1;"):
@@ -144,7 +145,7 @@ def test_any_file_name_comes_back(tmp_path_factory: pytest.TempPathFactory, text
     path = tmp_path_factory.mktemp("names") / "c"
     raw = bytes(range(128, 256))
     stored = [text, os.fsdecode(raw), raw.decode("utf-8", "surrogateescape") + text]
-    with Collection.create(path, 8, b"") as collection:
+    with Collection.create(path, tiny_model(8)) as collection:
         ids = collection.add(random_codes(3, 8), stored)
         assert collection.paths(ids) == stored
         for name in stored:
@@ -177,7 +178,7 @@ def test_bad_arguments(file: Path) -> None:
         len(collection)
     collection.close()
     with pytest.raises(GannetError, match="at least 1 bit"):
-        Collection.create(file, 0, MODEL, overwrite=True)
+        Collection.create(file, tiny_model(0), overwrite=True)
     assert Collection.open(file).n_bits == 24
 
 
@@ -194,7 +195,7 @@ class CollectionMachine(RuleBasedStateMachine):
         self.old_size, segments.SIZE = segments.SIZE, 8  # so that a few items already cross segments
         self.folder = Path(tempfile.mkdtemp())
         self.file = self.folder / "c"
-        self.collection = Collection.create(self.file, 7, MODEL)
+        self.collection = Collection.create(self.file, tiny_model(7))
         self.items: dict[int, tuple[int, str, bytes]] = {}
         self.next_id = 0
 
@@ -238,11 +239,11 @@ class CollectionMachine(RuleBasedStateMachine):
 
     @invariant()
     def same(self) -> None:
-        ids, codes = self.collection.codes()
+        ids, codes = self.collection.ids, self.collection.codes()
         assert ids.tolist() == list(self.items)
         assert codes[:, 0].tolist() == [code << 1 for code, _, _ in self.items.values()]
         assert self.collection.paths(ids) == [path for _, path, _ in self.items.values()]
-        np.testing.assert_array_equal(self.collection.code(ids[::-1]), codes[::-1])
+        np.testing.assert_array_equal(self.collection.codes(ids[::-1]), codes[::-1])
         assert len(self.collection) == len(self.items)
 
     def teardown(self) -> None:
@@ -264,39 +265,40 @@ TestCollectionMachine.settings = settings(
 def test_create_keeps_what_is_there(file: Path) -> None:
     before = file.read_bytes()
     with pytest.raises(GannetError, match="exists already") as error:
-        Collection.create(file, 24, MODEL)
+        Collection.create(file, tiny_model(24))
     one_line(error)
     assert file.read_bytes() == before
-    with Collection.create(file, 65, b"other", overwrite=True) as collection:
-        assert len(collection) == 0 and collection.n_bits == 65 and collection.model() == b"other"
+    other = tiny_model(65, seed=1)
+    with Collection.create(file, other, overwrite=True) as collection:
+        assert len(collection) == 0 and collection.n_bits == 65 and collection.model() == other.to_bytes()
     assert list(file.parent.iterdir()) == [file]
 
 
 def test_create_overwrites_what_is_no_collection(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a collection")
-    Collection.create(path, 8, MODEL, overwrite=True).close()
+    Collection.create(path, tiny_model(8), overwrite=True).close()
     Collection.open(path).close()
     with pytest.raises(GannetError, match="is a folder"):
-        Collection.create(tmp_path, 8, MODEL, overwrite=True)
+        Collection.create(tmp_path, tiny_model(8), overwrite=True)
 
 
 def test_create_where_no_folder_is(tmp_path: Path) -> None:
     with pytest.raises(GannetError, match="check that its folder exists") as error:
-        Collection.create(tmp_path / "none" / "c", 8, MODEL)
+        Collection.create(tmp_path / "none" / "c", tiny_model(8))
     one_line(error)
 
 
 def test_create_never_replaces_a_file_made_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, write = tmp_path / "c", storage._write_new
+    path, publish = tmp_path / "c", storage.publish
 
-    def write_slowly(*arguments: object) -> None:
-        write(*arguments)  # type: ignore[arg-type]
+    def publish_late(temporary: Path, *arguments: object) -> None:
         path.write_text("mine")
+        publish(temporary, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(storage, "_write_new", write_slowly)
+    monkeypatch.setattr(storage, "publish", publish_late)
     with pytest.raises(GannetError, match="exists already"):
-        Collection.create(path, 8, MODEL)
+        Collection.create(path, tiny_model(8))
     assert path.read_text() == "mine" and list(tmp_path.iterdir()) == [path]
 
 
@@ -305,26 +307,25 @@ def test_create_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", refuse)
-    Collection.create(tmp_path / "c", 8, MODEL).close()
+    Collection.create(tmp_path / "c", tiny_model(8)).close()
     assert [p.name for p in tmp_path.iterdir()] == ["c"]
 
 
-def test_overwrite_waits_for_a_writer(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "WAIT_SECONDS", 0.1)
+def test_overwrite_waits_for_a_writer(file: Path) -> None:
     before = file.read_bytes()
     with another_writer(file), pytest.raises(GannetError, match="another program"):
-        Collection.create(file, 24, MODEL, overwrite=True)
+        Collection.create(file, OTHER, overwrite=True, timeout=0.1)
     assert file.read_bytes() == before and list(file.parent.iterdir()) == [file]
 
 
 def test_a_replaced_collection_is_not_written(file: Path) -> None:
     with Collection.open(file) as old:
-        Collection.create(file, 24, b"new", overwrite=True).close()
+        Collection.create(file, OTHER, overwrite=True).close()
         with pytest.raises(GannetError, match="open it again"):
             old.add(random_codes(1, 24), ["a"])
     with Collection.open(file) as new:
         new.check()
-        assert len(new) == 0 and new.model() == b"new"
+        assert len(new) == 0 and new.model_id == OTHER.id
 
 
 @pytest.mark.parametrize("removed", [False, True])
@@ -332,9 +333,9 @@ def test_a_left_over_journal_does_not_reach_a_new_file(file: Path, removed: bool
     journal = cut_off(file, keep=True)
     if removed:
         file.unlink()
-    with Collection.create(file, 8, b"new", overwrite=not removed) as collection:
+    with Collection.create(file, OTHER, overwrite=not removed) as collection:
         collection.check()
-        assert collection.model() == b"new"
+        assert len(collection) == 0 and collection.model_id == OTHER.id
     assert not journal.exists()
 
 
@@ -368,12 +369,12 @@ def cut_off(file: Path, keep: bool = False, instructions: int = 300_000) -> Path
 @pytest.mark.parametrize("readonly", [False, True])
 def test_a_change_cut_off_is_rolled_back(file: Path, instructions: int, readonly: bool) -> None:
     with Collection.open(file) as collection:
-        ids, codes = collection.codes()
+        ids, codes = collection.ids, collection.codes()
     journal = cut_off(file, instructions > 1000, instructions)
     with Collection.open(file, readonly=readonly) as collection:
         collection.check()
-        np.testing.assert_array_equal(collection.codes()[0], ids)
-        np.testing.assert_array_equal(collection.codes()[1], codes)
+        np.testing.assert_array_equal(collection.ids, ids)
+        np.testing.assert_array_equal(collection.codes(), codes)
     assert list(file.parent.iterdir()) == [file] and not journal.exists()
 
 
@@ -381,10 +382,12 @@ def test_a_change_cut_off_is_rolled_back(file: Path, instructions: int, readonly
 def test_a_kill_within_create_leaves_what_was_there(file: Path, overwrite: bool) -> None:
     path = file if overwrite else file.with_name("new")
     program = (
-        "import os, signal, sys; from gannet.collection import storage\n"
+        "import os, signal, sys; import numpy as np; from gannet.collection import storage\n"
         "from gannet.collection.collection import Collection\n"
+        "from gannet.encoders import Linear; from gannet.model import Model\n"
         "storage.publish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "Collection.create(sys.argv[1], 8, bytes(10**6), overwrite=True)"
+        "arrays = [np.zeros(shape, np.float32) for shape in ((2**15,), (2**15, 8), (8,))]\n"
+        "Collection.create(sys.argv[1], Model(Linear(*arrays), 'lsh'), overwrite=True)"
     )
     with run(program, path) as process:
         assert process.wait(30) == -signal.SIGKILL
@@ -394,7 +397,7 @@ def test_a_kill_within_create_leaves_what_was_there(file: Path, overwrite: bool)
             assert len(collection) == 5000
     else:
         assert not path.exists()
-        Collection.create(path, 8, MODEL).close()
+        Collection.create(path, tiny_model(8)).close()
 
 
 # Bad files ----------------------------------------------------------------------------------------
@@ -442,10 +445,12 @@ def test_a_truncated_file_is_refused(file: Path, part: float) -> None:
 def test_check_finds_any_changed_part(file: Path) -> None:
     good = file.read_bytes()
     with Collection.open(file) as collection:
-        code = collection.code(1234).tobytes() + collection.code(1235).tobytes()
+        code = collection.codes([1234, 1235]).tobytes()
+        model = collection.model()
     for needle, call in [
         (code, lambda c: c.codes()),
-        (MODEL[:200], lambda c: c.model()),
+        (code, lambda c: c.ids),
+        (model[:200], lambda c: c.model()),
         (b"photos/77.jpg", None),
         (digests(1, 77)[0], None),
     ]:
@@ -481,14 +486,15 @@ def test_check_finds_parts_that_do_not_agree(file: Path, change: str) -> None:
 def test_a_file_of_noise_is_an_error_or_right(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     file = tmp_path_factory.mktemp("noise") / "c"
     codes = random_codes(300, 24)
-    with Collection.create(file, 24, MODEL) as collection:
+    with Collection.create(file, tiny_model(24)) as collection:
         collection.add(codes, names(300), digests(300))
     raw = bytearray(file.read_bytes())
     for at in data.draw(st.lists(st.integers(0, len(raw) - 1), min_size=1, max_size=20)):
         raw[at] ^= data.draw(st.integers(1, 255))
     file.write_bytes(raw)
     with contextlib.suppress(GannetError), Collection.open(file) as collection:
-        np.testing.assert_array_equal(collection.codes()[1], codes)
+        np.testing.assert_array_equal(collection.codes(), codes)
+        np.testing.assert_array_equal(collection.ids, np.arange(300))
         collection.paths([0, 299])
         collection.check()
 
@@ -523,21 +529,20 @@ def test_a_full_disk_in_create_leaves_nothing(tmp_path: Path, monkeypatch: pytes
         with Path("/dev/full").open("wb", buffering=0) as stream:
             stream.write(b"x")
 
-    monkeypatch.setattr(storage, "_write_new", fill)
+    monkeypatch.setattr(storage, "publish", fill)
     with pytest.raises(GannetError, match="no space left"):
-        Collection.create(tmp_path / "c", 8, MODEL)
+        Collection.create(tmp_path / "c", tiny_model(8))
     assert not list(tmp_path.iterdir())
 
 
-def test_locked_by_another_program(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "WAIT_SECONDS", 0.1)
-    with another_writer(file), Collection.open(file) as collection:
+def test_locked_by_another_program(file: Path) -> None:
+    with another_writer(file), Collection.open(file, timeout=0.1) as collection:
         assert len(collection) == 5000  # reading goes on
         with pytest.raises(GannetError, match="another program; try again") as error:
             collection.add(random_codes(1, 24), ["a"])
         one_line(error)
     with another_writer(file, "EXCLUSIVE"), pytest.raises(GannetError, match="another program"):
-        Collection.open(file)
+        Collection.open(file, timeout=0.1)
     with Collection.open(file) as collection:
         assert len(collection) == 5000
 
@@ -602,7 +607,7 @@ def test_a_file_that_may_not_be_written(file: Path, left: str) -> None:
             output = process.communicate()[0].splitlines()
         folder.chmod(0o755)
     if left == "-wal":
-        assert len(output) == 1 and "was cut off; open it once where it can be written" in output[0]
+        assert len(output) == 1 and "was interrupted; open it once with permission to write" in output[0]
     else:
         assert output[0] == "5000 photos/3.jpg" and "open for reading only" in output[1]
 

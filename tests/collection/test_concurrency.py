@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gannet.collection import storage
 from gannet.collection.collection import Collection
 from gannet.errors import GannetError
+from tiny_model import tiny_model
 
 N = 20_000
 
@@ -27,7 +27,8 @@ for _ in range(10**6):
     start = time.monotonic()
     with Collection.open(sys.argv[1], readonly=True) as opened:
         for collection in (kept, opened):
-            ids, codes = collection.codes()
+            with collection.snapshot():
+                ids, codes = collection.ids, collection.codes()
             assert len(collection.find_path("new")) in (0, len(ids))
             counts.add((len(ids), int(codes.max())))
     slowest = max(slowest, time.monotonic() - start)
@@ -60,7 +61,7 @@ def start(program: str, *arguments: object) -> subprocess.Popen[str]:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "photos.gannet"
-    with Collection.create(path, 24, b"model") as collection:
+    with Collection.create(path, tiny_model(24)) as collection:
         collection.add(np.zeros((N, 3), np.uint8), [f"{i}.jpg" for i in range(N)])
     return path
 
@@ -82,14 +83,15 @@ def test_readers_go_on_while_a_change_is_made_and_see_it_whole(file: Path) -> No
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_a_second_writer_is_told_and_then_served(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_writer_is_told_and_then_served(file: Path) -> None:
     with start(CHANGE_SLOWLY, file) as writer, Collection.open(file) as second:
         assert writer.stdout
         assert writer.stdout.readline() == "0\n"
-        with monkeypatch.context() as patch:
-            patch.setattr(storage, "WAIT_SECONDS", 0.2)
-            with pytest.raises(GannetError, match=r"in use by another program; try again"):
-                second.add(np.zeros((1, 3), np.uint8), ["second"])
+        with (
+            Collection.open(file, timeout=0.2) as impatient,
+            pytest.raises(GannetError, match=r"in use by another program; try again"),
+        ):
+            impatient.add(np.zeros((1, 3), np.uint8), ["second"])
         second.add(np.zeros((1, 3), np.uint8), ["second"])  # waits
         assert writer.wait(60) == 0
         assert len(second) == N + 1 and second.find_path("second").size == 1
@@ -134,7 +136,7 @@ def test_closing_leaves_alone_what_is_beside_a_file_that_came_in_its_place(file:
     old = Collection.open(file)
     old.add(np.zeros((1, 3), np.uint8), ["old"])
     other = tmp_path / "other"
-    Collection.create(other, 24, b"model").close()
+    Collection.create(other, tiny_model(24)).close()
     other.rename(file)
     log = file.with_name(file.name + "-wal")
     log.write_bytes(b"the log of the new file")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gannet.collection import Collection
 from gannet.errors import GannetError
 from gannet.search.live import LiveCollection
+from tiny_model import tiny_model
 
 CODES = np.random.default_rng(0).integers(0, 256, (300, 3), dtype=np.uint8)
 
@@ -20,7 +21,7 @@ CODES = np.random.default_rng(0).integers(0, 256, (300, 3), dtype=np.uint8)
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("fuzz") / "good"
-    with Collection.create(path, 24, b"model" * 100) as made:
+    with Collection.create(path, tiny_model(24)) as made:
         made.add(CODES, [f"{i}.jpg" for i in range(300)], [bytes([i % 256, i // 256]) for i in range(300)])
     return path
 

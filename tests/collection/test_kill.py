@@ -17,13 +17,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gannet.collection import changes
 from gannet.collection.changes import Encoded
 from gannet.collection.collection import Collection
 from gannet.collection.indexing import build_collection
-from gannet.encoders import Linear
 from gannet.errors import GannetError
-from gannet.model import Model
+from tiny_model import tiny_model
 
 KILLS = 50
 
@@ -102,7 +100,7 @@ def code(content: int) -> list[int]:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_50_kills_lose_nothing_that_was_confirmed(tmp_path: Path) -> None:
     file, rng = tmp_path / "c", random.Random(0)
-    Collection.create(file, 24, b"model").close()
+    Collection.create(file, tiny_model(24)).close()
     held: dict[str, int] = {}
     confirmed = unconfirmed = logs = 0
     command = [sys.executable, "-c", WORKERS]
@@ -130,7 +128,7 @@ def test_50_kills_lose_nothing_that_was_confirmed(tmp_path: Path) -> None:
             with Collection.open(file) as collection:
                 collection.check()
                 items = collection.items_under("/")
-                codes = collection.code([item.id for item in items]).tolist()
+                codes = collection.codes([item.id for item in items]).tolist()
             stored = {item.path[1:]: int(item.digest or b"") for item in items}
             assert len(stored) == len(items)
             # What was begun and not confirmed is done whole or not at all.
@@ -160,27 +158,23 @@ def files_of_at_most(n_bytes: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
-def test_no_part_of_a_collection_appears_on_a_full_disk(
-    tmp_path: Path, share: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_part_of_a_collection_appears_on_a_full_disk(tmp_path: Path, share: float) -> None:
     n = 12_000
     names = [f"/a folder/{i:06}.jpg" for i in range(n)]
     encoded = Encoded(np.zeros((n, 3), np.uint8), names, [name.encode() for name in names], ())
-    model = Model(Linear(np.zeros(4), np.zeros((4, 24)), np.zeros(24)), "lsh")
-    monkeypatch.setattr(changes, "_ITEMS_A_BATCH", n // 4)
-    build_collection(tmp_path / "whole", model, encoded)
+    build_collection(tmp_path / "whole", tiny_model(24), encoded, batch_size=n // 4)
     with Collection.open(tmp_path / "whole") as collection:
         collection.check()
         assert len(collection) == n
     limit = int(share * (tmp_path / "whole").stat().st_size)
     with files_of_at_most(limit), pytest.raises(GannetError):
-        build_collection(tmp_path / "part", model, encoded)
+        build_collection(tmp_path / "part", tiny_model(24), encoded, batch_size=n // 4)
     assert [path.name for path in tmp_path.iterdir()] == ["whole"]
 
 
 def test_a_change_that_only_the_log_had_room_for_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "c"
-    with Collection.create(file, 24, b"model") as collection:
+    with Collection.create(file, tiny_model(24)) as collection:
         collection.add(np.zeros((5000, 3), np.uint8), ["a" * 100] * 5000)
     size = file.stat().st_size
     with files_of_at_most(size):

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gannet.codes import hamming, pack
-from gannet.index import _slices as slices
 from gannet.index._rows import Rows
 from gannet.index._slices import Slices
 from gannet.support import compiled, threads
@@ -76,13 +75,16 @@ def test_ties_go_to_the_first_position_among_many_duplicates(layout) -> None:
 @pytest.mark.parametrize("n_bits", [16, 64])
 def test_exact_over_many_tasks_and_passes(n_bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small tasks and passes, many cores and bounds from seeds: what large indexes meet."""
-    monkeypatch.setattr(slices, "_BLOCKS_A_TASK", 3)
-    monkeypatch.setattr(slices, "_QUERIES_A_PASS", 37)
+
+    class Small(Slices):
+        blocks_per_task = 3
+        queries_per_pass = 37
+
     monkeypatch.setattr(threads, "cores", lambda: 4)
     codes = random_codes(70_000, n_bits, 0)
     queries = np.concatenate([codes[:20], random_codes(80, n_bits, 1)])
-    assert_exact(Slices, codes, queries, 20)
-    assert_exact(Slices, codes[:, ::-1].copy(), queries, 1)
+    assert_exact(Small, codes, queries, 20)
+    assert_exact(Small, codes[:, ::-1].copy(), queries, 1)
 
 
 @pytest.mark.parametrize("n_bits", BITS)

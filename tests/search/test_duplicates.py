@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from gannet.codes import hamming, pack
 from gannet.collection import Collection
 from gannet.errors import GannetError
-from gannet.search.duplicates import duplicates, group_alike, group_codes, limits
+from gannet.search.duplicates import find_duplicates, group_alike, group_codes, limits
+from tiny_model import tiny_model
 
 
 def groups_by_all_pairs(codes: np.ndarray, radius: int) -> list[list[int]]:
@@ -165,34 +166,37 @@ def test_features_of_a_collection_are_compared(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     features = random.standard_normal((6, 20))
     features[4], features[5] = features[1] * 3, features[2]
-    with Collection.create(tmp_path / "c", 64, b"model", n_features=20) as collection:
-        assert duplicates(collection) == []
+    with Collection.create(tmp_path / "c", tiny_model(64), n_features=20) as collection:
+        assert find_duplicates(collection) == []
         codes = np.zeros((6, 8), np.uint8)
         codes[4, 0], codes[5] = 15, 255
         ids = collection.add(codes, list("abcdef"), features=features)
         collection.remove(ids[:1])
         assert limits(collection) == (4, 0.9) and limits(collection, 1) == (1, 0.9)
         assert limits(collection, cosine=0.0) == (0, 0.0) and limits(collection, 2, 0.5) == (2, 0.5)
-        assert duplicates(collection) == [[{"id": 1, "path": "b"}, {"id": 4, "path": "e"}]]
-        assert [[item["path"] for item in group] for group in duplicates(collection, 64)] == [["b", "e"], ["c", "f"]]
-        assert duplicates(collection, 3) == []
-        assert [len(group) for group in duplicates(collection, cosine=0)] == [3]
-    with Collection.create(tmp_path / "without", 64, b"model") as collection:
+        assert find_duplicates(collection) == [[{"id": 1, "path": "b"}, {"id": 4, "path": "e"}]]
+        assert [[item["path"] for item in group] for group in find_duplicates(collection, 64)] == [
+            ["b", "e"],
+            ["c", "f"],
+        ]
+        assert find_duplicates(collection, 3) == []
+        assert [len(group) for group in find_duplicates(collection, cosine=0)] == [3]
+    with Collection.create(tmp_path / "without", tiny_model(64)) as collection:
         collection.add(codes, list("abcdef"))
         assert limits(collection) == (0, 0.0)
         with pytest.raises(GannetError, match="index --keep-features"):
-            duplicates(collection, cosine=0.9)
+            find_duplicates(collection, cosine=0.9)
 
 
 def test_of_a_collection(tmp_path: Path) -> None:
-    with Collection.create(tmp_path / "c", 16, b"model") as collection:
-        assert duplicates(collection) == []
+    with Collection.create(tmp_path / "c", tiny_model(16)) as collection:
+        assert find_duplicates(collection) == []
         codes = np.array([[0, 0], [255, 0], [0, 1], [255, 1], [1, 1], [60, 60]], np.uint8)
         ids = collection.add(codes, list("abcdef"))
         collection.remove(ids[:1])
-        assert duplicates(collection, 1) == [
+        assert find_duplicates(collection, 1) == [
             [{"id": 1, "path": "b"}, {"id": 3, "path": "d"}],
             [{"id": 2, "path": "c"}, {"id": 4, "path": "e"}],
         ]
-        assert duplicates(collection) == []
-        assert [len(group) for group in duplicates(collection, 16)] == [5]
+        assert find_duplicates(collection) == []
+        assert [len(group) for group in find_duplicates(collection, 16)] == [5]

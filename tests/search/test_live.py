@@ -18,6 +18,7 @@ from gannet.errors import GannetError
 from gannet.index import HammingIndex
 from gannet.search.duplicates import group_codes
 from gannet.search.live import LiveCollection, UnknownItemError
+from tiny_model import tiny_model
 
 N_BITS = 24
 
@@ -26,7 +27,7 @@ N_BITS = 24
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "c"
     codes = pack(np.random.default_rng(0).random((500, N_BITS)) < 0.5)
-    with Collection.create(path, N_BITS, b"model") as made:
+    with Collection.create(path, tiny_model(N_BITS)) as made:
         made.add(codes, [f"{i}.jpg" for i in range(500)])
     return path
 
@@ -34,7 +35,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("n_bits", [1, 7, 24, 63, 65, 128])
 def test_it_finds_what_the_index_finds(tmp_path: Path, n_bits: int) -> None:
     codes = pack(np.random.default_rng(0).random((300, n_bits)) < 0.5)
-    with Collection.create(tmp_path / "c", n_bits, b"") as made:
+    with Collection.create(tmp_path / "c", tiny_model(n_bits)) as made:
         ids = made.add(codes, [f"{i}.jpg" for i in range(300)])
         made.remove(ids[:3])
     index = HammingIndex(codes[3:], n_bits, ids=ids[3:])
@@ -170,7 +171,7 @@ def test_groups_are_alike_where_features_are_kept(tmp_path: Path) -> None:
     features = random.standard_normal((40, 20))
     features[30:] = features[:10]
     codes = np.zeros((40, 8), np.uint8)
-    with Collection.create(tmp_path / "c", 64, b"model", n_features=20) as made:
+    with Collection.create(tmp_path / "c", tiny_model(64), n_features=20) as made:
         ids = made.add(codes, [f"{i}.jpg" for i in range(40)], features=features)
         with contextlib.closing(LiveCollection(tmp_path / "c")) as live:
             assert live.duplicate_limits == (4, 0.9)
@@ -183,7 +184,7 @@ def test_groups_are_alike_where_features_are_kept(tmp_path: Path) -> None:
 
 
 def test_groups_are_found_anew_where_an_item_went_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Collection.create(tmp_path / "c", 64, b"model", n_features=3) as made:
+    with Collection.create(tmp_path / "c", tiny_model(64), n_features=3) as made:
         made.add(np.zeros((4, 8), np.uint8), list("abcd"), features=np.ones((4, 3)))
         with contextlib.closing(LiveCollection(tmp_path / "c")) as live:
             read = Collection.features

@@ -1,4 +1,4 @@
-"""The API: it finds what the index finds, follows the file, and answers bad input with one line."""
+"""The API returns the results of the index, follows changes of the file, and answers bad input with one line."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from gannet.collection import Collection
 from gannet.data import digest
 from gannet.model import Model
 from gannet.search import query as search_query
+from tiny_model import tiny_model
 
 
 def png(size: tuple[int, int]) -> bytes:
@@ -49,8 +50,8 @@ def test_search_by_id_finds_what_the_command_line_finds(client: TestClient, coll
 def test_the_differing_bits_are_those_that_differ(client: TestClient, collection: Path) -> None:
     found = client.post("/search", json={"id": 3, "k": 1000}).json()
     with Collection.open(collection) as store:
-        codes = store.code([item["id"] for item in found["results"]])
-        query = store.code([3])
+        codes = store.codes([item["id"] for item in found["results"]])
+        query = store.codes([3])
     assert len(codes) == 42
     for item, code, distance in zip(found["results"], codes, hamming(codes, query)[:, 0], strict=True):
         different = np.flatnonzero(unpack(code[None], N_BITS) != unpack(query, N_BITS))
@@ -123,7 +124,7 @@ def test_changes_by_others_are_followed(client: TestClient, collection: Path, ph
     assert ids(client.post("/search", json={"id": 0, "radius": 0})) == [0, 40]
     with Collection.open(collection) as store:
         store.remove([0])
-        (added,) = store.add(store.code([40]), [str(photos / "00.png")]).tolist()
+        (added,) = store.add(store.codes([40]), [str(photos / "00.png")]).tolist()
     problem(client.post("/search", json={"id": 0}), 404, "there is no item 0")
     problem(client.get("/items/0/thumbnail"), 404, "there is no item 0")
     assert ids(client.post("/search", json={"id": 40, "radius": 0})) == [40, added]
@@ -133,7 +134,7 @@ def test_changes_by_others_are_followed(client: TestClient, collection: Path, ph
 def test_a_collection_in_its_place_is_served(client: TestClient, collection: Path) -> None:
     assert client.get("/health").json()["bits"] == N_BITS
     other = collection.with_name("other")
-    with Collection.create(other, 8, b"model") as store:
+    with Collection.create(other, tiny_model(8)) as store:
         store.add(np.array([[1], [2]], np.uint8), ["a", "b"])
     other.replace(collection)
     assert client.get("/health").json()["items"] == 2
@@ -234,7 +235,7 @@ def test_what_is_served_is_encoded_anew(collection: Path, photos: Path, open_cli
         ({"id": 1, "k": "many"}, "k"),
         ({"id": 1, "radius": -1}, "radius"),
         ({"id": 1, "radius": 10**30}, "radius"),
-        ({"id": 1, "colour": "red"}, "colour"),
+        ({"id": 1, "color": "red"}, "color"),
         ({"code": ""}, "code"),
         ({"code": "00"}, "24 bits"),
         ({"code": "00000000"}, "24 bits"),
@@ -334,7 +335,7 @@ def test_duplicates_out_of_range(shared_client: TestClient, query: str) -> None:
 
 
 def test_collections_of_vectors_take_no_image(tmp_path: Path, open_client: Callable[..., TestClient]) -> None:
-    with Collection.create(tmp_path / "c", N_BITS, Model(ENCODER, "lsh").to_bytes()) as store:
+    with Collection.create(tmp_path / "c", Model(ENCODER, "lsh")) as store:
         store.add(np.zeros((1, 3), np.uint8), ["vectors.npy#0"])
     raw = png((8, 8))
     client = open_client(tmp_path / "c")
@@ -343,7 +344,7 @@ def test_collections_of_vectors_take_no_image(tmp_path: Path, open_client: Calla
 
 
 def test_an_empty_collection(tmp_path: Path, open_client: Callable[..., TestClient]) -> None:
-    Collection.create(tmp_path / "c", 8, b"").close()
+    Collection.create(tmp_path / "c", tiny_model(8)).close()
     client = open_client(tmp_path / "c")
     assert ids(client.post("/search", json={"code": "00"})) == []
     assert client.get("/items").json() == {"items": []}

@@ -1,4 +1,4 @@
-"""The page in a real Chromium: what a person with a mouse, a keyboard or a screen reader does with it."""
+"""The page in a real Chromium, used with a mouse, a keyboard and a screen reader."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def ids(page: playwright.Page) -> list[int]:
 
 def expected(collection: Path, id_: int, k: int) -> list[int]:
     with Collection.open(collection) as store:
-        return store.index().search(store.code([id_]), k)[1][0].tolist()
+        return store.index().search(store.codes([id_]), k)[1][0].tolist()
 
 
 def test_click_share_and_go_back(collection: Path, open_page: Open) -> None:
@@ -103,7 +103,7 @@ def test_click_share_and_go_back(collection: Path, open_page: Open) -> None:
 def test_distances_and_differing_bits(collection: Path, open_page: Open) -> None:
     page = open_page(collection, "/?id=3&k=5")
     with Collection.open(collection) as store:
-        codes = np.unpackbits(store.code(ids(page)) ^ store.code([3]), axis=1)
+        codes = np.unpackbits(store.codes(ids(page)) ^ store.codes([3]), axis=1)
     for row, different in zip(page.query_selector_all("#grid .item"), codes, strict=True):
         assert f"{different.sum()} of {N_BITS} bits differ" in " ".join(row.inner_text().split())
         cells = row.query_selector(".cells .fill").get_attribute("d")
@@ -171,7 +171,7 @@ def test_removing_asks_first(collection: Path, open_page: Open) -> None:
     page.click("#confirm .danger")
     page.wait_for_selector(f'.pick[data-id="{second}"]', state="detached")
     with Collection.open(collection) as store:
-        assert second not in store.codes()[0] and len(store) == 41
+        assert second not in store.ids and len(store) == 41
     assert "Removed" in page.inner_text("#status")
 
 
@@ -226,7 +226,7 @@ def test_names_of_files_are_text(collection: Path, photos: Path, open_page: Open
             np.repeat(encode(raw), 4, axis=0), hostile, [digest(name.encode("utf-8", "replace")) for name in hostile]
         )
     page = open_page(collection, "/?id=3&radius=0")
-    page.wait_for_selector(".frame.missing >> nth=3")  # no such files, so their names stand in for them
+    page.wait_for_selector(".frame.missing >> nth=3")  # the files do not exist, so the page shows their names
     labels = page.eval_on_selector_all("#grid bdi", "all => all.map(e => e.textContent)")
     assert labels[1:] == [hostile[0], r"\u202egnp.exe", hostile[2], r"caf\udce9.png"]
     assert page.query_selector("#grid img[src=x]") is None
@@ -242,7 +242,7 @@ def test_a_thousand_results(tmp_path: Path, collection: Path, photos: Path, open
     assert len(ids(page)) == 1000
     loaded = "all => all.filter(image => image.complete && image.naturalWidth > 0).length"
     first = page.eval_on_selector_all("#grid img", loaded)
-    assert 6 <= first < 500  # what is far below the window waits
+    assert 6 <= first < 500  # images far below the window are loaded later
     page.eval_on_selector("#grid .item:last-child", "last => last.scrollIntoView()")
     assert page.eval_on_selector("#grid .item:last-child", "last => last.getBoundingClientRect().top < innerHeight")
 

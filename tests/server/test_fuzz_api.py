@@ -1,4 +1,4 @@
-"""Schemathesis against the API in this process: whatever is sent, no status of 500 or above, and what is described."""
+"""Schemathesis sends generated requests: no response has a status of 500 or above, and all match the schema."""
 
 from __future__ import annotations
 

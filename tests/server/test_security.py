@@ -1,4 +1,4 @@
-"""What no other site and no other host may do, and what every answer carries."""
+"""Requests of other sites and for other hosts are refused, and every response has the security headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The collection file: its tables, its transactions, and how it is filled and kept up to date."""
+"""The collection file: its tables and transactions, and the code that fills it and keeps it up to date."""
 
 from gannet.collection.collection import Collection
 

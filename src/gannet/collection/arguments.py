@@ -1,4 +1,4 @@
-"""What people pass to a collection, checked and brought to the form in which it is stored."""
+"""Checks of arguments, and their conversion to the form that the collection file stores."""
 
 from __future__ import annotations
 
@@ -7,21 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from gannet.codes import Ids, check_ids
 from gannet.errors import GannetError
-
-Ids = npt.NDArray[np.int64]
 
 
 def checked_ids(ids: npt.ArrayLike) -> Ids:
-    """Return ids as an int64 array ``(n,)``."""
-    array = np.atleast_1d(np.asarray(ids))
-    if array.size == 0:
-        return np.empty(0, np.int64)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise GannetError(f"ids must be whole numbers of shape (n,), not {array.dtype} of {array.shape}")
-    if array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:
-        raise GannetError(f"there is no id {array.max()}: ids end at {np.iinfo(np.int64).max}")
-    return array.astype(np.int64)
+    """Return one or more ids as an int64 array ``(n,)``."""
+    return check_ids(np.atleast_1d(np.asarray(ids)))
 
 
 def checked_digests(digests: Sequence[bytes], n: int) -> list[bytes]:
@@ -34,7 +26,7 @@ def checked_digests(digests: Sequence[bytes], n: int) -> list[bytes]:
 
 
 def encoded_paths(paths: Sequence[str], n: int) -> list[bytes]:
-    """Return ``n`` paths as bytes: a file's name need not be valid UTF-8, and SQLite's text must be."""
+    """Return ``n`` paths as bytes: a file's name need not be valid UTF-8, but text in SQLite must be."""
     if isinstance(paths, str) or len(paths) != n:
         raise GannetError(f"paths must be a list of {n}, not a {type(paths).__name__} of {len(paths)}")
     try:
@@ -44,5 +36,5 @@ def encoded_paths(paths: Sequence[str], n: int) -> list[bytes]:
 
 
 def decoded_path(path: bytes) -> str:
-    """Return a stored path as the operating system gives names."""
+    """Return a stored path as a str in the form of `os.fsdecode`."""
     return path.decode("utf-8", "surrogateescape")

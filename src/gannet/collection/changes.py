@@ -1,4 +1,4 @@
-"""Bringing a collection in line with what a source holds now, as one transaction."""
+"""Updates of a collection to the present contents of a source, each as one transaction."""
 
 from __future__ import annotations
 
@@ -10,25 +10,34 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.codes import Codes
-from gannet.collection.collection import Collection, Item
+from gannet.collection.collection import Collection
+from gannet.collection.items import Item
 from gannet.data import Skipped
 from gannet.errors import GannetError
 from gannet.support.progress import progress
 
-_ITEMS_A_BATCH = 100_000
+ITEMS_PER_BATCH = 100_000
+"""Number of items that are added to a collection at a time."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A source, or the part of it that a collection did not know, turned into codes.
+    """The codes of a source, or of the part of it that a collection did not have.
 
-    Attributes:
-        codes: ``(n, w)`` uint8.
-        paths: name of each item.
-        digests: content digest of each item; empty for a matrix.
-        skipped: what could not be read, and why.
-        features: ``(n, d)`` to keep for re-ranking, or None.
-        model_id: of the model that made the codes, to be held against the collection's; None where it is known to be.
+    Attributes
+    ----------
+    codes : ndarray of shape (n, ceil(n_bits / 8)), dtype uint8
+        Packed codes.
+    paths : sequence of str
+        Path of each item.
+    digests : sequence of bytes
+        Content digest of each item; empty for a matrix.
+    skipped : sequence of Skipped
+        Items that could not be read, and why.
+    features : ndarray of shape (n, d), dtype float16, default=None
+        Features at unit length to keep for re-ranking.
+    model_id : str, default=None
+        Id of the model that made the codes, to be compared with the collection's; None skips the comparison.
     """
 
     codes: Codes
@@ -41,14 +50,20 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Changes:
-    """What was done, in items.
+    """The numbers of items that an update changed.
 
-    Attributes:
-        added: new ones, those that replace an older version included.
-        replaced: older versions that went.
-        known: left as they were.
-        moved: given another path.
-        gone: removed, as their files are no more.
+    Attributes
+    ----------
+    added : int
+        New items, including those that replace an older version.
+    replaced : int
+        Removed older versions.
+    known : int
+        Unchanged items.
+    moved : int
+        Items with a new path.
+    gone : int
+        Items removed because their files no longer exist.
     """
 
     added: int
@@ -58,11 +73,11 @@ class Changes:
     gone: int = 0
 
 
-def add_rows(collection: Collection, encoded: Encoded, rows: Sequence[int]) -> None:
-    """Add some rows of what was encoded, a batch at a time."""
+def add_rows(collection: Collection, encoded: Encoded, rows: Sequence[int], batch_size: int = ITEMS_PER_BATCH) -> None:
+    """Add some rows of encoded items to a collection, one batch at a time."""
     with progress(len(rows), "indexing", "item") as bar:
-        for start in range(0, len(rows), _ITEMS_A_BATCH):
-            part = rows[start : start + _ITEMS_A_BATCH]
+        for start in range(0, len(rows), batch_size):
+            part = rows[start : start + batch_size]
             collection.add(
                 encoded.codes[part],
                 [encoded.paths[i] for i in part],
@@ -74,16 +89,17 @@ def add_rows(collection: Collection, encoded: Encoded, rows: Sequence[int]) -> N
 
 
 def add_encoded(collection: Collection, encoded: Encoded) -> Changes:
-    """Add what was encoded, in one transaction; what is known is left alone, what has changed is replaced.
+    """Add encoded items in one transaction; known items stay unchanged, and items with changed content are replaced.
 
-    Images are known by path and content digest, rows of a matrix, which have none, by path and code.
+    An image is known if the collection has its path with its content digest. Rows of a matrix have no digest and are
+    compared by path and code.
     """
     if encoded.digests:
         return merge(collection, encoded.paths, encoded.digests, encoded)
     with collection.atomic():
         items = collection.items_at(list(dict.fromkeys(encoded.paths)))
         ids = [item.id for item in items]
-        versions = list(map(bytes, collection.code(ids)))
+        versions = list(map(bytes, collection.codes(ids)))
         stored = {(item.path, version) for item, version in zip(items, versions, strict=True)}
         here = list(zip(encoded.paths, map(bytes, encoded.codes), strict=True))
         new = [row for row, version in enumerate(here) if version not in stored]
@@ -97,12 +113,13 @@ def add_encoded(collection: Collection, encoded: Encoded) -> Changes:
 def merge(
     collection: Collection, paths: Sequence[str], digests: Sequence[bytes], encoded: Encoded, gone: Sequence[str] = ()
 ) -> Changes:
-    """Make the items at ``paths (n,)`` those with ``digests (n,)``, and remove those at ``gone``, in one transaction.
+    """Update the items at some paths in one transaction.
 
-    An item that would go but whose content is at a new path follows it there, with its id and code. Content that the
-    collection has elsewhere gets the code from there. ``encoded`` holds the codes of the rest.
+    Afterwards the items at ``paths (n,)`` have the ``digests (n,)``, and there are none at the paths ``gone``. An item
+    that would be removed, but whose content is at a new path, gets that path and keeps its id and code. Content that
+    the collection has at another path gets the code of that item. ``encoded`` holds the codes of all other content.
 
-    Raises: `GannetError`, with nothing changed, where a code is neither there nor in ``encoded``.
+    Raises a `GannetError`, with nothing changed, if a code is neither in the collection nor in ``encoded``.
     """
     if encoded.model_id is not None:
         collection.check_model(encoded.model_id)
@@ -135,17 +152,17 @@ def merge(
 
 
 def _with_codes(collection: Collection, paths: Sequence[str], digests: Sequence[bytes], encoded: Encoded) -> Encoded:
-    """Return items with their codes and features, from what was encoded or from items of the same content."""
+    """Return items with codes and features, taken from ``encoded`` or from stored items with the same content."""
     row_of: Mapping[bytes, int] = {digest: row for row, digest in enumerate(encoded.digests)}
     copied = [i for i, digest in enumerate(digests) if digest not in row_of]
     made = [i for i, digest in enumerate(digests) if digest in row_of]
     rows = [row_of[digests[i]] for i in made]
     found = collection.find_digests(list({digests[i] for i in copied}))
     if any(digests[i] not in found for i in copied):
-        raise GannetError(f"{collection.name} was changed by another program meanwhile; give the command again")
+        raise GannetError(f"{collection.name} was changed by another program meanwhile; run the command again")
     ids = [found[digests[i]][0] for i in copied]
     codes = np.empty((len(paths), encoded.codes.shape[1]), np.uint8)
-    codes[made], codes[copied] = encoded.codes[rows], collection.code(ids)
+    codes[made], codes[copied] = encoded.codes[rows], collection.codes(ids)
     features = None
     if collection.n_features is not None and encoded.features is not None:
         features = np.empty((len(paths), collection.n_features), np.float16)

@@ -1,65 +1,93 @@
-"""The collection: one file with codes, the images they stand for, and the model that made them."""
+"""The collection: one file with codes, the paths of their images, and the model that made them."""
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import hashlib
 import os
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from gannet.codes import Codes, check_codes, n_bytes
+from gannet.codes import Codes, Ids, check_codes, n_bytes
 from gannet.collection import feature_rows as stored_features
-from gannet.collection import segments, storage
-from gannet.collection.arguments import Ids, checked_digests, checked_ids, decoded_path, encoded_paths
+from gannet.collection import items as stored_items
+from gannet.collection import segments, storage, verification
+from gannet.collection.arguments import checked_digests, checked_ids, encoded_paths
+from gannet.collection.items import ItemReader
 from gannet.errors import GannetError
-from gannet.index.hamming import HammingIndex
+from gannet.index import DEFAULT_INDEX, HammingIndex, Index, IndexFactory, index_factory
 from gannet.index.id_runs import IdRuns
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from gannet.model import Model
 
 
-class Item(NamedTuple):
-    """An item without its code; ``digest`` is None where it was added without."""
-
-    id: int
-    path: str
-    digest: bytes | None
-
-
-class Collection:
+class Collection(ItemReader):
     """Codes, ids, paths and content digests of images, and their model, in one file.
 
-    The file is an SQLite database: one file, a library that comes with Python and has decades of care
-    behind it, and transactions. Every call that changes it is one transaction: it is done whole and is on
-    the disk when the call returns, or it never happened, also after a kill or a power cut; what was cut off
-    is undone when the file is next opened. `atomic` makes several calls one transaction.
+    Make a collection with `create` or `open`, and close it with `close` or a ``with`` block.
 
-    Several programs of one machine may have one file open, and one at a time changes it; others read on meanwhile
-    what was there before. On a network drive, one machine alone may use it while it is changed. One `Collection` may
-    be used from several threads. Every method raises `GannetError`, with one line that says what to do, on bad input
-    and when the file cannot be read or written. Nothing in the file is ever run or unpickled.
+    The file is an SQLite database. Every call that changes it is one transaction: either the whole change is on the
+    disk when the call returns, or nothing has changed, also after a kill or a power cut. An interrupted change is
+    undone when the file is next opened. `atomic` joins several calls into one transaction.
 
-    `create` and `open` make one. ``n_bits``, ``model_id`` (the model's SHA-256, in hex) and ``n_features`` (the length
-    of the features it keeps for re-ranking, or None) never change.
+    Several programs on one machine may have the file open, and one at a time changes it; meanwhile, the others read
+    the state before the change. On a network drive, only one machine may use the file while it is changed. A
+    `Collection` may be used from several threads. Every method raises `GannetError`, with a one-line message, for bad
+    input and if the file cannot be read or written. Nothing in the file is ever executed or unpickled.
+
+    Parameters
+    ----------
+    file : Path
+        File of the collection. `create` and `open` pass this and the other arguments.
+    db : sqlite3.Connection
+        Connection to the file.
+    make_index : callable
+        Makes an index over codes by ``make_index(codes, n_bits, ids=ids)``; see `gannet.index.protocol.Index`.
+    timeout : float
+        Seconds to wait while another program uses the file.
+
+    Attributes
+    ----------
+    n_bits : int
+        Length of the codes in bits.
+    model_id : str
+        SHA-256 of the model file in hexadecimal.
+    n_features : int or None
+        Length of the features that the collection keeps for re-ranking, or None if it keeps none.
+    index_factory : callable
+        The argument ``make_index``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from gannet import Collection
+    >>> from gannet.encoders import Linear
+    >>> from gannet.model import Model
+    >>> model = Model(Linear(np.zeros(2, np.float32), np.eye(2, 8, dtype=np.float32), np.zeros(8, np.float32)), "lsh")
+    >>> with (
+    ...     tempfile.TemporaryDirectory() as folder,
+    ...     Collection.create(f"{folder}/photos.gannet", model) as collection,
+    ... ):
+    ...     ids = collection.add(np.array([[0], [255]], np.uint8), ["a.jpg", "b.jpg"])
+    ...     distances, nearest = collection.index().search(collection.codes([1]), k=1)
+    ...     collection.paths(nearest[0])
+    ['b.jpg']
     """
 
-    def __init__(self, file: Path, db: sqlite3.Connection) -> None:
-        self._file = file
-        self._db = db
-        self._lock = threading.RLock()
-        self._closed = False
-        self._identity = storage.identify(file)
+    def __init__(self, file: Path, db: sqlite3.Connection, make_index: IndexFactory, timeout: float) -> None:
+        super().__init__(file, db, timeout)
+        self.index_factory = make_index
         with self._transaction() as db:
             query = "SELECT n_bits, model_id FROM collection"
+            self.n_bits: int
+            self.model_id: str
             self.n_bits, self.model_id = storage.read_row(db, query, int, str)
             self.n_features = stored_features.length(db)
         self._width = n_bytes(self.n_bits)
@@ -68,61 +96,89 @@ class Collection:
     def create(
         cls,
         path: str | os.PathLike[str],
-        n_bits: int,
-        model: bytes,
+        model: Model,
         overwrite: bool = False,
         n_features: int | None = None,
+        *,
+        index: str | IndexFactory = DEFAULT_INDEX,
+        timeout: float = storage.TIMEOUT,
     ) -> Collection:
-        """Make an empty collection at ``path`` and open it; with ``n_features`` it keeps features of that length.
+        """Create an empty collection and open it; the file appears at once and complete.
 
-        The file appears at once and whole. An existing file is an error unless ``overwrite``.
+        Parameters
+        ----------
+        path : path-like
+            File to create.
+        model : gannet.model.Model
+            The model whose codes the collection will hold. It is stored in the file.
+        overwrite : bool, default=False
+            Whether to replace an existing file.
+        n_features : int, default=None
+            Length of the features to keep for re-ranking; by default none are kept.
+        index : str, type or callable, default="hamming"
+            See `open`.
+        timeout : float, default=5.0
+            See `open`.
+
+        Returns
+        -------
+        Collection
+            The new collection, open for changes.
+
+        Raises
+        ------
+        GannetError
+            If the file exists and ``overwrite`` is false, or if it cannot be written.
         """
-        n_bytes(n_bits)
+        make_index = index_factory(index)
+        n_bytes(model.n_bits)
         now = _now()
-        row = (n_bits, hashlib.sha256(model).hexdigest(), now, now, 0)
-        storage.create(Path(path), row, model, n_features, overwrite)
-        return cls.open(path)
+        data = model.to_bytes()
+        row = (model.n_bits, hashlib.sha256(data).hexdigest(), now, now, 0)
+        storage.create(Path(path), row, data, n_features, overwrite, timeout)
+        return cls.open(path, index=make_index, timeout=timeout)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], readonly: bool = False) -> Collection:
-        """Open an existing collection; with ``readonly`` this object refuses to change it.
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        readonly: bool = False,
+        *,
+        index: str | IndexFactory = DEFAULT_INDEX,
+        timeout: float = storage.TIMEOUT,
+    ) -> Collection:
+        """Open an existing collection.
 
-        A file that may not be written can be opened either way, to read.
+        Parameters
+        ----------
+        path : path-like
+            File of the collection. It can be read even if its permissions do not allow writing.
+        readonly : bool, default=False
+            Whether this object refuses to change the file.
+        index : str, type or callable, default="hamming"
+            Index that `index` returns: a name (see `gannet.index.get_index`), a class, or a function that is called
+            like one. It is not stored in the file.
+        timeout : float, default=5.0
+            Seconds to wait while another program uses the file.
+
+        Returns
+        -------
+        Collection
+            The open collection.
+
+        Raises
+        ------
+        GannetError
+            If the file is no collection or cannot be read, or if there is no such index.
         """
+        make_index = index_factory(index)
         file = Path(path)
-        db = storage.connect(file, readonly)
+        db = storage.connect(file, readonly, timeout)
         try:
-            return cls(file, db)
+            return cls(file, db, make_index, timeout)
         except BaseException:
             db.close()
             raise
-
-    def close(self) -> None:
-        """Close the file; closing twice does nothing."""
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                storage.close(self._db, self._file, self._identity)
-
-    def __enter__(self) -> Collection:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @contextlib.contextmanager
-    def atomic(self) -> Iterator[None]:
-        """Make all calls within the block one transaction: if it ends by an exception, none has happened."""
-        with self._transaction(write=True):
-            yield
-
-    @contextlib.contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Let all that is read within the block be of one state of the file; nothing may be changed in it."""
-        with self._transaction():
-            yield
 
     def add(
         self,
@@ -133,15 +189,32 @@ class Collection:
         features: npt.ArrayLike | None = None,
         model_id: str | None = None,
     ) -> Ids:
-        """Add items, all or none.
+        """Add items, all of them or none.
 
-        Parameters: ``codes (n, ceil(n_bits / 8))`` packed uint8; ``paths``, n names as the operating system
-        gives them, distinct or not; ``digests``, n digests of the images' content (16 bytes are plenty), or
-        ``None``; ``features (n, n_features)``, where the collection keeps them, and only there; ``model_id``, that of
-        the model that made the codes (`gannet.model.Model.id`), which must be the collection's.
-        Returns: their ids ``(n,)`` int64, ascending. No id is given twice, even after its item was removed.
+        Every call syncs the disk, so add many items at once; for millions, about 100,000 per call.
 
-        To add millions, give some 100,000 at a time: each call syncs the disk, however small it is.
+        Parameters
+        ----------
+        codes : ndarray of shape (n, ceil(n_bits / 8)), dtype uint8
+            Packed codes.
+        paths : sequence of str of length n
+            Paths in the form of `os.fsdecode`; several items may have the same path.
+        digests : sequence of bytes of length n, default=None
+            Digests of the images' content; 16 bytes are enough.
+        features : array-like of shape (n, n_features), default=None
+            Features for re-ranking; required if the collection keeps features, and refused otherwise.
+        model_id : str, default=None
+            Id of the model that made the codes (`gannet.model.Model.id`), to be compared with the collection's.
+
+        Returns
+        -------
+        ndarray of shape (n,), dtype int64
+            Ids of the items, ascending. An id is never used again, even after its item was removed.
+
+        Raises
+        ------
+        GannetError
+            If an argument has another shape or type, or if the codes were made with another model.
         """
         if model_id is not None:
             self.check_model(model_id)
@@ -153,7 +226,7 @@ class Collection:
         with self._transaction(write=True) as db:
             (first,) = storage.read_row(db, "SELECT next_id FROM collection", int)
             ids = np.arange(first, first + n, dtype=np.int64)
-            db.executemany("INSERT INTO items VALUES (?, ?, ?)", zip(ids.tolist(), names, marks, strict=True))
+            stored_items.append(db, ids, names, marks)
             segments.append(db, ids, packed)
             if halves is not None:
                 stored_features.append(db, ids, halves)
@@ -161,7 +234,18 @@ class Collection:
         return ids
 
     def check_model(self, model_id: str) -> None:
-        """Raise `GannetError` where a model is not the one whose codes the collection holds."""
+        """Check that a model is the collection's.
+
+        Parameters
+        ----------
+        model_id : str
+            Id of the model (`gannet.model.Model.id`).
+
+        Raises
+        ------
+        GannetError
+            If the collection has another model, so that codes of the two cannot be compared.
+        """
         if model_id != self.model_id:
             raise GannetError(
                 f"{self._file} was made with another model ({self.model_id[:12]}, not {model_id[:12]}): their codes "
@@ -169,73 +253,81 @@ class Collection:
             )
 
     def remove(self, ids: npt.ArrayLike) -> int:
-        """Remove the items with these ids and return how many; if one does not exist, none is removed.
+        """Remove items; the file does not shrink, but later additions use the space.
 
-        The space is used again by later additions; the file does not shrink.
+        Parameters
+        ----------
+        ids : int or array-like of int of shape (n,)
+            Ids of the items; repeated ids count once.
+
+        Returns
+        -------
+        int
+            Number of removed items.
+
+        Raises
+        ------
+        GannetError
+            If an item does not exist; nothing is removed then.
         """
         wanted = np.unique(checked_ids(ids))
         with self._transaction(write=True) as db:
             self._refuse(segments.remove(db, self._width, wanted))
-            db.executemany("DELETE FROM items WHERE id = ?", ((id_,) for id_ in wanted.tolist()))
+            stored_items.remove(db, wanted)
             if self.n_features is not None:
                 stored_features.remove(db, wanted)
             db.execute("UPDATE collection SET changed = ?", (_now(),))
         return len(wanted)
 
     def rename(self, ids: npt.ArrayLike, paths: Sequence[str]) -> None:
-        """Give the items ``ids (n,)``, distinct, other paths; if one does not exist, nothing is changed."""
+        """Change the paths of items.
+
+        Parameters
+        ----------
+        ids : int or array-like of int of shape (n,)
+            Distinct ids of the items.
+        paths : sequence of str of length n
+            Their new paths.
+
+        Raises
+        ------
+        GannetError
+            If an item does not exist; nothing is changed then.
+        """
         wanted = checked_ids(ids)
         names = encoded_paths(paths, len(wanted))
         with self._transaction(write=True) as db:
             self._refuse(np.setdiff1d(wanted, segments.select(db, self._width, np.unique(wanted))[0]))
-            db.executemany("UPDATE items SET path = ? WHERE id = ?", zip(names, wanted.tolist(), strict=True))
+            stored_items.rename(db, wanted, names)
             db.execute("UPDATE collection SET changed = ?", (_now(),))
 
-    def items_at(self, paths: Sequence[str]) -> list[Item]:
-        """Return the items stored under exactly these paths."""
-        names = encoded_paths(paths, len(paths))
-        with self._transaction() as db:
-            return list(map(_item, storage.rows_in(db, f"{_ITEM} WHERE path", names)))
+    @property
+    def ids(self) -> Ids:
+        """All ids ``(n,)`` int64, ascending; read from the file on each access."""
+        with self._transaction() as db, storage.small_cache(db):
+            return segments.read_ids(db, self._width).all()
 
-    def items_under(self, folder: str) -> list[Item]:
-        """Return the items whose paths lie in a folder or in folders within it."""
-        (prefix,) = encoded_paths([folder.rstrip("/") + "/"], 1)
-        after = prefix[:-1] + bytes([prefix[-1] + 1])
-        with self._transaction() as db:
-            return list(map(_item, db.execute(f"{_ITEM} WHERE path >= ? AND path < ?", (prefix, after))))
+    def codes(self, ids: npt.ArrayLike | None = None) -> Codes:
+        """Return codes.
 
-    def find_path(self, path: str) -> Ids:
-        """Return the ids ``(m,)`` int64, ascending, of the items stored under exactly this path."""
-        with self._transaction() as db:
-            rows = db.execute("SELECT id FROM items WHERE path = ? ORDER BY id", encoded_paths([path], 1))
-            return np.array([id_ for (id_,) in rows], np.int64)
+        Parameters
+        ----------
+        ids : int or array-like of int of shape (n,), default=None
+            Ids of the items, in any order; by default all items, in ascending order of `ids`. Read both properties in
+            a `snapshot` if another program may change the file.
 
-    def find_digests(self, digests: Sequence[bytes]) -> dict[bytes, list[int]]:
-        """Return ``{digest: ids}`` for those of ``digests`` that are stored, ids ascending."""
-        found: dict[bytes, list[int]] = {}
-        wanted = checked_digests(digests, len(digests))
-        with self._transaction() as db:
-            for digest, id_ in storage.rows_in(db, "SELECT digest, id FROM items WHERE digest", wanted):
-                found.setdefault(digest, []).append(id_)
-        return {digest: sorted(ids) for digest, ids in found.items()}
+        Returns
+        -------
+        ndarray of shape (n, ceil(n_bits / 8)), dtype uint8
+            Packed codes in the order of the ids.
 
-    def path(self, id: int) -> str:
-        """Return the path of one item."""
-        return self.paths([id])[0]
-
-    def paths(self, ids: npt.ArrayLike) -> list[str]:
-        """Return the paths of ``ids (n,)``, in their order."""
-        wanted = checked_ids(ids)
-        with self._transaction() as db:
-            distinct = np.unique(wanted).tolist()
-            found = dict(storage.rows_in(db, "SELECT id, CAST(path AS BLOB) FROM items WHERE id", distinct))
-            if None in found.values():
-                raise storage.DamagedError("an item has no path")
-        self._refuse([id_ for id_ in distinct if id_ not in found])
-        return [decoded_path(found[id_]) for id_ in wanted.tolist()]
-
-    def code(self, ids: npt.ArrayLike) -> Codes:
-        """Return the codes ``(n, ceil(n_bits / 8))`` uint8 of ``ids (n,)``, in their order."""
+        Raises
+        ------
+        GannetError
+            If an item does not exist.
+        """
+        if ids is None:
+            return self._read_codes()[1]
         wanted = checked_ids(ids)
         distinct, position = np.unique(wanted, return_inverse=True)
         with self._transaction() as db:
@@ -244,9 +336,22 @@ class Collection:
         return codes[position]
 
     def features(self, ids: npt.ArrayLike) -> npt.NDArray[np.float16]:
-        """Return the features ``(n, n_features)`` of ``ids (n,)``, in their order, at unit length, as float16.
+        """Return the features of items, as kept for re-ranking.
 
-        Raises: `GannetError` where the collection keeps none.
+        Parameters
+        ----------
+        ids : int or array-like of int of shape (n,)
+            Ids of the items.
+
+        Returns
+        -------
+        ndarray of shape (n, n_features), dtype float16
+            Features at unit length, in the order of the ids.
+
+        Raises
+        ------
+        GannetError
+            If the collection keeps no features, or if an item does not exist.
         """
         if self.n_features is None:
             raise GannetError(f"{self._file} keeps no features; make it again with `gannet index --keep-features`")
@@ -255,32 +360,42 @@ class Collection:
             self._refuse(np.setdiff1d(wanted, segments.select(db, self._width, np.unique(wanted))[0]))
             return stored_features.select(db, wanted, self.n_features)
 
-    def codes(self) -> tuple[Ids, Codes]:
-        """Return all ids ``(n,)`` int64, ascending, and their codes ``(n, ceil(n_bits / 8))`` uint8."""
-        ids, codes = self._read_codes()
-        return ids.all(), codes
+    def index(self) -> Index:
+        """Return an index over all codes.
 
-    def index(self) -> HammingIndex:
-        """Return a `HammingIndex` over all codes, as they are now."""
+        Returns
+        -------
+        Index
+            A new index of the type given to `open` or `create`; later changes of the collection do not affect it.
+        """
         ids, codes = self._read_codes()
-        return HammingIndex(codes, self.n_bits, ids=ids)
+        # HammingIndex takes runs of ids as they are, which saves eight bytes of memory per code.
+        given = ids if self.index_factory is HammingIndex else ids.all()
+        return self.index_factory(codes, self.n_bits, ids=given)
 
     def model(self) -> bytes:
-        """Return the model, byte for byte as given to `create`."""
+        """Return the collection's model as a file; `gannet.collection.stored_model.read_model` parses it.
+
+        Returns
+        -------
+        bytes
+            The model file.
+        """
         with self._transaction() as db:
             return self._read_model(db)
-
-    @property
-    def name(self) -> str:
-        """The file's name, for people."""
-        return self._file.name
 
     def __len__(self) -> int:
         with self._transaction() as db:
             return segments.count(db)
 
     def info(self) -> dict[str, Any]:
-        """Return ``items``, ``bits``, ``model_id``, ``created``, ``changed`` (ISO 8601) and ``bytes``."""
+        """Return general information about the collection.
+
+        Returns
+        -------
+        dict of str to object
+            ``items``, ``bits``, ``model_id``, ``created`` and ``changed`` (in ISO 8601, UTC), and ``bytes``.
+        """
         with self._transaction() as db:
             query = "SELECT created, changed FROM collection"
             created, changed = storage.read_row(db, query, str, str)
@@ -296,54 +411,19 @@ class Collection:
             }
 
     def check(self) -> None:
-        """Read the whole file (some seconds a million items); raise `GannetError` if anything does not agree.
+        """Check the whole file, which takes a few seconds per million items.
 
-        That is SQLite's own structure, paths and digests against their indexes, codes against their checksums
-        and the items, and the model against ``model_id``.
+        This compares SQLite's own structures, paths and digests with their database indexes, codes with their
+        checksums and the items, and the model with ``model_id``.
+
+        Raises
+        ------
+        GannetError
+            If the file is damaged.
         """
         with self._transaction() as db:
-            # Not `quick_check`: only the full one holds paths and digests against their indexes.
-            (verdict,) = storage.read_row(db, "PRAGMA integrity_check(1)", str)
-            if verdict != "ok":
-                raise storage.DamagedError(verdict.splitlines()[-1])
+            verification.check_parts(db, self.n_bits, self.n_features)
             self._read_model(db)
-            runs, codes = segments.read_all(db, self._width)
-            ids = runs.all()
-            stored = np.fromiter((id_ for (id_,) in db.execute("SELECT id FROM items ORDER BY id")), np.int64)
-            if not np.array_equal(ids, stored):
-                raise storage.DamagedError(f"its {len(ids)} codes and {len(stored)} items do not match")
-            (next_id,) = storage.read_row(db, "SELECT next_id FROM collection", int)
-            if self.n_features is not None:
-                stored_features.check(db, ids.tolist(), self.n_features)
-            if len(ids) and ids[-1] >= next_id:
-                raise storage.DamagedError(f"item {ids[-1]} is above the next id, {next_id}")
-            try:
-                check_codes(codes, self.n_bits)
-            except GannetError as error:
-                raise storage.DamagedError(str(error)) from error
-
-    @contextlib.contextmanager
-    def _transaction(self, write: bool = False) -> Iterator[sqlite3.Connection]:
-        """Run a block on one state of the file; what it changes is kept only if it ends well."""
-        with self._lock, storage.explained(self._file):
-            if self._closed:
-                raise GannetError(f"{self._file} is closed; open it again with Collection.open")
-            if self._db.in_transaction:
-                with storage.savepoint(self._db):
-                    yield self._db
-                return
-            if write:
-                storage.begin_change(self._db, self._file, self._identity)
-            else:
-                self._db.execute("BEGIN")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-                if write:
-                    storage.end_change(self._db)
-            finally:
-                if self._db.in_transaction:
-                    self._db.rollback()
 
     def _read_codes(self) -> tuple[IdRuns, Codes]:
         with self._transaction() as db, storage.small_cache(db):
@@ -352,24 +432,8 @@ class Collection:
     def _read_model(self, db: sqlite3.Connection) -> bytes:
         (model,) = storage.read_row(db, "SELECT data FROM model", bytes)
         if hashlib.sha256(model).hexdigest() != self.model_id:
-            raise storage.DamagedError("its model is not as stored")
+            raise storage.DamagedError("its model does not match its checksum")
         return cast(bytes, model)
-
-    def _refuse(self, missing: Sequence[int] | Ids) -> None:
-        if len(missing):
-            first = ", ".join(str(id_) for id_ in missing[:3])
-            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            raise GannetError(f"{self._file} has no item {first}{more}; nothing was done, check the ids")
-
-
-_ITEM = "SELECT id, CAST(path AS BLOB), digest FROM items"
-
-
-def _item(row: tuple[int, bytes, bytes | None]) -> Item:
-    id_, path, digest = row
-    if path is None:
-        raise storage.DamagedError(f"item {id_} has no path")
-    return Item(id_, decoded_path(path), digest)
 
 
 def _now() -> str:

@@ -1,4 +1,4 @@
-"""Float features in a collection file, for re-ranking: half precision, at unit length, one row an item."""
+"""Features in a collection file, for re-ranking: one row per item, at unit length, in half precision."""
 
 from __future__ import annotations
 
@@ -9,45 +9,43 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from gannet.collection.arguments import Ids
+from gannet.codes import Ids
 from gannet.collection.storage import DamagedError, read_row, rows_in
 from gannet.errors import GannetError
+from gannet.support.arrays import unit_rows
 
 Features = npt.NDArray[np.float16]
 
 
 def half_unit(features: npt.ArrayLike) -> Features:
-    """Return ``features (n, d)`` at unit Euclidean length as float16, which no value is too large for.
+    """Return ``features (n, d)`` at unit Euclidean length as float16; rows of zeros stay zero.
 
-    Cosines do not depend on the length. A row of zeros stays one. Each value keeps 11 bits: on real features
-    cosines move by some 1e-5.
+    Any finite values are accepted. The 11 bits of each value change cosines of real features by about 1e-5.
     """
     rows = np.asarray(features)
     halves = np.empty(rows.shape, np.float16)
     for start in range(0, len(rows), 4096):
         part = np.asarray(rows[start : start + 4096], np.float64)
         largest = np.abs(part).max(axis=1, keepdims=True, initial=0.0)
-        part = part / np.where(largest > 0, largest, 1.0)  # so that no square overflows
-        lengths = np.linalg.norm(part, axis=1, keepdims=True)
-        halves[start : start + 4096] = part / np.where(lengths > 0, lengths, 1.0)
+        halves[start : start + 4096] = unit_rows(part / np.where(largest > 0, largest, 1.0))  # no square overflows
     return halves
 
 
 def length(db: sqlite3.Connection) -> int | None:
-    """Return how many values a row has, or None where the collection keeps no features."""
+    """Return the number of values per row, or None if the collection keeps no features."""
     if db.execute("PRAGMA user_version").fetchone()[0] < 2:
         return None
     return int(read_row(db, "SELECT n_features FROM feature_length", int)[0])
 
 
 def check_rows(features: npt.ArrayLike | None, n: int, n_features: int | None) -> Features | None:
-    """Return the rows to store for ``n`` items, or None where the collection keeps none."""
+    """Return the rows to store for ``n`` items, or None if the collection keeps no features."""
     if n_features is None:
         if features is not None:
             raise GannetError("this collection keeps no features; make it again with `gannet index --keep-features`")
         return None
     if features is None:
-        raise GannetError("this collection keeps features: give those of the items too")
+        raise GannetError("this collection keeps features: pass the features of the items too")
     rows = np.asarray(features)
     if rows.shape != (n, n_features) or rows.dtype.kind not in "fiu":
         raise GannetError(f"features must be numbers of shape ({n}, {n_features}), not {rows.dtype} of {rows.shape}")
@@ -93,5 +91,5 @@ def check(db: sqlite3.Connection, ids: Iterable[int], n_features: int) -> None:
 def _decode(id_: int, data: bytes, checksum: int, n_features: int) -> Features:
     sound = isinstance(data, bytes) and len(data) == 2 * n_features
     if not sound or zlib.crc32(data) != checksum:
-        raise DamagedError(f"the features of item {id_} are not as they were stored")
+        raise DamagedError(f"the features of item {id_} do not match their checksum")
     return np.frombuffer(data, "<f2")

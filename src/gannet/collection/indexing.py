@@ -1,9 +1,8 @@
-"""Filling a collection from a source: what is new is encoded, what is known stays, what has changed is replaced."""
+"""Filling a collection from a source: only new and changed images are encoded."""
 
 from __future__ import annotations
 
 import itertools
-import secrets
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.collection import storage
-from gannet.collection.changes import Changes, Encoded, add_encoded, add_rows, merge
+from gannet.collection.changes import ITEMS_PER_BATCH, Changes, Encoded, add_encoded, add_rows, merge
 from gannet.collection.collection import Collection
 from gannet.collection.feature_rows import half_unit
 from gannet.data import FolderSource, ImageSource, MatrixSource, Skipped, Subset, digest, open_source
@@ -24,17 +23,35 @@ from gannet.model import Model
 from gannet.support.progress import progress
 from gannet.support.threads import cores
 
-__all__ = ["Changes", "Encoded", "add_encoded", "add_source", "build_collection", "encode_source", "sync_folder"]
+__all__ = ["Changes", "Encoded", "add_encoded", "add_source", "build_collection", "encode_source", "sync"]
 
-_IMAGES_A_CHUNK = 20_000
-"""Images whose features are in memory at once: 100 MB of 1280 features."""
-_FILES_A_TASK = 32
+_IMAGES_PER_CHUNK = 20_000
+"""Number of images whose features are in memory at once: 100 MB for 1280 features."""
+_FILES_PER_TASK = 32
 
 
 def encode_source(hasher: ImageHasher, source: ImageSource | MatrixSource, keep_features: bool = False) -> Encoded:
-    """Return the codes of all items that can be read, and with ``keep_features`` their features in half precision.
+    """Encode all items of a source that can be read.
 
-    Raises: `GannetError` if none can be, or if a row of a matrix has another length than the model's, NaN or infinity.
+    Parameters
+    ----------
+    hasher : ImageHasher
+        A fitted hasher.
+    source : ImageSource or MatrixSource
+        Images or feature vectors, as returned by `gannet.data.open_source`.
+    keep_features : bool, default=False
+        Whether to return the features too, at unit length in half precision.
+
+    Returns
+    -------
+    Encoded
+        Codes, paths and digests, and the items that could not be read.
+
+    Raises
+    ------
+    GannetError
+        If no item can be read, or if a row of a matrix has another length than the model's vectors, or holds NaN or
+        infinity.
     """
     if isinstance(source, MatrixSource):
         values = hasher.features(source).values
@@ -46,31 +63,66 @@ def encode_source(hasher: ImageHasher, source: ImageSource | MatrixSource, keep_
     return encoded
 
 
-def build_collection(path: Path, model: Model, encoded: Encoded) -> Changes:
-    """Make a collection of codes that appears at ``path`` when it is whole: no kill or full disk leaves half of one.
+def build_collection(path: Path, model: Model, encoded: Encoded, batch_size: int = ITEMS_PER_BATCH) -> Changes:
+    """Create a collection of encoded items; the file appears only when it is complete.
 
-    Raises: `GannetError` if ``path`` exists or cannot be written.
+    Parameters
+    ----------
+    path : Path
+        File to create.
+    model : Model
+        The model that made the codes.
+    encoded : Encoded
+        The items. The collection keeps features if there are any.
+    batch_size : int, default=100_000
+        Number of items to add at a time.
+
+    Returns
+    -------
+    Changes
+        The number of added items.
+
+    Raises
+    ------
+    GannetError
+        If the file exists or cannot be written.
     """
-    part = path.resolve().with_name(f".{secrets.token_hex(8)}.part")
     n_features = None if encoded.features is None else encoded.features.shape[1]
-    try:
-        with Collection.create(part, model.n_bits, model.to_bytes(), n_features=n_features) as collection:
-            add_rows(collection, encoded, range(len(encoded.paths)))
-        with storage.explained(path):
-            storage.publish(part, path)
-    finally:
-        storage.discard(part)
+    with (
+        storage.complete_file(path) as temporary,
+        Collection.create(temporary, model, n_features=n_features) as collection,
+    ):
+        add_rows(collection, encoded, range(len(encoded.paths)), batch_size)
     return Changes(len(encoded.paths))
 
 
 def add_source(
     collection: Collection, hasher: ImageHasher, source: ImageSource | MatrixSource
 ) -> tuple[Changes, Sequence[Skipped]]:
-    """Add a source in one transaction; return what was done, and what could not be read.
+    """Add a source to a collection in one transaction.
 
-    Only images whose content the collection does not have go through the network. Every row of a matrix is encoded.
+    Only images whose content the collection does not have go through the backbone. Every row of a matrix is encoded.
 
-    Raises: `GannetError`, with nothing changed, if nothing can be read, or the model is not the collection's.
+    Parameters
+    ----------
+    collection : Collection
+        A collection that is open for changes.
+    hasher : ImageHasher
+        A hasher with the collection's model.
+    source : ImageSource or MatrixSource
+        Images or feature vectors, as returned by `gannet.data.open_source`.
+
+    Returns
+    -------
+    changes : Changes
+        The numbers of changed items.
+    skipped : sequence of Skipped
+        Items that could not be read, and why.
+
+    Raises
+    ------
+    GannetError
+        If no item can be read, or if the model is not the collection's; nothing is changed then.
     """
     if isinstance(source, MatrixSource):
         encoded = encode_source(hasher, source, collection.n_features is not None)
@@ -79,18 +131,47 @@ def add_source(
     return merge(collection, contents.paths, contents.digests, encoded), contents.skipped
 
 
-def sync_folder(collection: Collection, hasher: ImageHasher, folder: str) -> tuple[Changes, Sequence[Skipped]]:
-    """Do what `add_source` does for a folder of images, and remove the items in it whose files are gone.
+def sync(collection: Collection, hasher: ImageHasher, folder: str) -> tuple[Changes, Sequence[Skipped]]:
+    """Update a collection to the present contents of a folder of images, in one transaction.
 
-    Files that have moved keep their items. Gone is what the system says is not there: what cannot be read or listed
-    stays, as do members of archives and files that a walk passes over, if they were added by name.
+    New and changed images are added as by `add_source`, and the items of files that no longer exist are removed. Moved
+    files keep their items. An item is removed only if the system reports that its file does not exist: files and
+    folders that cannot be read keep their items, as do members of archives, and files that were added by name but are
+    not found by a walk through the folder.
 
-    Raises: `GannetError`, with nothing changed, as `add_source` does, and if the folder holds no image, as
-        where a disk is not mounted.
+    Parameters
+    ----------
+    collection : Collection
+        A collection that is open for changes.
+    hasher : ImageHasher
+        A hasher with the collection's model: ``ImageHasher(model=read_model(collection))``.
+    folder : str
+        Path of the folder. Items from elsewhere stay unchanged.
+
+    Returns
+    -------
+    changes : Changes
+        The numbers of changed items.
+    skipped : sequence of Skipped
+        Files that could not be read, and why.
+
+    Raises
+    ------
+    GannetError
+        If ``folder`` is no folder or holds no image, as when a disk is not mounted, or if the model is not the
+        collection's; nothing is changed then.
+
+    Examples
+    --------
+    Update a collection after images were added, moved or deleted::
+
+        with Collection.open("photos.gannet") as collection:
+            hasher = ImageHasher(model=read_model(collection))
+            changes, skipped = sync(collection, hasher, "photos")
     """
     source = open_source(folder)
     if not isinstance(source, FolderSource) or not Path(folder).is_dir():
-        raise GannetError(f"{folder} is no folder of image files: bring it in with `gannet add`")
+        raise GannetError(f"{folder} is no folder of image files: add it with `gannet add`")
     contents, encoded = _encode_unknown(collection, hasher, source)
     current = set(contents.paths)
     items = collection.items_under(source.container)
@@ -100,7 +181,7 @@ def sync_folder(collection: Collection, hasher: ImageHasher, folder: str) -> tup
 
 @dataclass(frozen=True)
 class _Contents:
-    """What a source holds: paths and digests of what can be read, and the rest."""
+    """Paths and digests of the items of a source that can be read, and the items that cannot."""
 
     paths: Sequence[str]
     digests: Sequence[bytes]
@@ -108,7 +189,7 @@ class _Contents:
 
 
 def _encode_unknown(collection: Collection, hasher: ImageHasher, source: ImageSource) -> tuple[_Contents, Encoded]:
-    """Return what a source holds, and the codes of what the collection does not have."""
+    """Return the contents of a source, and the codes of the images whose content the collection does not have."""
     collection.check_model(hasher.model.id)
     hasher.check_source(source)
     digests, failures = _read_digests(source)
@@ -118,7 +199,7 @@ def _encode_unknown(collection: Collection, hasher: ImageHasher, source: ImageSo
     known = collection.find_digests(list(first_row))
     unknown = [row for name, row in first_row.items() if name not in known]
     encoded = _encode(hasher, source, unknown, collection.n_features is not None)
-    # A file may have changed since it was first read. What counts is the content that was encoded.
+    # A file may have changed since its digest was computed; the content that was encoded counts.
     row_of = {source.paths[row]: row for row in unknown}
     digests |= {row_of[path]: name for path, name in zip(encoded.paths, encoded.digests, strict=True)}
     reasons = {digests[row_of[item.path]]: item.reason for item in encoded.skipped if item.path in row_of}
@@ -136,15 +217,15 @@ def _encode_unknown(collection: Collection, hasher: ImageHasher, source: ImageSo
 
 
 def _encode(hasher: ImageHasher, source: ImageSource, rows: Sequence[int], keep_features: bool) -> Encoded:
-    """Return the codes of some items of a source, those of them that can be read."""
+    """Return the codes of the given items of a source, without the items that cannot be read."""
     model = hasher.model
     codes = [np.empty((0, -(-model.n_bits // 8)), np.uint8)]
     features: list[npt.NDArray[np.float16]] = [np.empty((0, model.encoder.n_features), np.float16)]
     paths: list[str] = []
     digests: list[bytes] = []
     skipped = list(source.skipped)
-    for start in range(0, len(rows), _IMAGES_A_CHUNK):
-        found = hasher.features(Subset(source, rows[start : start + _IMAGES_A_CHUNK]))
+    for start in range(0, len(rows), _IMAGES_PER_CHUNK):
+        found = hasher.features(Subset(source, rows[start : start + _IMAGES_PER_CHUNK]))
         codes.append(model.encoder.encode(found.values))
         if keep_features:
             features.append(half_unit(found.values))
@@ -156,28 +237,30 @@ def _encode(hasher: ImageHasher, source: ImageSource, rows: Sequence[int], keep_
 
 
 def _read_digests(source: ImageSource) -> tuple[dict[int, bytes], dict[int, str]]:
-    """Return the content digest of each item, by its place, and the reason for each that cannot be read."""
+    """Return the content digest of each item by its row, and the reason for each item that cannot be read."""
     digests: dict[int, bytes] = {}
     failures: dict[int, str] = {}
 
-    def read(places: Iterable[int]) -> None:
-        for place in places:
+    def read(rows: Iterable[int]) -> None:
+        for row in rows:
             try:
-                digests[place] = digest(source.read(place))
+                digests[row] = digest(source.read(row))
             except GannetError as error:
-                failures[place] = str(error)
+                failures[row] = str(error)
 
-    tasks = [range(start, min(start + _FILES_A_TASK, len(source))) for start in range(0, len(source), _FILES_A_TASK)]
+    tasks = [
+        range(start, min(start + _FILES_PER_TASK, len(source))) for start in range(0, len(source), _FILES_PER_TASK)
+    ]
     with progress(len(source), "reading", "img") as bar, ThreadPoolExecutor(cores()) as pool:
-        for places, _ in zip(tasks, pool.map(read, tasks), strict=True):
-            bar.update(len(places))
+        for rows, _ in zip(tasks, pool.map(read, tasks), strict=True):
+            bar.update(len(rows))
     return dict(sorted(digests.items())), dict(sorted(failures.items()))
 
 
 def _is_gone(path: str) -> bool:
-    """Tell whether neither the file is there, nor the archive or set that an item such as ``A.zip!b.jpg`` lies in.
+    """Return whether neither the file exists, nor the archive or set that contains an item such as ``A.zip!b.jpg``.
 
-    What lies behind a link that leads nowhere, as to a disk that is not mounted, is not gone.
+    A path through a dangling link, as to a disk that is not mounted, is not gone.
     """
     holders = [path[:i] for i, char in enumerate(path) if char in "!#"]
     return all(map(_is_missing, itertools.chain([path], holders))) and not any(map(_is_dead_link, Path(path).parents))
@@ -188,7 +271,7 @@ def _is_missing(path: str) -> bool:
         Path(path).lstat()
     except (FileNotFoundError, NotADirectoryError):
         return True
-    except (OSError, ValueError):  # what cannot be looked at may still be there
+    except (OSError, ValueError):  # the file may exist although it cannot be inspected
         return False
     return False
 

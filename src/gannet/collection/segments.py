@@ -1,8 +1,8 @@
 """Codes in a collection file, in segments: the items with ids ``[4096 s, 4096 (s + 1))`` are one row.
 
-A row a code would make reading millions of them slow and the file large; one blob for all would be written
-anew with every image added. A segment bounds both: adding one image rewrites at most 4,096 codes (40 KB at
-64 bits). Within a segment an id is its offset, two bytes.
+One row per code would make millions of codes slow to read and the file large; one blob for all codes would be
+rewritten with every added image. With segments, adding an image rewrites at most 4,096 codes (40 KB at 64 bits).
+Within a segment an id is stored as its offset, two bytes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gannet.codes import Codes
-from gannet.collection.arguments import Ids
+from gannet.codes import Codes, Ids
 from gannet.collection.storage import DamagedError
 from gannet.index.id_runs import IdRuns
 
@@ -24,14 +23,14 @@ _ROW = "SELECT number, offsets, codes, checksum FROM segments"
 
 
 def append(db: sqlite3.Connection, ids: Ids, codes: Codes) -> None:
-    """Store ``codes (n, w)`` under ``ids (n,)``, ascending and above all that are stored."""
+    """Store ``codes (n, w)`` under ``ids (n,)``, ascending and above all stored ids."""
     for number, rows in _by_segment(ids):
         old_ids, old_codes = _read(db, number, codes.shape[1])
         _write(db, number, np.concatenate([old_ids, ids[rows]]), np.concatenate([old_codes, codes[rows]]))
 
 
 def remove(db: sqlite3.Connection, width: int, ids: Ids) -> Ids:
-    """Remove the codes of ``ids (n,)``, ascending and distinct; return those that were not there."""
+    """Remove the codes of ``ids (n,)``, ascending and distinct; return the ids that were not stored."""
     missing = []
     for number, rows in _by_segment(ids):
         old_ids, old_codes = _read(db, number, width)
@@ -42,7 +41,7 @@ def remove(db: sqlite3.Connection, width: int, ids: Ids) -> Ids:
 
 
 def select(db: sqlite3.Connection, width: int, ids: Ids) -> tuple[Ids, Codes]:
-    """Return those of ``ids (n,)``, ascending and distinct, that are stored, and their codes ``(m, w)``."""
+    """Return the stored ones of ``ids (n,)``, ascending and distinct, and their codes ``(m, w)``."""
     found = [ids[:0]]
     codes = [np.empty((0, width), np.uint8)]
     for number, rows in _by_segment(ids):
@@ -53,8 +52,13 @@ def select(db: sqlite3.Connection, width: int, ids: Ids) -> tuple[Ids, Codes]:
     return np.concatenate(found), np.concatenate(codes)
 
 
+def read_ids(db: sqlite3.Connection, width: int) -> IdRuns:
+    """Return all ids ``(n,)``, ascending."""
+    return IdRuns.of(ids for ids, _ in _read_segments(db, width))
+
+
 def read_all(db: sqlite3.Connection, width: int) -> tuple[IdRuns, Codes]:
-    """Return all ids ``(n,)``, ascending, and codes ``(n, w)``; needs little memory beside them."""
+    """Return all ids ``(n,)``, ascending, and codes ``(n, w)``; needs little memory besides these."""
     n = count(db)
     (size,) = db.execute("SELECT coalesce(sum(length(codes)), 0) FROM segments").fetchone()
     if size != n * width:
@@ -64,22 +68,25 @@ def read_all(db: sqlite3.Connection, width: int) -> tuple[IdRuns, Codes]:
 
 
 def _fill(db: sqlite3.Connection, width: int, codes: Codes) -> Iterator[Ids]:
-    """Write all codes ``(n, w)``, and yield the ids of a segment at a time."""
+    """Write all codes into ``codes (n, w)``, and yield the ids of one segment at a time."""
     start = 0
-    for row in db.execute(f"{_ROW} ORDER BY number"):
-        ids, segment = _decode(row, width)
+    for ids, segment in _read_segments(db, width):
         codes[start : start + len(ids)] = segment
         start += len(ids)
         yield ids
 
 
+def _read_segments(db: sqlite3.Connection, width: int) -> Iterator[tuple[Ids, Codes]]:
+    return (_decode(row, width) for row in db.execute(f"{_ROW} ORDER BY number"))
+
+
 def count(db: sqlite3.Connection) -> int:
-    """Return how many codes are stored; reads no code."""
+    """Return the number of stored codes, without reading them."""
     return int(db.execute("SELECT coalesce(sum(length(offsets) / 2), 0) FROM segments").fetchone()[0])
 
 
 def _by_segment(ids: Ids) -> Iterator[tuple[int, slice]]:
-    """Yield each segment's number and which of the ascending ``ids`` are in it."""
+    """Yield the number of each segment and the slice of the ascending ``ids`` that it contains."""
     numbers, starts = np.unique(ids // SIZE, return_index=True)
     bounds = itertools.pairwise([*starts.tolist(), len(ids)])
     for number, (start, stop) in zip(numbers.tolist(), bounds, strict=True):
@@ -93,10 +100,10 @@ def _read(db: sqlite3.Connection, number: int, width: int) -> tuple[Ids, Codes]:
 
 def _decode(row: tuple[int, bytes, bytes, int], width: int) -> tuple[Ids, Codes]:
     number, offsets, codes, checksum = row
-    # A flipped bit would be a wrong answer; looking costs a tenth of a second for 10 million codes.
+    # A flipped bit would give wrong results; the check takes a tenth of a second for 10 million codes.
     sound = isinstance(offsets, bytes) and isinstance(codes, bytes) and len(codes) * 2 == len(offsets) * width
     if not sound or _checksum(number, offsets, codes) != checksum:
-        raise DamagedError(f"the codes in segment {number} are not as they were stored")
+        raise DamagedError(f"the codes in segment {number} do not match their checksum")
     ids = np.frombuffer(offsets, "<u2").astype(np.int64) + number * SIZE
     return ids, np.frombuffer(codes, np.uint8).reshape(-1, width)
 

@@ -1,11 +1,10 @@
-"""The SQLite file under a collection: its schema, how it is made and opened, and what its errors mean."""
+"""The SQLite file of a collection: its schema, creation, connections, write-ahead log and error messages."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-import secrets
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -13,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from gannet.errors import GannetError
+from gannet.support.atomic import temporary_beside
 
 APPLICATION_ID = 0x474E4E54  # "GNNT"
-WAIT_SECONDS = 5.0
+TIMEOUT = 5.0
+"""Default for the seconds to wait while another program uses the file."""
 _STEP_SECONDS = 0.1
 _CACHE, _SMALL_CACHE = -(64 << 10), -(1 << 10)
-"""KB of pages that are kept, negative as SQLite has it."""
+"""Size of the page cache in KB; SQLite takes it as a negative number."""
 
 SCHEMA = (
     "CREATE TABLE collection (n_bits INTEGER NOT NULL, model_id TEXT NOT NULL, created TEXT NOT NULL, "
@@ -35,55 +36,68 @@ FEATURES_SCHEMA = (
     "CREATE TABLE features (id INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum INTEGER NOT NULL)",
 )
 SCHEMAS = {1: SCHEMA, 2: SCHEMA + FEATURES_SCHEMA}
-"""What the tables are by version: 2 has features. A collection without them is of version 1, for older readers too."""
+"""Tables by version. A collection with features has version 2; others have version 1, which older readers know."""
 _FEATURES_PAGE_BYTES = 16384
-"""A row of features (2.5 KB for 1280) fills a page of SQLite's usual 4 KB badly."""
+"""A row of features (2.5 KB for 1280 values) would waste much of a page of SQLite's default size, 4 KB."""
 
 
 class DamagedError(Exception):
-    """The file's content contradicts itself; the message says where."""
+    """The content of the file is inconsistent; the message says where."""
 
 
 def create(
-    path: Path, collection: tuple[object, ...], model: bytes, n_features: int | None = None, overwrite: bool = False
+    path: Path,
+    collection: tuple[object, ...],
+    model: bytes,
+    n_features: int | None = None,
+    overwrite: bool = False,
+    timeout: float = TIMEOUT,
 ) -> None:
-    """Make a collection file with its one ``collection`` row and its model, and room for features if it has some.
+    """Create a collection file with its single ``collection`` row and its model, and tables for features if needed."""
+    with complete_file(path, overwrite, timeout) as temporary:
+        _write_new(temporary, collection, model, n_features)
 
-    It is written under a temporary name beside ``path`` and then renamed, so ``path`` never holds half of it.
+
+@contextlib.contextmanager
+def complete_file(path: Path, overwrite: bool = False, timeout: float = TIMEOUT) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``, and rename the file made there to ``path`` if the block succeeds.
+
+    ``path`` therefore never holds an incomplete file. An existing file is an error unless ``overwrite``.
     """
     with explained(path):
-        path = path.resolve()
+        path = Path(os.path.realpath(path))
         if path.exists():
             _refuse_existing(path, overwrite)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        temporary = temporary_beside(path)
         try:
-            _write_new(temporary, collection, model, n_features)
-            publish(temporary, path, overwrite)
+            yield temporary
+            publish(temporary, path, overwrite, timeout)
         finally:
-            discard(temporary)
+            temporary.unlink(missing_ok=True)
+            _remove_side_files(temporary)
 
 
-def connect(path: Path, readonly: bool) -> sqlite3.Connection:
-    """Open a collection file, rolling back a change that was cut off, and check that it is one."""
+def connect(path: Path, readonly: bool, timeout: float = TIMEOUT) -> sqlite3.Connection:
+    """Open a collection file, undo an interrupted change, and check the header and the schema."""
     with explained(path):
         if path.is_dir():
             raise GannetError(f"{path} is a folder; give the file of a collection")
         if not path.is_file():
             raise GannetError(f"there is no collection {path}; make one with `gannet index`")
-        # `mode=rw` even to read: only then can SQLite undo what a killed writer left. Where the file may not be
-        # written, SQLite by itself opens it to read, which with a rollback journal needs no side file;
-        # `immutable=1` would be wrong, as it passes over such a half-made change, and over one being made.
-        db = _connect(path, "rw")
+        # `mode=rw` even for reading: only then can SQLite undo the change of a killed writer. If the file may not be
+        # written, SQLite itself opens it for reading, which needs no side file with a rollback journal. `immutable=1`
+        # would be wrong: it ignores an interrupted change, and one in progress.
+        db = _connect(path, "rw", timeout)
         try:
             db.execute("PRAGMA trusted_schema = OFF")
-            db.text_factory = lambda text: text.decode("utf-8", "replace")  # checked where it is used
+            db.text_factory = lambda text: text.decode("utf-8", "replace")  # checked by the callers
             try:
                 _check_header(db, path)
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode == sqlite3.SQLITE_CANTOPEN and _has_log(path):
-                    raise GannetError(_cut_off(path)) from error
+                    raise GannetError(_interrupted(path)) from error
                 raise
-            # EXTRA also syncs the folder, so that a change once reported outlives a power cut.
+            # EXTRA also syncs the folder, so that a confirmed change survives a power cut.
             db.execute("PRAGMA synchronous = EXTRA")
             db.execute(f"PRAGMA cache_size = {_CACHE}")
             db.execute(f"PRAGMA query_only = {'ON' if readonly else 'OFF'}")
@@ -93,17 +107,17 @@ def connect(path: Path, readonly: bool) -> sqlite3.Connection:
     return db
 
 
-def begin_change(db: sqlite3.Connection, path: Path, identity: tuple[int, int] | None) -> None:
-    """Begin a transaction that writes, which readers do not notice before it has ended.
+def begin_change(db: sqlite3.Connection, path: Path, identity: tuple[int, int] | None, timeout: float) -> None:
+    """Begin a transaction that writes; readers see the state before it until it ends.
 
-    ``identity`` is what `identify` returned when the file was opened.
+    ``identity`` is the result of `identify` when the file was opened.
     """
     if db.execute("PRAGMA query_only").fetchone()[0]:
         raise GannetError(_read_only(path))
-    # Pages go to a log beside the file, so that others go on reading what was there. To start the log, SQLite needs
-    # the file alone for a moment. It is asked for in short steps: while it waits, new readers wait too.
-    give_up = time.monotonic() + WAIT_SECONDS
-    db.execute(f"PRAGMA busy_timeout = {round(1000 * min(_STEP_SECONDS, WAIT_SECONDS))}")
+    # Changed pages go to a log beside the file, so that others can go on reading the state before. To start the log,
+    # SQLite needs exclusive access for a moment. It waits for that in short steps, as new readers wait meanwhile.
+    give_up = time.monotonic() + timeout
+    db.execute(f"PRAGMA busy_timeout = {round(1000 * min(_STEP_SECONDS, timeout))}")
     try:
         while True:
             try:
@@ -114,27 +128,27 @@ def begin_change(db: sqlite3.Connection, path: Path, identity: tuple[int, int] |
                     raise
             time.sleep(_STEP_SECONDS / 10)
     finally:
-        db.execute(f"PRAGMA busy_timeout = {round(1000 * WAIT_SECONDS)}")
+        db.execute(f"PRAGMA busy_timeout = {round(1000 * timeout)}")
     db.execute("BEGIN IMMEDIATE")
     if identify(path) != identity:
         db.rollback()
         raise GannetError(_moved(path))
 
 
-def end_change(db: sqlite3.Connection) -> None:
-    """Bring a change that was committed from the log into the file, so that a copy of the file alone has it.
+def end_change(db: sqlite3.Connection, timeout: float) -> None:
+    """Copy a committed change from the log into the file, so that a copy of the file alone contains it.
 
-    Where others are reading at this moment, the next change or the last to close does it.
+    If others are reading at this moment, the next change does this, or the last connection when it is closed.
     """
     with contextlib.suppress(sqlite3.Error):  # the change is safe in the log
         db.execute("PRAGMA busy_timeout = 0")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    db.execute(f"PRAGMA busy_timeout = {round(1000 * WAIT_SECONDS)}")
+    db.execute(f"PRAGMA busy_timeout = {round(1000 * timeout)}")
 
 
 @contextlib.contextmanager
 def small_cache(db: sqlite3.Connection) -> Iterator[None]:
-    """Keep few of the pages that the block reads: for what is read through once."""
+    """Use a small page cache in the block, for data that is read only once."""
     db.execute(f"PRAGMA cache_size = {_SMALL_CACHE}")
     try:
         yield
@@ -144,7 +158,7 @@ def small_cache(db: sqlite3.Connection) -> Iterator[None]:
 
 @contextlib.contextmanager
 def savepoint(db: sqlite3.Connection) -> Iterator[None]:
-    """Undo what the block did if it fails, and nothing before it: a transaction within one."""
+    """Run the block as a transaction within a transaction: if it fails, only its own changes are undone."""
     db.execute("SAVEPOINT inner")
     try:
         yield
@@ -157,7 +171,7 @@ def savepoint(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def identify(path: Path) -> tuple[int, int] | None:
-    """Return what tells the file at ``path`` from one put in its place, or None where there is none."""
+    """Return a value that changes if the file at ``path`` is replaced by another, or None if there is no file."""
     try:
         info = path.stat()
     except OSError:
@@ -166,13 +180,13 @@ def identify(path: Path) -> tuple[int, int] | None:
 
 
 def close(db: sqlite3.Connection, path: Path, identity: tuple[int, int] | None) -> None:
-    """Close a connection; the last one leaves one file, with nothing beside it.
+    """Close a connection; the last one leaves a single file, without a log beside it.
 
-    ``identity`` is what `identify` returned when the file was opened.
+    ``identity`` is the result of `identify` when the file was opened.
     """
-    with contextlib.suppress(sqlite3.Error):  # it is in use elsewhere, or may not be written: the last one will do it
+    with contextlib.suppress(sqlite3.Error):  # in use elsewhere, or not writable: the last connection does it
         db.execute("PRAGMA busy_timeout = 0")
-        # A log has its file's name: beside a file that has taken the place of this one, it is that one's.
+        # The name of a log follows from its file's: if the file was replaced, the log belongs to the new file.
         if identify(path) == identity and db.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
             db.execute("PRAGMA query_only = OFF")
             db.execute("PRAGMA journal_mode = DELETE")
@@ -180,15 +194,15 @@ def close(db: sqlite3.Connection, path: Path, identity: tuple[int, int] | None) 
 
 
 def read_row(db: sqlite3.Connection, query: str, *types: type) -> tuple[Any, ...]:
-    """Return the one row of ``query``, its values of these types: SQLite keeps any value in any column."""
+    """Return the single row of ``query`` after a check of its types: SQLite columns can hold values of any type."""
     row = db.execute(query).fetchone()
     if row is None or not all(map(isinstance, row, types)):
-        raise DamagedError("a value that it must have is missing")
+        raise DamagedError("a required value is missing")
     return tuple(row)
 
 
 def rows_in(db: sqlite3.Connection, query: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of ``query IN (values)``, a few hundred values at a time (SQLite limits them)."""
+    """Yield the rows of ``query IN (values)``, by 500 values at a time, as SQLite limits their number."""
     for start in range(0, len(values), 500):
         batch = values[start : start + 500]
         yield from db.execute(f"{query} IN ({', '.join('?' * len(batch))})", batch)
@@ -196,14 +210,14 @@ def rows_in(db: sqlite3.Connection, query: str, values: Sequence[Any]) -> Iterat
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what can go wrong with the file at ``path`` into a `GannetError` that says what to do."""
+    """Turn the errors of SQLite and of the system about the file at ``path`` into a `GannetError`."""
     try:
         yield
     except sqlite3.Error as error:
         raise GannetError(_explain(error, path)) from error
     except DamagedError as error:
         raise GannetError(_damaged(path, str(error))) from error
-    except UnicodeDecodeError as error:  # SQLite's own message quotes what it cannot read
+    except UnicodeDecodeError as error:  # the error quotes text that cannot be decoded
         raise GannetError(_damaged(path, "it was overwritten")) from error
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -215,7 +229,7 @@ def _explain(error: sqlite3.Error, path: Path) -> str:
     if code == sqlite3.SQLITE_READONLY_DBMOVED:
         return _moved(path)
     if code in (sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECOVERY):
-        return _cut_off(path)
+        return _interrupted(path)
     match None if code is None else code & 0xFF:
         case sqlite3.SQLITE_FULL:
             return _full(path)
@@ -238,8 +252,8 @@ def _moved(path: Path) -> str:
     return f"{path} was replaced or moved while it was open; open it again"
 
 
-def _cut_off(path: Path) -> str:
-    return f"a change to {path} was cut off; open it once where it can be written, to complete or undo that"
+def _interrupted(path: Path) -> str:
+    return f"a change to {path} was interrupted; open it once with permission to write, to complete or undo the change"
 
 
 def _read_only(path: Path) -> str:
@@ -247,7 +261,7 @@ def _read_only(path: Path) -> str:
 
 
 def _full(path: Path) -> str:
-    return f"no space left on the disk for {path}; free some and try again (what it held is unchanged)"
+    return f"no space left on the disk for {path}; free some and try again (its contents are unchanged)"
 
 
 def _foreign(path: Path) -> str:
@@ -258,12 +272,12 @@ def _damaged(path: Path, what: str) -> str:
     return f"{path} is damaged: {what}; restore it from a copy or make it again with `gannet index`"
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+def _connect(path: Path, mode: str, timeout: float = TIMEOUT) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
         isolation_level=None,
-        timeout=WAIT_SECONDS,
+        timeout=timeout,
         check_same_thread=False,
     )
 
@@ -277,13 +291,13 @@ def _check_header(db: sqlite3.Connection, path: Path) -> None:
         raise GannetError(
             f"{path} is a collection of version {version}, newer than this Gannet reads; upgrade gannet-hash"
         )
-    # Word for word, so that no file can bring triggers or views of its own.
+    # The statements must be equal word by word, so that no file can bring its own triggers or views.
     if {sql for (sql,) in db.execute("SELECT sql FROM sqlite_master")} != set(SCHEMAS.get(version, ())):
         raise DamagedError("its tables are not those of a collection")
 
 
 def _has_log(path: Path) -> bool:
-    """Tell from its header whether a file was left with a write-ahead log (SQLite's file format, 1.3.3)."""
+    """Return whether the header says that the file has a write-ahead log (SQLite's file format, 1.3.3)."""
     with path.open("rb") as file:
         return file.read(20)[18:] == b"\x02\x02"
 
@@ -293,7 +307,7 @@ def _write_new(path: Path, collection: tuple[object, ...], model: bytes, n_featu
     with contextlib.closing(_connect(path, "rwc")) as db:
         if n_features is not None:
             db.execute(f"PRAGMA page_size = {_FEATURES_PAGE_BYTES}")
-        # Nobody else sees this file yet, so it needs no journal; the commit still syncs it.
+        # No other program knows this file yet, so it needs no journal; the commit still syncs it.
         db.execute("PRAGMA journal_mode = OFF")
         db.execute("PRAGMA synchronous = FULL")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -308,13 +322,13 @@ def _write_new(path: Path, collection: tuple[object, ...], model: bytes, n_featu
         db.execute("COMMIT")
 
 
-def publish(temporary: Path, path: Path, overwrite: bool = False) -> None:
-    """Rename a finished file to its place, durably; an existing one is an error unless ``overwrite``."""
-    if _side_file(temporary, "-wal").exists():  # closing it could not bring all into the file
+def publish(temporary: Path, path: Path, overwrite: bool, timeout: float) -> None:
+    """Rename a complete file to ``path`` durably; an existing file is an error unless ``overwrite``."""
+    if _side_file(temporary, "-wal").exists():  # the disk was too full to copy the log into the file
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if path.exists():
         _refuse_existing(path, overwrite)
-        with _alone(path):
+        with _exclusive(path, timeout):
             _remove_side_files(path)
             temporary.replace(path)
     else:
@@ -328,12 +342,6 @@ def publish(temporary: Path, path: Path, overwrite: bool = False) -> None:
             os.close(folder)
 
 
-def discard(temporary: Path) -> None:
-    """Remove a file that nobody else uses, if it is there, and what lies beside it."""
-    temporary.unlink(missing_ok=True)
-    _remove_side_files(temporary)
-
-
 def _refuse_existing(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise GannetError(f"{path} is a folder; give the name of a file to make")
@@ -342,9 +350,9 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the only lock on an existing file: a writer's journal must not outlive the file it belongs to."""
-    with contextlib.closing(_connect(path, "rw")) as db:
+def _exclusive(path: Path, timeout: float) -> Iterator[None]:
+    """Hold an exclusive lock on an existing file, so that no writer's journal is left beside the file replacing it."""
+    with contextlib.closing(_connect(path, "rw", timeout)) as db:
         try:
             db.execute("PRAGMA journal_mode = DELETE")  # fails while others use its log
             db.execute("BEGIN EXCLUSIVE")
@@ -355,7 +363,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _remove_side_files(path: Path) -> None:
-    """Remove what a killed program left beside ``path``: SQLite would take it for part of the new file."""
+    """Remove the logs that a killed program left beside ``path``: SQLite would take them for part of a new file."""
     for suffix in ("-journal", "-wal", "-shm"):
         _side_file(path, suffix).unlink(missing_ok=True)
 
@@ -366,7 +374,7 @@ def _side_file(path: Path, suffix: str) -> Path:
 
 def _rename_new(temporary: Path, path: Path, overwrite: bool) -> None:
     try:
-        os.link(temporary, path)  # unlike a rename, never replaces a file made meanwhile
+        os.link(temporary, path)  # unlike a rename, this never replaces a file made meanwhile
     except FileExistsError:
         _refuse_existing(path, overwrite)
         temporary.replace(path)

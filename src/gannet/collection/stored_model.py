@@ -1,4 +1,4 @@
-"""The model that a collection holds, read and checked."""
+"""Reading the model that a collection holds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,20 @@ from gannet.model import Model
 def read_model(collection: Collection) -> Model:
     """Return the collection's model.
 
-    Raises: `GannetError` where it is damaged, or makes codes of another length than the collection's.
+    Parameters
+    ----------
+    collection : Collection
+        An open collection.
+
+    Returns
+    -------
+    gannet.model.Model
+        The model that the collection was created with.
+
+    Raises
+    ------
+    GannetError
+        If the model is damaged, or makes codes of another length than the collection's.
     """
     model = Model.from_bytes(collection.model(), "the collection's model")
     if model.n_bits != collection.n_bits:

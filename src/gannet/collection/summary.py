@@ -1,4 +1,4 @@
-"""What there is to say about a collection as a whole."""
+"""A summary of a collection: its size, its model and the statistics of its codes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gannet.collection.stored_model import read_model
 
 
 class ModelSummary(TypedDict):
-    """The model of a collection: its SHA-256, the method that learned it, the network and its input's side."""
+    """The model of a collection: its SHA-256, its method, its backbone and the side of the input images in pixels."""
 
     id: str
     method: str
@@ -19,7 +19,7 @@ class ModelSummary(TypedDict):
 
 
 class Summary(TypedDict):
-    """A collection; ``features`` is the length of the features it keeps, or None; times are ISO 8601, in UTC."""
+    """A collection; ``features`` is the length of the kept features, or None; times are in ISO 8601, UTC."""
 
     items: int
     bits: int
@@ -32,11 +32,11 @@ class Summary(TypedDict):
 
 
 def summarize(collection: Collection) -> Summary:
-    """Return what a collection holds and how well its codes use their bits; reads all codes."""
+    """Return a summary of a collection and the statistics of all its codes."""
     with collection.snapshot():
         model = read_model(collection)
         info = collection.info()
-        codes = collection.codes()[1]
+        codes = collection.codes()
     return Summary(
         items=info["items"],
         bits=info["bits"],

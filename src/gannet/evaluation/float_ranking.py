@@ -11,6 +11,7 @@ from gannet.errors import GannetError
 from gannet.evaluation.histograms import DistanceHistograms, check_pair, distance_histograms
 from gannet.evaluation.labels import relevance
 from gannet.evaluation.metrics import cutoff, recall_at
+from gannet.support.arrays import unit_rows
 
 #: Similarities that are held in memory at a time; their sort keys take 8 bytes each, 32 MiB in all.
 MAX_SIMILARITIES = 1 << 22
@@ -159,8 +160,7 @@ def _unit_pair(
             raise GannetError(f"{name} must be a matrix (n, d) with at least one row, not {array.shape}")
         if not np.isfinite(array).all():
             raise GannetError(f"{name} hold NaN or infinite values: drop or repair those rows")
-        lengths = np.sqrt(np.square(array).sum(axis=1, keepdims=True))
-        units.append((array / np.where(lengths > 0, lengths, 1)).astype(np.float32, copy=False))
+        units.append(unit_rows(array))
     queries, database = units
     if queries.shape[1] != database.shape[1]:
         raise GannetError(

@@ -1,5 +1,77 @@
-"""Indexes of packed codes held in memory: the exact Hamming index and its kernels. They know no file."""
+"""Indexes of packed codes in memory: their interface, and the exact Hamming index with its kernels; no file access."""
 
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from gannet.errors import GannetError
 from gannet.index.hamming import HammingIndex
+from gannet.index.protocol import Index, IndexFactory
 
-__all__ = ["HammingIndex"]
+if TYPE_CHECKING:
+    from gannet.registry import Registry
+
+DEFAULT_INDEX = HammingIndex.name
+
+
+@functools.cache
+def registry() -> Registry[Index]:
+    """Return the registry of indexes."""
+    from gannet.registry import Registry
+
+    return Registry("index", HammingIndex, "gannet.index", "gannet.indexes")
+
+
+def all_indexes() -> dict[str, type[Index]]:
+    """Return every index class by name, in alphabetical order.
+
+    Returns
+    -------
+    dict of str to type
+        Gannet's own classes, and those that other distributions name in the entry-point group ``gannet.indexes``.
+    """
+    return registry().all()
+
+
+def get_index(name: str) -> type[Index]:
+    """Return the index class of a name.
+
+    Parameters
+    ----------
+    name : str
+        ``"hamming"``, or a name from the entry-point group ``gannet.indexes``.
+
+    Returns
+    -------
+    type
+        A class that is called as ``cls(codes, n_bits, ids=ids)``; see `Index`.
+
+    Raises
+    ------
+    GannetError
+        If there is no such index (the message suggests the nearest name), or if it cannot be imported.
+    """
+    # Looking for entry points takes longer than a small search, so the default does without.
+    return HammingIndex if name == DEFAULT_INDEX else registry().get(name)
+
+
+def index_factory(index: str | IndexFactory) -> IndexFactory:
+    """Return what makes an index, given its name, its class or another callable."""
+    if isinstance(index, str):
+        return get_index(index)
+    if not callable(index):
+        raise GannetError(f"an index must be a name, a class or a factory, not {type(index).__name__}")
+    return index
+
+
+__all__ = [
+    "DEFAULT_INDEX",
+    "HammingIndex",
+    "Index",
+    "IndexFactory",
+    "all_indexes",
+    "get_index",
+    "index_factory",
+    "registry",
+]

@@ -1,10 +1,11 @@
-"""Compiled Hamming kernels over bit-sliced codes; importing this module imports numba.
+"""Compiled Hamming kernels for codes in bit planes; importing this module imports numba.
 
-A block holds `BLOCK` codes as bit planes: one bit of every code in a row of words, so that one vector instruction
-handles that bit of hundreds of codes, and distances are counted by the bit-sliced adders of `gannet.index._planes`.
-The counters start at ``2^m - 1 - budget``, so that a code whose distance passes the budget overflows: when all codes
-of a block have overflowed, the rest of its planes is never read. For a batch of queries, the sums of each three planes
-of a block are tabulated once for all eight values that a query may have there, and queries only add them up.
+A block holds `BLOCK` codes as bit planes: a row of words holds one bit of every code, so that one vector instruction
+processes that bit of hundreds of codes. Distances are counted by the bit-sliced adders of `gannet.index._planes`. The
+counters start at ``2^m - 1 - budget``, so that the counter of a code overflows when its distance exceeds the budget;
+when all codes of a block have overflowed, the remaining planes of the block are not read. For a batch of queries, the
+sums of each three planes of a block are tabulated once, for all eight values that the bits of a query can have there,
+and each query only adds table rows.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ from gannet.support.compiled import jit
 NO_KEY = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 _AHEAD = 8 * 8
-"""Rows, eight a block, from those that are read to those that are asked for: memory takes that long to answer."""
+"""Number of rows, eight per block, by which prefetching is ahead of reading; it covers the latency of the memory."""
 _QUERIES_FOR_TABLES = 16
-"""Queries for which it pays to tabulate a block."""
+"""Least number of queries for which blocks are tabulated."""
 
 _jit = jit()
 
@@ -96,7 +97,7 @@ def unslice_codes(planes: Any, order: Any, codes: Any) -> None:
 
 @_jit
 def _shared_bits(low: int, high: int) -> int:
-    """Return a mask of the leading bits in which two heads, and all between them, agree."""
+    """Return a mask of the leading bits that two heads, and all heads between them, have in common."""
     shift = 0
     while (low ^ high) >> shift:
         shift += 1
@@ -105,10 +106,10 @@ def _shared_bits(low: int, high: int) -> int:
 
 @_jit
 def _start(bound: int, budget: int, n_groups: int, state: Any) -> tuple[int, int]:
-    """Set the counters so that what passes ``budget`` overflows; return their levels from eights on, and bias."""
+    """Set the counters so that distances above ``budget`` overflow; return the levels from EIGHTS on, and the bias."""
     most = 8 * n_groups
     levels = 1
-    # By the bound and not the budget, for it stays from block to block, and so do the processor's guesses.
+    # The bound, unlike the budget, is the same for most blocks, so branches on the levels are predicted well.
     while (8 << levels) <= min(bound, most):
         levels += 1
     bias = (8 << levels) - 1 - min(budget, most)
@@ -124,7 +125,7 @@ def _start(bound: int, budget: int, n_groups: int, state: Any) -> tuple[int, int
 def _collect(
     heads: Any, ranks: Any, block: int, head: int, bound: int, levels: int, bias: int, state: Any, keys: Any
 ) -> int:
-    """Write the keys ``distance << 32 | rank`` of the codes within ``bound`` after a scan; return how many."""
+    """Write the keys ``distance << 32 | rank`` of the codes within ``bound`` after a scan; return their number."""
     count = 0
     start = block * BLOCK
     end = min(start + BLOCK, len(ranks))
@@ -150,7 +151,7 @@ def _collect(
 
 @_jit
 def _replace_largest(heap: Any, key: int) -> None:
-    """Put ``key`` in place of the largest of a max-heap."""
+    """Replace the largest key of a max-heap by ``key``."""
     place, size = 0, len(heap)
     while True:
         child = 2 * place + 1
@@ -167,7 +168,7 @@ def _replace_largest(heap: Any, key: int) -> None:
 
 @_jit
 def _masks(query_bytes: Any) -> Any:
-    """Return for each bit of each query a word of all zeros or all ones, flat."""
+    """Return a word of all zeros or all ones for each bit of each query, as a flat array."""
     masks = np.empty(query_bytes.size * 8, np.uint64)
     for i, byte in enumerate(query_bytes.flat):
         for bit in range(8):
@@ -177,13 +178,13 @@ def _masks(query_bytes: Any) -> Any:
 
 @_jit
 def _steps(planes: Any) -> Any:
-    """Return in how many steps tables add up the planes; what lacks to whole ones is taken as zeros."""
+    """Return the number of steps in which tables add up the planes; the last step is padded with zeros."""
     return -(-8 * planes.shape[0] // (3 * STEP))
 
 
 @_jit
 def _table_keys(query_bytes: Any, n_steps: int) -> Any:
-    """Return for each query and triple of bits the first words of the rows they select, flat."""
+    """Return the first words of the two table rows for each query and triple of bits, as a flat array."""
     n_bits = 8 * query_bytes.shape[1]
     keys = np.empty((len(query_bytes), n_steps * STEP, 2), np.uint32)
     for query in range(len(query_bytes)):
@@ -201,7 +202,7 @@ def _table_keys(query_bytes: Any, n_steps: int) -> Any:
 
 @_jit
 def _tabulate_block(planes: Any, block: int, whole: Any, tables: Any) -> None:
-    """Write the tables of a block; ``whole`` holds its planes, followed by zeros up to whole steps."""
+    """Write the tables of a block; ``whole`` is a buffer for its planes, padded with zeros to whole steps."""
     for group in range(planes.shape[0]):
         for plane in range(8):
             for word in range(WORDS):
@@ -225,8 +226,8 @@ def nearest(
 ) -> None:
     """Update each query's max-heap of keys ``heaps (q, k)`` with the codes of a range of blocks.
 
-    ``bounds (q,)`` are distances known to hold k codes. Threads share them without a lock: whatever is written last
-    is such a distance, so that a lost write costs time, never an answer.
+    ``bounds (q,)`` are distances within which at least k codes are known to lie. Threads share them without a lock: any
+    value written is such a distance, so a lost update costs time but does not change a result.
     """
     state, keys = np.empty(WORDS * STATE_ROWS, np.uint64), np.empty(BLOCK, np.uint64)
     flat, n_groups, n_blocks = planes.reshape(-1), planes.shape[0], planes.shape[1]
@@ -246,7 +247,7 @@ def nearest(
             largest = heaps[query, 0]
             worst = np.int64(largest >> np.uint64(32))
             if worst <= bound:
-                # Full heap: a tie with its worst enters only with a smaller id.
+                # The heap is full: a code at the worst distance enters only if its id is smaller.
                 bound = worst - (np.int64(largest & np.uint64(0xFFFFFFFF)) < lowest_ranks[block])
             budget = bound - popcount((low ^ head) & shared)
             if budget < 0:
@@ -282,10 +283,10 @@ def seed_bounds(
     bounds: Any,
     heap: Any,
 ) -> None:
-    """Lower ``bounds`` by searching the blocks where heads like the query's, then one bit off, are.
+    """Lower ``bounds`` by searching the blocks with the query's head, and with heads that differ from it in one bit.
 
-    ``heap (1, k)`` is working space. Random codes near a query have near heads more often than not, so a few
-    blocks give a bound within a bit or two of the final one.
+    ``heap (1, k)`` is working space. Codes near a query often have near heads, so a few blocks give a bound within one
+    or two bits of the final one.
     """
     visited = np.empty(probes, np.int64)
     for query in range(len(bounds)):
@@ -316,7 +317,7 @@ def within(
     queries: Any,
     keys: Any,
 ) -> int:
-    """Write (query, key) of all codes within ``bound``; return how many there are, room for them or not."""
+    """Write query and key of the codes within ``bound``, as many as fit; return the number of all such codes."""
     state, found = np.empty(WORDS * STATE_ROWS, np.uint64), np.empty(BLOCK, np.uint64)
     flat, n_groups, n_blocks = planes.reshape(-1), planes.shape[0], planes.shape[1]
     tabled = len(query_heads) >= _QUERIES_FOR_TABLES

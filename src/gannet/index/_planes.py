@@ -1,10 +1,10 @@
-"""Bit-plane arithmetic for numba: what the kernels need of vectors that its Python cannot say.
+"""Bit-plane arithmetic for numba, generated as LLVM code because numba has no vector types.
 
-Rows of `WORDS` words hold one bit of `BLOCK` codes. Distances are counted by carry-save adders (Harley and Seal;
-Warren, *Hacker's Delight*, 5-1) in counters that are rows too. LLVM fits the rows to the width of the machine's
-vectors, from SSE2 to AVX-512 and NEON.
+A row of `WORDS` words holds one bit of `BLOCK` codes. Distances are counted by carry-save adders (Harley and Seal;
+Warren, *Hacker's Delight*, 5-1) in counters that are rows too. LLVM maps the rows to the vector registers of the
+machine, from SSE2 to AVX-512 and NEON.
 
-After a change here, change `gannet.index._kernel` too: numba's cache of compiled kernels watches that file only.
+After a change here, change `gannet.index._kernel` too: numba's cache of compiled kernels depends on that file only.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ WORDS = 8
 BLOCK = 64 * WORDS
 
 ONES, TWOS, FOURS, OVER, EIGHTS = range(5)
-"""Rows of the counter state; those from EIGHTS on count 8, 16, 32 ..."""
+"""Rows of the counter state; the rows from EIGHTS on count 8, 16, 32 and so on."""
 STATE_ROWS = EIGHTS + 32
 
 STEP = 4
-"""Triples of planes that are added at a time from tables."""
+"""Number of triples of planes that are added from tables in one step."""
 TRIPLE_ROWS = 10
-"""Rows of a triple's table: the ones of an even and of an odd value, then the twos of each of its eight values."""
+"""Rows of the table of a triple: the ones for values of even and of odd parity, then the twos for all eight values."""
 
 _INT = ir.IntType(64)
 _ROW = ir.VectorType(_INT, WORDS)
 
 
 class _Emitter:
-    """Writes LLVM code on rows of WORDS words; LLVM fits them to the width of the machine's vectors."""
+    """Writes LLVM code that processes rows of WORDS words."""
 
     def __init__(self, builder: Any) -> None:
         self.builder = builder
@@ -52,20 +52,20 @@ class _Emitter:
         self.builder.store(row_value, self.pointer(start, row), align=8)
 
     def spread(self, word: Any) -> Any:
-        """Return a row with ``word`` in all places."""
+        """Return a row of copies of ``word``."""
         undefined = ir.Constant(_ROW, ir.Undefined)
         first = self.builder.insert_element(undefined, word, ir.IntType(32)(0))
         places = ir.Constant(ir.VectorType(ir.IntType(32), WORDS), [0] * WORDS)
         return self.builder.shuffle_vector(first, undefined, places)
 
     def full_adder(self, total: Any, left: Any, right: Any) -> tuple[Any, Any]:
-        """Return sum and carry of three bits."""
+        """Return the sum and the carry of three rows of bits."""
         b = self.builder
         either = b.xor(left, right)
         return b.xor(total, either), b.or_(b.and_(left, right), b.and_(total, either))
 
     def add(self, numbers: list[list[Any]], counters: list[Any]) -> tuple[list[Any], list[Any]]:
-        """Add numbers, lists of rows from ones on, to counters; return counters and what is carried out of them."""
+        """Add numbers, lists of rows from ones on, to counters; return the counters and the carries out of them."""
         totals: list[Any] = []
         carries: list[Any] = []
         for place, total in enumerate(counters):
@@ -94,9 +94,9 @@ class _Emitter:
 
 
 def _emit_scan(context: Any, b: Any, signature: Any, args: Any, read: Callable[..., list[list[Any]]]) -> Any:
-    """Write the loop over groups of eight planes, whose numbers to add ``read`` gives.
+    """Write the loop over groups of eight planes; ``read`` returns the numbers to add for a group.
 
-    Arguments: source, first_row, group_rows, n_groups, query, first_key, levels, ahead, state.
+    ``args`` are source, first_row, group_rows, n_groups, query, first_key, levels, ahead and state.
     """
 
     def data(i: int) -> Any:
@@ -183,11 +183,11 @@ def scan_planes(
     ahead: Any,
     state: Any,
 ) -> tuple[Any, Any]:
-    """Count the bits in which a block differs from a query; return whether a code stays within its budget.
+    """Count the bits in which the codes of a block differ from a query; return whether any code is within its budget.
 
-    Reads from rows ``first_row + group * group_rows`` of the planes, and eight masks a group. Starts from and, if
-    true is returned, leaves the result in the counters of ``state``, ``levels`` of them from EIGHTS on. Asks for the
-    planes ``ahead`` rows further to be brought to the cache.
+    The planes are read from rows ``first_row + group * group_rows``, with eight masks per group. The counters of
+    ``state``, of which ``levels`` are from EIGHTS on, hold the start values and, if the result is true, the counts.
+    Planes that are ``ahead`` rows further are prefetched.
     """
 
     def read(emit: _Emitter, planes: Any, row: Any, masks: Any, first_mask: Any, group: Any) -> list[list[Any]]:
@@ -214,9 +214,9 @@ def scan_planes(
 def scan_tables(
     context: Any, tables: Any, n_steps: Any, keys: Any, first_key: Any, levels: Any, state: Any
 ) -> tuple[Any, Any]:
-    """Do what `scan_planes` does from the tables of a block.
+    """Do what `scan_planes` does, but from the tables of a block.
 
-    For each triple of planes a query has two keys, the first words of the rows of ones and twos its bits select.
+    For each triple of planes a query has two keys: the first words of the rows of ones and twos for its three bits.
     """
 
     def read(emit: _Emitter, tables: Any, row: Any, keys: Any, first_key: Any, step: Any) -> list[list[Any]]:
@@ -239,7 +239,7 @@ def scan_tables(
 
 @intrinsic
 def tabulate(context: Any, planes: Any, first_row: Any, tables: Any, row: Any) -> tuple[Any, Any]:
-    """Write the table of three planes: the bits that differ from each value of three bits."""
+    """Write the table of three planes: for each value of three bits, the number of bits in which the codes differ."""
 
     def generate(context: Any, b: Any, signature: Any, args: Any) -> Any:
         emit = _Emitter(b)

@@ -1,4 +1,4 @@
-"""Codes as they come, searched with NumPy alone: nothing to build and nothing to import, for small work."""
+"""The layout for small searches: codes as given, searched with NumPy, without preparation or further imports."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.codes import Codes
+from gannet.index.protocol import Distances
 
-Distances = npt.NDArray[np.int64]
 Positions = npt.NDArray[np.int64]
 
 _ROWS_AT_ONCE = 1 << 16
@@ -20,7 +20,7 @@ class Rows:
 
     def __init__(self, codes: Codes) -> None:
         self._codes = codes
-        # The widest words that a code is a whole number of.
+        # The widest words that divide a code evenly.
         self._word = np.dtype(f"u{math.gcd(codes.shape[1], 8)}")
         self._words = np.ascontiguousarray(codes).view(self._word)
 
@@ -40,13 +40,13 @@ class Rows:
         return distances, positions
 
     def within(self, queries: Codes, radius: int) -> list[tuple[Distances, Positions]]:
-        """Return for each query distances and positions of all codes within ``radius``, in the same order."""
+        """Return, per query, distances and positions of all codes within ``radius``, in the order of `nearest`."""
         return [_sorted_within(self._distances(query), radius) for query in queries]
 
     def _distances(self, query: Codes) -> npt.NDArray[np.integer]:
         words = query.view(self._word)
         total = np.zeros(len(self), np.min_scalar_type(8 * query.size))
-        # A part at a time, so that what is between stays in the processor's cache and takes no memory to speak of.
+        # One part at a time, so that temporary arrays are small and stay in the processor's cache.
         for start in range(0, len(self), _ROWS_AT_ONCE):
             rows, part = self._words[start : start + _ROWS_AT_ONCE], total[start : start + _ROWS_AT_ONCE]
             for column, word in enumerate(words):
@@ -55,7 +55,7 @@ class Rows:
 
 
 def _sorted_nearest(away: npt.NDArray[np.integer], k: int) -> tuple[Distances, Positions]:
-    """Return distances and positions ``(k,)`` of the smallest, by distance, then position, however many are equal."""
+    """Return distances and positions ``(k,)`` of the ``k`` smallest, by distance, then position."""
     bound = np.partition(away, k - 1)[k - 1]
     distances, positions = _sorted_within(away, int(bound) - 1)
     ties: list[Positions] = []
@@ -72,5 +72,5 @@ def _sorted_nearest(away: npt.NDArray[np.integer], k: int) -> tuple[Distances, P
 def _sorted_within(away: npt.NDArray[np.integer], bound: int) -> tuple[Distances, Positions]:
     positions = np.flatnonzero(away <= bound)
     distances = away[positions]
-    order = np.argsort(distances, kind="stable")  # of small integers: a radix sort
+    order = np.argsort(distances, kind="stable")  # small integers are sorted by radix
     return distances[order].astype(np.int64), positions[order]

@@ -1,9 +1,8 @@
-"""Codes laid out for large exact searches: grouped by their first 16 bits, the rest in bit planes."""
+"""The layout for large exact searches: codes sorted by their first 16 bits, the other bits in bit planes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -11,45 +10,49 @@ import numpy.typing as npt
 from gannet.codes import Codes
 from gannet.index import _kernel as kernel
 from gannet.index._planes import BLOCK, WORDS
+from gannet.index.protocol import Distances
 from gannet.support import threads
 
-T = TypeVar("T")
-Distances = npt.NDArray[np.int64]
 Positions = npt.NDArray[np.int64]
 
 HEAD_BYTES = 2
-_QUERIES_A_PASS = 256
-_BLOCKS_A_TASK = 1024
 
 
 class Slices:
-    """Codes ``(n, width)`` uint8 sorted by their first 16 bits (the head), blocks of 512, the rest as bit planes.
+    """Codes ``(n, width)`` uint8 sorted by their first 16 bits (the head), in blocks of 512, the other bits as planes.
 
-    Takes the codes' own size and four bytes a code more. Reading stops early in two ways: the leading bits that a
-    block's heads share bound its distances without a look at the codes, and of the planes only as many are read as
-    it takes for every code of the block to be out of bounds. Neither changes an answer.
+    The layout takes the size of the codes and four bytes more per code. A search reads only part of the stored codes,
+    with exact results: the leading bits that all heads of a block share give a lower bound of its distances, and the
+    planes of a block are read only until every code of the block is known to be too far away.
     """
+
+    queries_per_pass = 256
+    blocks_per_task = 1024
 
     def __init__(self, codes: Codes) -> None:
         n, self.width = codes.shape
         blocks = -(-n // BLOCK)
         heads = _heads(codes)
-        # Stable, so that equal heads keep the order of positions, and ties are settled early.
+        # A stable sort keeps equal heads in the order of their positions, so ties are resolved early.
         self.ranks = np.argsort(heads, kind="stable").astype(np.uint32)
         self.heads = heads[self.ranks]
         self.lowest_ranks = np.minimum.reduceat(self.ranks, np.arange(0, n, BLOCK))
-        groups = max(self.width - HEAD_BYTES, 1)  # codes of 16 bits or less have one of zeros
+        groups = max(self.width - HEAD_BYTES, 1)  # codes of 16 bits or less have one group of zeros
         self.planes = np.zeros((groups, blocks, 8, WORDS), np.uint64)
         rest = codes[:, HEAD_BYTES:]
 
         def write(tasks: Iterator[int]) -> None:
             for first in tasks:
-                kernel.slice_codes(rest, self.ranks, self.planes, first, min(first + _BLOCKS_A_TASK, blocks))
+                kernel.slice_codes(rest, self.ranks, self.planes, first, min(first + self.blocks_per_task, blocks))
 
-        _share(blocks, write)
+        threads.share(self._tasks(blocks), write)
 
     def __len__(self) -> int:
         return len(self.ranks)
+
+    def _tasks(self, n_blocks: int) -> range:
+        """Return the first block of each task."""
+        return range(0, n_blocks, self.blocks_per_task)
 
     @property
     def nbytes(self) -> int:
@@ -67,8 +70,8 @@ class Slices:
     def nearest(self, queries: Codes, k: int) -> tuple[Distances, Positions]:
         """Return distances and positions ``(q, k)`` of the ``k <= n`` nearest codes, by distance, then position."""
         keys = np.empty((len(queries), k), np.uint64)
-        for start in range(0, len(queries), _QUERIES_A_PASS):
-            some = slice(start, start + _QUERIES_A_PASS)
+        for start in range(0, len(queries), self.queries_per_pass):
+            some = slice(start, start + self.queries_per_pass)
             keys[some] = self._nearest_keys(queries[some], k)
         return _unpack_keys(keys)
 
@@ -82,18 +85,18 @@ class Slices:
         def scan(tasks: Iterator[int]) -> npt.NDArray[np.uint64]:
             heaps = np.full((len(queries), k), kernel.NO_KEY)
             for first in tasks:
-                kernel.nearest(*arrays, first, min(first + _BLOCKS_A_TASK, n_blocks), bounds, heaps)
+                kernel.nearest(*arrays, first, min(first + self.blocks_per_task, n_blocks), bounds, heaps)
             return heaps
 
-        keys = np.concatenate(_share(n_blocks, scan), axis=1)
+        keys = np.concatenate(threads.share(self._tasks(n_blocks), scan), axis=1)
         keys.sort(axis=1)
         return keys[:, :k]
 
     def within(self, queries: Codes, radius: int) -> list[tuple[Distances, Positions]]:
-        """Return for each query distances and positions of all codes within ``radius``, in the same order."""
+        """Return, per query, distances and positions of all codes within ``radius``, in the order of `nearest`."""
         found: list[tuple[Distances, Positions]] = []
-        for start in range(0, len(queries), _QUERIES_A_PASS):
-            found += self._within(queries[start : start + _QUERIES_A_PASS], radius)
+        for start in range(0, len(queries), self.queries_per_pass):
+            found += self._within(queries[start : start + self.queries_per_pass], radius)
         return found
 
     def _within(self, queries: Codes, radius: int) -> list[tuple[Distances, Positions]]:
@@ -108,12 +111,12 @@ class Slices:
                 while total > room:
                     room = max(room, total)
                     query, keys = np.empty(room, np.int64), np.empty(room, np.uint64)
-                    last = min(first + _BLOCKS_A_TASK, n_blocks)
+                    last = min(first + self.blocks_per_task, n_blocks)
                     total = kernel.within(*arrays, first, last, radius, query, keys)
                 found.append((query[:total].copy(), keys[:total].copy()))
             return found
 
-        parts = [part for scanned in _share(n_blocks, scan) for part in scanned]
+        parts = [part for scanned in threads.share(self._tasks(n_blocks), scan) for part in scanned]
         query = np.concatenate([part[0] for part in parts])
         keys = np.concatenate([part[1] for part in parts])
         order = np.lexsort((keys, query))
@@ -121,14 +124,14 @@ class Slices:
         return [_unpack_keys(some) for some in np.split(keys[order], ends)]
 
     def _rest(self, queries: Codes) -> Codes:
-        """Return the bytes after the head, one for each group of planes."""
+        """Return the bytes after the head, one per group of planes."""
         rest = np.zeros((len(queries), len(self.planes)), np.uint8)
         rest[:, : max(self.width - HEAD_BYTES, 0)] = queries[:, HEAD_BYTES:]
         return rest
 
 
 def _heads(codes: Codes) -> npt.NDArray[np.uint16]:
-    """Return the first 16 bits of the codes as numbers that sort as the codes do."""
+    """Return the first 16 bits of the codes as numbers in the same order as the codes."""
     heads = codes[:, 0].astype(np.uint16) << np.uint16(8)
     if codes.shape[1] > 1:
         heads |= codes[:, 1]
@@ -137,12 +140,3 @@ def _heads(codes: Codes) -> npt.NDArray[np.uint16]:
 
 def _unpack_keys(keys: npt.NDArray[np.uint64]) -> tuple[Distances, Positions]:
     return (keys >> np.uint64(32)).astype(np.int64), (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
-
-
-def _share(n_blocks: int, scan: Callable[[Iterator[int]], T]) -> list[T]:
-    """Let each core run ``scan`` over the first blocks of the tasks it gets, and return what the scans return."""
-    tasks = range(0, n_blocks, _BLOCKS_A_TASK)
-    shared = iter(tasks)  # a range's iterator may be used by several threads at once
-    helpers = min(threads.cores(), len(tasks)) - 1
-    others = [threads.pool().submit(scan, shared) for _ in range(helpers)]
-    return [scan(shared), *(other.result() for other in others)]

@@ -9,39 +9,64 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from gannet.codes import check_codes, n_bytes
+from gannet.codes import Codes, Ids, check_codes, check_ids, n_bytes
 from gannet.errors import GannetError
 from gannet.index._rows import Rows
 from gannet.index.id_runs import IdRuns
+from gannet.index.protocol import Distances
 
 if TYPE_CHECKING:
     from gannet.index._slices import Slices
 
-Ids = npt.NDArray[np.int64]
-Distances = npt.NDArray[np.int64]
-
 _WORK_IN_ROWS = 50_000_000
-"""Distances computed by NumPy before the codes are laid out for the compiled kernel, which costs about as much."""
-_WORK_A_QUERY = 5_000
-"""Distances that cost as much as a query's own overhead in NumPy."""
+"""Distances computed with NumPy before the codes are rearranged for the compiled kernel, which takes about as long."""
+_WORK_PER_QUERY = 5_000
+"""Number of distances whose computation takes as long as NumPy's overhead per query."""
 _MANY_QUERIES = 1000
 
 
 class HammingIndex:
-    """Exact nearest neighbours of packed codes by Hamming distance, ties by id.
+    """Exact search of packed codes by Hamming distance; an `Index` (see `gannet.index.protocol`).
 
-    Small work is done with NumPy on the codes as given. Once the distances asked for add up to what a better layout
-    costs, the codes are laid out for the compiled kernel (`gannet.index._slices`), which takes the place of the
-    first; answers are the same. Searches may run in several threads at once; a change excludes other changes, and
-    searches see the index before or after it.
+    The index first searches the codes as given, with NumPy. Once it has computed about as many distances as take the
+    time of rearranging the codes, it rearranges them for a compiled kernel (`gannet.index._slices`); the results stay
+    the same. Searches may run in several threads at once. Changes run one at a time, and a search sees the index
+    either before or after a change.
 
-    Parameters:
-        codes: ``(n, ceil(n_bits / 8))`` uint8, see `gannet.codes`; ``n`` may be 0. Not copied if ids are ascending.
-        n_bits: length of the codes in bits.
-        ids: ``n`` different integers in any order; by default 0 to n - 1.
+    Parameters
+    ----------
+    codes : ndarray of shape (n, ceil(n_bits / 8)), dtype uint8
+        Packed codes, see `gannet.codes`; ``n`` may be 0. They are not copied if the ids are ascending.
+    n_bits : int
+        Length of the codes in bits.
+    ids : array-like of int of shape (n,), default=None
+        Distinct ids in any order; by default 0 to n - 1.
 
-    Raises: `GannetError` for codes of another length or type, and ids of another number or not unique.
+    Attributes
+    ----------
+    n_bits : int
+        Length of the codes in bits.
+
+    Raises
+    ------
+    GannetError
+        If the codes have another length or type, or if the ids are not n distinct integers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gannet import HammingIndex
+    >>> index = HammingIndex(np.array([[0], [1], [7]], np.uint8), n_bits=8)
+    >>> distances, ids = index.search(np.array([[3]], np.uint8), k=2)
+    >>> distances, ids
+    (array([[1, 1]]), array([[1, 2]]))
+    >>> index.add(np.array([[3]], np.uint8))
+    array([3])
+    >>> index.radius(np.array([[3]], np.uint8), r=0)
+    [(array([0]), array([3]))]
     """
+
+    name = "hamming"
 
     def __init__(self, codes: npt.ArrayLike, n_bits: int, ids: npt.ArrayLike | IdRuns | None = None) -> None:
         checked = check_codes(codes, n_bits)
@@ -49,7 +74,7 @@ class HammingIndex:
         self._changing = threading.Lock()
         self._work = 0
         if not isinstance(ids, IdRuns):
-            new_ids = _check_ids(ids, len(checked), 0)
+            new_ids = _distinct_ids(ids, len(checked), 0)
             order = _ascending(new_ids)
             if order is not None:
                 checked, new_ids = checked[order], new_ids[order]
@@ -65,12 +90,12 @@ class HammingIndex:
         return self._content[1].all()
 
     @property
-    def codes(self) -> npt.NDArray[np.uint8]:
+    def codes(self) -> Codes:
         """All codes ``(n, ceil(n_bits / 8))`` uint8, in the order of `ids`."""
         return self._content[0].codes()
 
     def prepare(self) -> None:
-        """Lay the codes out now if many queries would, so that none has to wait for it; small indexes stay as given."""
+        """Rearrange the codes of a large index and load the kernel now, so that no later search is delayed by it."""
         self._suited(_MANY_QUERIES)
         if len(self):
             self.search(np.zeros((1, n_bytes(self.n_bits)), np.uint8), 1)  # loads the kernel
@@ -78,9 +103,24 @@ class HammingIndex:
     def search(self, queries: npt.ArrayLike, k: int) -> tuple[Distances, Ids]:
         """Return the ``k`` nearest codes of each query.
 
-        Parameters: ``queries`` packed codes ``(q, ceil(n_bits / 8))`` uint8.
-        Returns: distances in bits and ids, each ``(q, min(k, n))`` int64, by distance, then id.
-        Raises: `GannetError` for queries of another length or type, and ``k`` below 1.
+        Parameters
+        ----------
+        queries : ndarray of shape (q, ceil(n_bits / 8)), dtype uint8
+            Packed codes.
+        k : int
+            Number of neighbors, 1 or more.
+
+        Returns
+        -------
+        distances : ndarray of shape (q, min(k, n)), dtype int64
+            Hamming distances in bits, ascending in each row.
+        ids : ndarray of shape (q, min(k, n)), dtype int64
+            Ids of the codes; equal distances are in the order of the ids.
+
+        Raises
+        ------
+        GannetError
+            If the queries have another length or type, or if ``k`` is below 1.
         """
         checked = check_codes(queries, self.n_bits, "queries")
         k = _whole("k", k)
@@ -91,11 +131,24 @@ class HammingIndex:
         return distances, ids.take(positions)
 
     def radius(self, queries: npt.ArrayLike, r: int) -> list[tuple[Distances, Ids]]:
-        """Return for each query all codes at most ``r`` bits away.
+        """Return all codes at most ``r`` bits away from each query.
 
-        Parameters: ``queries`` packed codes ``(q, ceil(n_bits / 8))`` uint8.
-        Returns: for each query a pair of distances in bits and ids, ``(hits,)`` int64, by distance, then id.
-        Raises: `GannetError` for queries of another length or type, and negative ``r``.
+        Parameters
+        ----------
+        queries : ndarray of shape (q, ceil(n_bits / 8)), dtype uint8
+            Packed codes.
+        r : int
+            Largest distance in bits, 0 or more.
+
+        Returns
+        -------
+        list of (distances, ids)
+            One pair of int64 arrays of shape (hits,) per query, ordered by distance, then by id.
+
+        Raises
+        ------
+        GannetError
+            If the queries have another length or type, or if ``r`` is negative.
         """
         checked = check_codes(queries, self.n_bits, "queries")
         r = _whole("the radius", r)
@@ -106,16 +159,30 @@ class HammingIndex:
         return [(distances, ids.take(positions)) for distances, positions in found]
 
     def add(self, codes: npt.ArrayLike, ids: npt.ArrayLike | None = None) -> Ids:
-        """Add codes ``(m, ceil(n_bits / 8))`` and return their ids ``(m,)`` int64.
+        """Add codes; the time is proportional to the size of the whole index, so add many at once.
 
-        Ids default to those that follow the largest present. Takes time in proportion to the whole index, so add
-        many codes at once. Raises: `GannetError` as the constructor does, and for an id that is present already;
-        the index is unchanged then.
+        Parameters
+        ----------
+        codes : ndarray of shape (m, ceil(n_bits / 8)), dtype uint8
+            Packed codes.
+        ids : array-like of int of shape (m,), default=None
+            Ids that are not in the index yet, each given once. By default they follow the largest id present.
+
+        Returns
+        -------
+        ndarray of shape (m,), dtype int64
+            The ids of the added codes.
+
+        Raises
+        ------
+        GannetError
+            If the codes have another length or type, or if the ids are not m distinct integers that the index does not
+            have yet. The index is unchanged then.
         """
         new_codes = check_codes(codes, self.n_bits)
         with self._changing:
             old_ids = self.ids
-            new_ids = _check_ids(ids, len(new_codes), int(old_ids[-1]) + 1 if len(old_ids) else 0)
+            new_ids = _distinct_ids(ids, len(new_codes), int(old_ids[-1]) + 1 if len(old_ids) else 0)
             present = np.isin(new_ids, old_ids)
             if present.any():
                 raise GannetError(f"id {new_ids[present][0]} is already in the index; remove it first")
@@ -128,12 +195,19 @@ class HammingIndex:
         return new_ids
 
     def remove(self, ids: npt.ArrayLike) -> None:
-        """Remove the codes of the given ids.
+        """Remove codes; the time is proportional to the size of the whole index, so remove many at once.
 
-        Takes time in proportion to the whole index, so remove many codes at once. Raises: `GannetError` for ids that
-        are not in the index, naming the first, or given twice; the index is unchanged then.
+        Parameters
+        ----------
+        ids : array-like of int of shape (m,)
+            Distinct ids that are in the index.
+
+        Raises
+        ------
+        GannetError
+            If an id is not in the index or given twice; the index is unchanged then.
         """
-        gone = _check_ids(ids, None, 0)
+        gone = _distinct_ids(ids, None, 0)
         with self._changing:
             old_ids = self.ids
             unknown = ~np.isin(gone, old_ids)
@@ -147,10 +221,10 @@ class HammingIndex:
         self._work = 0
 
     def _suited(self, n_queries: int) -> tuple[Rows | Slices, IdRuns]:
-        """Return the content in the layout that suits the work so far and these queries."""
+        """Return the content, rearranged for the kernel if the searches so far and ``n_queries`` more make that pay."""
         store, ids = self._content
         if isinstance(store, Rows):
-            self._work += n_queries * (len(store) + _WORK_A_QUERY)
+            self._work += n_queries * (len(store) + _WORK_PER_QUERY)
             if self._work > _WORK_IN_ROWS:
                 with self._changing:
                     store, ids = self._content
@@ -169,20 +243,13 @@ def _whole(name: str, value: int) -> int:
         raise GannetError(f"{name} must be a whole number, not {value!r}") from None
 
 
-def _check_ids(ids: npt.ArrayLike | None, n: int | None, first: int) -> Ids:
-    """Return ids as int64, or the default ones: ``n`` from ``first`` on."""
+def _distinct_ids(ids: npt.ArrayLike | None, n: int | None, first: int) -> Ids:
+    """Return ids as int64, of any number if ``n`` is None; by default the ``n`` from ``first`` on."""
     if ids is None:
         return np.arange(first, first + (n or 0), dtype=np.int64)
-    array = np.asarray(ids)
-    if array.size == 0:
-        array = array.astype(np.int64)
-    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-        raise GannetError(f"ids must be integers of shape (n,), not {array.dtype} of shape {array.shape}")
+    array = check_ids(ids)
     if n is not None and len(array) != n:
         raise GannetError(f"{n} codes need {n} ids, not {len(array)}")
-    if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
-        raise GannetError("ids must fit in 64 bits with a sign")
-    array = array.astype(np.int64)
     ordered = np.sort(array)
     repeated = ordered[1:][ordered[1:] == ordered[:-1]]
     if len(repeated):

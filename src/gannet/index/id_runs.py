@@ -1,4 +1,4 @@
-"""Ascending ids by position, as runs without gaps: where little was removed, ids take next to no memory."""
+"""Ascending ids stored as runs without gaps, which take little memory if few ids are missing."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-Ids = npt.NDArray[np.int64]
+from gannet.codes import Ids
 
 
 class IdRuns:
-    """``n`` ascending ids.
+    """``n`` ascending ids, looked up by position.
 
-    Attributes:
-        starts: position at which each run begins, ascending from 0.
-        shifts: id minus position, within each run.
+    ``starts`` are the positions at which the runs begin, ascending from 0; ``shifts`` are the differences between id
+    and position in each run.
     """
 
     def __init__(self, n: int, starts: Ids, shifts: Ids) -> None:
@@ -24,7 +23,7 @@ class IdRuns:
 
     @classmethod
     def of(cls, parts: Iterable[Ids]) -> Self:
-        """Return the runs of ascending ids, which come in parts."""
+        """Return the runs of ascending ids, given as consecutive parts."""
         starts, shifts = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         n, following = 0, None
         for ids in parts:
@@ -46,7 +45,7 @@ class IdRuns:
         return np.arange(self._n) + np.repeat(self.shifts, np.diff(self.starts, append=self._n))
 
     def take(self, positions: npt.NDArray[np.int64]) -> Ids:
-        """Return the ids at positions, of any shape."""
+        """Return the ids at ``positions``, an array of any shape."""
         if not self._n:
             return positions
         return positions + self.shifts[np.searchsorted(self.starts, positions, side="right") - 1]

@@ -1,4 +1,4 @@
-"""Cosines of many pairs of features: which features are alike."""
+"""Features in fixed point, for comparing the cosines of many pairs."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ import numpy.typing as npt
 
 Positions = npt.NDArray[np.int64]
 Read = Callable[[Positions], npt.NDArray[np.floating]]
-"""Returns the features ``(m, d)`` of the items at some positions ``(m,)``."""
+"""A function from positions ``(m,)`` to the features ``(m, d)`` of the items there."""
 
 _ONE = 32767
-_VALUES_A_PART = 128
+_VALUES_PER_PART = 128
 _ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """Features at unit length in fixed point: products add up without rounding, in the least memory that will do.
+    """Features at unit length in fixed point, whose products are summed without rounding.
 
-    A value is off by 2^-16 at most, which moves cosines of real features by some 1e-5. A row of zeros stays one: it is
-    like no other.
+    The error of a value is at most 2^-16, which changes cosines of real features by about 1e-5. A row of zeros stays
+    zero, and is like no other row.
 
-    Attributes:
-        values: ``(n, parts, 128)`` int16, filled up with zeros.
-        lengths: ``(n, parts)`` float64, the length of what is left of a row from each part on.
+    Attributes
+    ----------
+    values : ndarray of shape (n, parts, 128), dtype int16
+        Rows, padded with zeros.
+    lengths : ndarray of shape (n, parts), dtype float64
+        For each part, the length of the row from that part to its end.
     """
 
     values: npt.NDArray[np.int16]
@@ -35,10 +38,10 @@ class FixedPoint:
 
     @classmethod
     def read(cls, features: Read, positions: Positions) -> Self:
-        """Return the features of the items at ``positions (n,)``, which are read some thousand at a time."""
+        """Return the features of the items at ``positions (n,)``, which are read in blocks of 4,096."""
         n, d = len(positions), features(positions[:0]).shape[1]
-        n_parts = -(-d // _VALUES_A_PART)
-        values = np.zeros((n, n_parts, _VALUES_A_PART), np.int16)
+        n_parts = -(-d // _VALUES_PER_PART)
+        values = np.zeros((n, n_parts, _VALUES_PER_PART), np.int16)
         lengths = np.empty((n, n_parts))
         for start in range(0, n, _ROWS_AT_ONCE):
             some = slice(start, start + _ROWS_AT_ONCE)
@@ -51,5 +54,5 @@ class FixedPoint:
 
     @classmethod
     def none(cls) -> Self:
-        """Return the features where there are none."""
-        return cls(np.empty((0, 0, _VALUES_A_PART), np.int16), np.empty((0, 0)))
+        """Return an empty object, for grouping without features."""
+        return cls(np.empty((0, 0, _VALUES_PER_PART), np.int16), np.empty((0, 0)))

@@ -35,14 +35,14 @@ def union(parents: Any, i: int, j: int) -> None:
 
 @_jit
 def _are_alike(values: Any, lengths: Any, a: int, b: int, cosine: float) -> Any:
-    """Tell whether the cosine of two rows of a `FixedPoint` is at least ``cosine``, above 0."""
-    least = cosine * lengths[a, 0] * lengths[b, 0] - 0.5  # the product is a whole number, the lengths are rounded
+    """Return whether the cosine of two rows of a `FixedPoint` is at least ``cosine``, which is above 0."""
+    least = cosine * lengths[a, 0] * lengths[b, 0] - 0.5  # the product is an integer, the lengths are rounded
     product = 0
     for part in range(values.shape[1]):
-        # What is left of the rows adds at most the product of its lengths (Cauchy-Schwarz).
+        # The remaining parts add at most the product of their lengths (Cauchy-Schwarz).
         if product + lengths[a, part] * lengths[b, part] < least:
             return False
-        # In 32 bits, which unit rows cannot overflow: the compiler has one instruction for several.
+        # 32 bits are enough for unit rows, and the compiler can vectorize the sum.
         total: Any = np.int32(0)
         for i in range(values.shape[2]):
             total = np.int32(total + np.int32(np.int32(values[a, part, i]) * np.int32(values[b, part, i])))
@@ -63,15 +63,15 @@ def join_near(
     last: int,
     parents: Any,
 ) -> None:
-    """Join codes at most ``radius`` bits apart, of those that share a bucket.
+    """Join the codes of the same bucket that differ in at most ``radius`` bits.
 
-    ``order (n,)`` are codes sorted by bucket; ``words (w, n)`` uint64 theirs, in that order; ``ends (n,)`` where the
-    bucket of each place of ``order`` ends. With ``cosine`` above 0 only those are joined whose features, ``values`` and
-    ``lengths`` of a `FixedPoint` by code, have that cosine at least. Takes the pairs whose first
-    member is at the places from ``first`` to ``last``.
+    ``order (n,)`` are codes sorted by bucket, ``words (w, n)`` uint64 the codes in that order, and ``ends (n,)`` the
+    end of the bucket of each place in ``order``. If ``cosine`` is above 0, only codes whose features have at least that
+    cosine are joined; ``values`` and ``lengths`` are those of a `FixedPoint`, by code. Only pairs whose first member is
+    at the places ``[first, last)`` are compared.
     """
     distances = np.empty(_AT_ONCE, np.int64)
-    # Tile by tile, so that features are compared while they are in the processor's cache.
+    # Pairs are compared in tiles, so that their features stay in the processor's cache.
     for tile in range(first, last, _AT_ONCE):
         tile_end = min(tile + _AT_ONCE, last)
         for block in range(tile + 1, ends[tile_end - 1], _AT_ONCE):
@@ -80,7 +80,7 @@ def join_near(
                 n = min(block + _AT_ONCE, ends[place]) - start
                 if n <= 0:
                     continue
-                # Loops without a branch, which the compiler turns into vector instructions.
+                # Loops without branches, which the compiler vectorizes.
                 distances[:n] = 0
                 for column in range(len(words)):
                     word = words[column, place]
@@ -102,7 +102,7 @@ def join_near(
 
 @_jit
 def join_all(parents: Any, others: Any) -> None:
-    """Join what is joined in ``others`` in ``parents`` too."""
+    """Join in ``parents`` the members that are joined in ``others``."""
     for i in range(len(others)):
         union(parents, i, others[i])
 

@@ -1,4 +1,4 @@
-"""Groups of items whose codes lie close together, and whose features, where they are kept, are alike."""
+"""Groups of near-duplicates: items with near codes and, if the collection keeps features, similar features."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import TypedDict
 
 import numpy as np
 
-from gannet.codes import Codes, as_words, check_codes
-from gannet.collection.arguments import Ids
+from gannet.codes import Codes, Ids, as_words, check_codes
 from gannet.collection.collection import Collection
 from gannet.errors import GannetError
 from gannet.search._fixed_point import FixedPoint, Positions, Read
 from gannet.support import threads
 
 DEFAULT_COSINE = 0.9
-"""Where features are kept: on CIFAR-10 what is that alike is, to the eye, the same picture."""
-_PLACES_A_TASK = 256
+"""Default for collections with features: on CIFAR-10, images with this cosine look like the same picture."""
+_PLACES_PER_TASK = 256
 
 
 class Member(TypedDict):
@@ -26,16 +25,56 @@ class Member(TypedDict):
     path: str
 
 
-def duplicates(collection: Collection, radius: int | None = None, cosine: float | None = None) -> list[list[Member]]:
-    """Return the groups of two or more items that are linked to one another, also through others, largest first.
+def find_duplicates(
+    collection: Collection, radius: int | None = None, cosine: float | None = None
+) -> list[list[Member]]:
+    """Find groups of near-duplicates in a collection.
 
-    Items are linked whose codes differ in at most ``radius`` bits and whose features have a cosine of at least
-    ``cosine``, 0 for any; see `limits` for None.
+    Two items are linked if their codes differ in at most ``radius`` bits and their features have a cosine of at least
+    ``cosine``. A group consists of all items that are connected by links.
 
-    Raises: `GannetError` for a negative radius, a cosine below 0 or above 1, and one above 0 where the collection
-        keeps no features.
+    Parameters
+    ----------
+    collection : Collection
+        An open collection.
+    radius : int, default=None
+        Largest distance of two codes in bits. By default a sixteenth of the bits if cosines are compared, and 0
+        otherwise.
+    cosine : float, default=None
+        Least cosine of two items' features, from 0 to 1; 0 compares only codes. By default 0.9 if the collection keeps
+        features, and 0 otherwise.
+
+    Returns
+    -------
+    list of list of Member
+        Groups of two or more items, each a dict of ``id`` and ``path``; the largest group first, then by first id. The
+        items of a group are in the order of their ids.
+
+    Raises
+    ------
+    GannetError
+        If ``radius`` or ``cosine`` is out of range, or if ``cosine`` is above 0 and the collection keeps no features.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from gannet import Collection
+    >>> from gannet.encoders import Linear
+    >>> from gannet.model import Model
+    >>> from gannet.search.duplicates import find_duplicates
+    >>> model = Model(Linear(np.zeros(2, np.float32), np.eye(2, 8, dtype=np.float32), np.zeros(8, np.float32)), "lsh")
+    >>> codes = np.array([[0], [255], [0]], np.uint8)
+    >>> with (
+    ...     tempfile.TemporaryDirectory() as folder,
+    ...     Collection.create(f"{folder}/photos.gannet", model) as collection,
+    ... ):
+    ...     ids = collection.add(codes, ["a.jpg", "b.jpg", "copy of a.jpg"])
+    ...     find_duplicates(collection)
+    [[{'id': 0, 'path': 'a.jpg'}, {'id': 2, 'path': 'copy of a.jpg'}]]
     """
-    ids, codes = collection.codes()
+    with collection.snapshot():
+        ids, codes = collection.ids, collection.codes()
     groups = group_items(collection, ids, codes, *limits(collection, radius, cosine))
     members = np.concatenate([*groups, ids[:0]])
     paths = iter(zip(members.tolist(), collection.paths(members), strict=True))
@@ -43,10 +82,11 @@ def duplicates(collection: Collection, radius: int | None = None, cosine: float 
 
 
 def limits(collection: Collection, radius: int | None = None, cosine: float | None = None) -> tuple[int, float]:
-    """Return the radius and the cosine that a link takes, where they are None the defaults for the collection.
+    """Return the radius and the cosine for links, with the collection's defaults in place of None.
 
-    With features a radius of a sixteenth of the bits and `DEFAULT_COSINE`. Without, identical codes alone: codes of
-    images that show much the same lie close, and on CIFAR-10 steps of a bit of 64 chain thousands of images.
+    With features, the defaults are a sixteenth of the bits and `DEFAULT_COSINE`. Without features, only identical codes
+    are linked by default: similar images have near codes, and on CIFAR-10 links of 1 bit of 64 connect thousands of
+    different images.
     """
     if cosine is None:
         cosine = 0.0 if collection.n_features is None else DEFAULT_COSINE
@@ -56,7 +96,7 @@ def limits(collection: Collection, radius: int | None = None, cosine: float | No
 
 
 def group_items(collection: Collection, ids: Ids, codes: Codes, radius: int, cosine: float) -> list[Ids]:
-    """Return the ids, ascending, of each group of `duplicates`, given the ids ``(n,)`` and codes of the collection."""
+    """Return the ids, ascending, of each group of `find_duplicates`, given all ids ``(n,)`` and codes."""
     if cosine:
         groups = group_alike(codes, collection.n_bits, radius, lambda some: collection.features(ids[some]), cosine)
     else:
@@ -65,14 +105,30 @@ def group_items(collection: Collection, ids: Ids, codes: Codes, radius: int, cos
 
 
 def group_codes(codes: Codes, n_bits: int, radius: int) -> list[Positions]:
-    """Return the positions, ascending, of each group of two or more codes, the largest group first, then by position.
+    """Return groups of codes that are connected by steps of at most ``radius`` bits.
 
-    Two codes ``(n, ceil(n_bits / 8))`` are in one group if a chain of codes leads from one to the other by steps of at
-    most ``radius`` bits. Not all pairs are compared: of codes cut into ``radius + 1`` parts, two that differ in at most
-    ``radius`` bits agree in a part (the pigeonhole principle; Norouzi, Punjani & Fleet 2012), so that only codes
-    that share a part are. Codes that are the same count as one.
+    Not all pairs are compared: if the codes are cut into ``radius + 1`` parts, two codes that differ in at most
+    ``radius`` bits agree in at least one part (the pigeonhole principle; Norouzi, Punjani & Fleet 2012), so only codes
+    that share a part are compared. Identical codes are compared once.
 
-    Raises: `GannetError` for a negative radius.
+    Parameters
+    ----------
+    codes : ndarray of shape (n, ceil(n_bits / 8)), dtype uint8
+        Packed codes.
+    n_bits : int
+        Length of the codes in bits.
+    radius : int
+        Largest distance of two linked codes in bits.
+
+    Returns
+    -------
+    list of ndarray of shape (m,), dtype int64
+        Positions, ascending, of each group of two or more codes; the largest group first, then by first position.
+
+    Raises
+    ------
+    GannetError
+        If ``radius`` is negative.
     """
     checked = check_codes(codes, n_bits)
     if radius < 0:
@@ -86,13 +142,28 @@ def group_codes(codes: Codes, n_bits: int, radius: int) -> list[Positions]:
 
 
 def group_alike(codes: Codes, n_bits: int, radius: int, features: Read, cosine: float) -> list[Positions]:
-    """Return what `group_codes` does, but link only items whose features have a cosine of at least ``cosine`` too.
+    """Return groups as `group_codes` does, but link only items whose features have at least a given cosine.
 
-    Parameters: ``features``, a function that returns those of the items at some positions, ``(m, d)``; ``cosine`` above
-        0 and at most 1.
-    Takes two bytes a value of the features of those items that have another one within the radius.
+    The features of all items with another item within ``radius`` are held in memory, two bytes per value.
 
-    Raises: `GannetError` for a negative radius or a cosine out of range.
+    Parameters
+    ----------
+    codes, n_bits, radius
+        See `group_codes`.
+    features : callable
+        Function from positions ``(m,)`` to the features ``(m, d)`` of the items there.
+    cosine : float
+        Least cosine of two linked items, above 0 and at most 1.
+
+    Returns
+    -------
+    list of ndarray of shape (m,), dtype int64
+        See `group_codes`.
+
+    Raises
+    ------
+    GannetError
+        If ``radius`` is negative or ``cosine`` is out of range.
     """
     if not 0 < cosine <= 1:
         raise GannetError(f"the cosine must be above 0 and at most 1, not {cosine:g}")
@@ -100,7 +171,7 @@ def group_alike(codes: Codes, n_bits: int, radius: int, features: Read, cosine: 
     if not near:
         return []
     members = np.concatenate(near)
-    members = members[np.lexsort(as_words(codes[members]).T)]  # what is compared lies close together in memory
+    members = members[np.lexsort(as_words(codes[members]).T)]  # rows that are compared lie close together in memory
     kept = FixedPoint.read(features, members)
     group = np.arange(len(codes))
     group[members] = members[_link(codes[members], n_bits, min(radius, n_bits), kept, cosine)]
@@ -108,7 +179,7 @@ def group_alike(codes: Codes, n_bits: int, radius: int, features: Read, cosine: 
 
 
 def _same(codes: Codes) -> tuple[Positions, Positions]:
-    """Return the position of one of each different code, and for each position which of them it holds."""
+    """Return the position of one copy of each distinct code, and the number of the distinct code at each position."""
     words = as_words(codes)
     order = np.lexsort(words.T)
     new = np.ones(len(codes), bool)
@@ -119,7 +190,7 @@ def _same(codes: Codes) -> tuple[Positions, Positions]:
 
 
 def _members(group: Positions) -> list[Positions]:
-    """Return the positions of each group of two or more, from the group's number at each position."""
+    """Return the positions of each group of two or more, given the group number of each position."""
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     sizes = np.diff(starts, append=len(group))
@@ -130,7 +201,7 @@ def _members(group: Positions) -> list[Positions]:
 
 
 def _link(codes: Codes, n_bits: int, radius: int, features: FixedPoint | None = None, cosine: float = 0.0) -> Positions:
-    """Return for each code the first of those that it is linked with, by ``cosine`` above 0 through alike features."""
+    """Return, per code, the first code of its group; if ``cosine`` is above 0, links also need similar features."""
     from gannet.search import _pairs as pairs
 
     kept = features or FixedPoint.none()
@@ -141,29 +212,28 @@ def _link(codes: Codes, n_bits: int, radius: int, features: FixedPoint | None = 
     def join(tasks: Iterator[tuple[int, int]]) -> Positions:
         parents = np.arange(len(codes))
         for table, start in tasks:
-            last = min(start + _PLACES_A_TASK, len(codes))
+            last = min(start + _PLACES_PER_TASK, len(codes))
             pairs.join_near(*tables[table], radius, *alike, start, last, parents)
         return parents
 
-    tasks = [(table, start) for table in range(len(tables)) for start in range(0, len(codes), _PLACES_A_TASK)]
-    shared = iter(tasks)  # a list's iterator may be used by several threads at once
-    others = [threads.pool().submit(join, shared) for _ in range(min(threads.cores(), len(tasks)) - 1)]
-    parents = join(shared)
+    tasks = [(table, start) for table in range(len(tables)) for start in range(0, len(codes), _PLACES_PER_TASK)]
+    parents, *others = threads.share(tasks, join)
     for other in others:
-        pairs.join_all(parents, other.result())
+        pairs.join_all(parents, other)
     pairs.roots(parents)
     return parents
 
 
 def _tables(codes: Codes, n_bits: int, radius: int) -> Iterator[tuple[Positions, Positions]]:
-    """Yield for each part of the codes an order in which those that agree in it follow one another, and where they end.
+    """Yield, per part of the codes, the order of the codes sorted by that part, and where their buckets end.
 
-    Where the parts would be so short that they save nothing, one bucket holds all.
+    A bucket holds the codes that agree in the part. If the parts are too short to save comparisons, there is a single
+    bucket with all codes.
     """
     n, n_parts = len(codes), radius + 1
     tables, work = [], 0
     for part in range(n_parts):
-        # Every so manieth bit: neighbouring bits of some methods tell much the same.
+        # A part consists of every n-th bit, as adjacent bits of some methods are correlated.
         bits = np.arange(part, n_bits, n_parts)[:64]
         key = np.zeros(n, np.uint64)
         for bit in bits.tolist():

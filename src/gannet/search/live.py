@@ -1,4 +1,4 @@
-"""A collection kept open for many searches at once, its index in memory and as current as the file."""
+"""A collection kept open for searches from many threads, with an index in memory that follows changes of the file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from gannet.codes import Codes
+from gannet.codes import Codes, Ids
 from gannet.collection import storage
 from gannet.collection.collection import Collection
 from gannet.collection.stored_model import read_model
 from gannet.errors import GannetError
-from gannet.index.hamming import HammingIndex
+from gannet.index import DEFAULT_INDEX, Index, IndexFactory
+from gannet.index.protocol import Distances
 from gannet.search.duplicates import group_items, limits
 
 if TYPE_CHECKING:
@@ -32,12 +33,12 @@ _TRIES = 5
 
 
 class UnknownItemError(GannetError):
-    """The collection has no item with this id, or no longer."""
+    """The collection has no item with this id, or no longer has it."""
 
 
 @dataclass(frozen=True)
-class Item:
-    """An item of the collection: ``code (w,)`` is packed uint8."""
+class CodedItem:
+    """An item of the collection with its code ``(w,)``, packed uint8."""
 
     id: int
     path: str
@@ -45,45 +46,86 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """What a search found, nearest first, then by id.
+class Matches:
+    """The items that a search found, ordered by distance, then by id.
 
-    Attributes:
-        ids, distances: ``(m,)`` int64, distances in bits.
-        paths: ``m`` names.
-        codes: ``(m, w)`` uint8.
+    Attributes
+    ----------
+    ids : ndarray of shape (m,), dtype int64
+        Ids of the items.
+    distances : ndarray of shape (m,), dtype int64
+        Hamming distances in bits.
+    paths : sequence of str of length m
+        Paths of the items.
+    codes : ndarray of shape (m, w), dtype uint8
+        Packed codes of the items.
     """
 
-    ids: npt.NDArray[np.int64]
-    distances: npt.NDArray[np.int64]
+    ids: Ids
+    distances: Distances
     paths: Sequence[str]
     codes: Codes
 
 
 @dataclass(frozen=True)
 class Group:
-    """Near-duplicates: ``size`` of them, and the first by id, each ``(id, path)``."""
+    """A group of ``size`` near-duplicates, and the ids and paths of the first of them by id."""
 
     size: int
     items: Sequence[tuple[int, str]]
 
 
 class LiveCollection:
-    """Searches one collection file from many threads, and follows what other programs change in it.
+    """Searches one collection file from many threads, and follows the changes that other programs make to it.
 
-    Every call looks whether the file has changed, which takes microseconds, and reads the codes again if it has. An
-    answer is always that of one whole state of the file, and names no item that is gone. If the file is replaced by
-    another collection, that one is served; if it is deleted, what was in it.
+    Every call checks whether the file has changed, which takes microseconds, and reads the codes again if it has. A
+    result always describes a single state of the file, and contains no removed item. If another collection replaces the
+    file, that collection is served; if the file is deleted, its last contents are.
 
-    Parameters: ``path`` of the collection; ``editable``, whether `remove` may be called.
-    Raises: `GannetError` where the file is not a collection; any method, where it can no longer be read.
+    Parameters
+    ----------
+    path : path-like
+        File of the collection.
+    editable : bool, default=False
+        Whether `remove` may be called.
+    index : str, type or callable, default="hamming"
+        Index to search with; see `Collection.open`.
+
+    Raises
+    ------
+    GannetError
+        If the file is no collection. All methods raise it if the file can no longer be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from gannet import Collection
+    >>> from gannet.encoders import Linear
+    >>> from gannet.model import Model
+    >>> from gannet.search.live import LiveCollection
+    >>> model = Model(Linear(np.zeros(2, np.float32), np.eye(2, 8, dtype=np.float32), np.zeros(8, np.float32)), "lsh")
+    >>> codes = np.array([[0], [255], [0]], np.uint8)
+    >>> with (
+    ...     tempfile.TemporaryDirectory() as folder,
+    ...     Collection.create(f"{folder}/photos.gannet", model) as collection,
+    ... ):
+    ...     ids = collection.add(codes, ["a.jpg", "b.jpg", "copy of a.jpg"])
+    ...     live = LiveCollection(f"{folder}/photos.gannet")
+    ...     found = live.search(live.code(0), k=2)
+    ...     live.close()
+    >>> found.paths, found.distances
+    (['a.jpg', 'copy of a.jpg'], array([0, 0]))
     """
 
-    def __init__(self, path: str | os.PathLike[str], editable: bool = False) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], editable: bool = False, index: str | IndexFactory = DEFAULT_INDEX
+    ) -> None:
         self.path = Path(path)
         self.editable = editable
+        self._index = index
         self._lock = threading.Lock()
-        self._state = _State.read(_File(self.path, editable))
+        self._state = _State.read(_File(self.path, editable, index))
 
     def __len__(self) -> int:
         return len(self._current().ids)
@@ -95,12 +137,14 @@ class LiveCollection:
 
     @property
     def duplicate_limits(self) -> tuple[int, float]:
-        """The radius of near-duplicates where none is asked for, and their cosine; see `gannet.search.duplicates`."""
+        """Default radius and cosine of near-duplicates; see `gannet.search.duplicates.limits`."""
         return limits(self._current().file.collection)
 
     def warm_up(self) -> None:
-        """Lay a large index out for speed (seconds), so that no search has to wait for it."""
-        self._current().index.prepare()
+        """Prepare the index, which may take seconds, so that no search is delayed by it."""
+        index = self._current().index
+        if (prepare := getattr(index, "prepare", None)) is not None:
+            prepare()
 
     def close(self) -> None:
         """Close the file."""
@@ -108,24 +152,73 @@ class LiveCollection:
             self._state.file.close()
 
     def info(self) -> dict[str, Any]:
-        """Return what `Collection.info` does."""
+        """Return general information about the collection.
+
+        Returns
+        -------
+        dict of str to object
+            See `gannet.Collection.info`.
+        """
         return self._current().file.collection.info()
 
-    def item(self, id: int) -> Item:
-        """Return one item; raises `UnknownItemError` where there is none."""
+    def item(self, id: int) -> CodedItem:
+        """Return one item.
 
-        def find(state: _State) -> Item:
+        Parameters
+        ----------
+        id : int
+            Id of the item.
+
+        Returns
+        -------
+        CodedItem
+            Id, path and code.
+
+        Raises
+        ------
+        UnknownItemError
+            If the item does not exist.
+        """
+
+        def find(state: _State) -> CodedItem:
             code = state.code(id)
-            return Item(id, self._paths(state, np.array([id]))[0], code)
+            return CodedItem(id, self._paths(state, np.array([id]))[0], code)
 
         return self._on_one_state(find)
 
     def code(self, id: int) -> npt.NDArray[np.uint8]:
-        """Return the code ``(w,)`` of an item; raises `UnknownItemError` where there is none."""
+        """Return the code of an item.
+
+        Parameters
+        ----------
+        id : int
+            Id of the item.
+
+        Returns
+        -------
+        ndarray of shape (w,), dtype uint8
+            Packed code.
+
+        Raises
+        ------
+        UnknownItemError
+            If the item does not exist.
+        """
         return self._current().code(id)
 
     def sample(self, n: int) -> list[tuple[int, str]]:
-        """Return ids and paths of ``n`` items at most, spread evenly over the collection."""
+        """Return some items, spread evenly over the collection.
+
+        Parameters
+        ----------
+        n : int
+            Largest number of items.
+
+        Returns
+        -------
+        list of (int, str)
+            Ids and paths, in ascending order of the ids.
+        """
 
         def find(state: _State) -> list[tuple[int, str]]:
             n_shown = min(n, len(state.ids))
@@ -134,28 +227,61 @@ class LiveCollection:
 
         return self._on_one_state(find)
 
-    def search(self, code: npt.ArrayLike, k: int, radius: int | None = None) -> Neighbours:
-        """Return the ``k`` nearest items to a code ``(w,)``, without those that differ in more than ``radius`` bits.
+    def search(self, code: npt.ArrayLike, k: int, radius: int | None = None) -> Matches:
+        """Return the items nearest to a code.
 
-        Raises: `GannetError` for a code of another length, and for k or radius out of range.
+        Parameters
+        ----------
+        code : ndarray of shape (w,), dtype uint8
+            Packed code.
+        k : int
+            Largest number of results.
+        radius : int, default=None
+            Leave out items that differ in more than this many bits.
+
+        Returns
+        -------
+        Matches
+            The items, ordered by distance, then by id.
+
+        Raises
+        ------
+        GannetError
+            If the code has another length, or if ``k`` or ``radius`` is out of range.
         """
         if radius is not None and radius < 0:
             raise GannetError(f"the radius must be 0 bits or more, not {radius}")
 
-        def find(state: _State) -> Neighbours:
+        def find(state: _State) -> Matches:
             (distances,), (ids,) = state.index.search(np.atleast_2d(np.asarray(code)), k)
             if radius is not None:
                 near = distances <= radius
                 distances, ids = distances[near], ids[near]
-            return Neighbours(ids, distances, self._paths(state, ids), state.codes[np.searchsorted(state.ids, ids)])
+            return Matches(ids, distances, self._paths(state, ids), state.codes[np.searchsorted(state.ids, ids)])
 
         return self._on_one_state(find)
 
     def duplicates(self, radius: int, offset: int, limit: int, members: int) -> tuple[int, list[Group]]:
-        """Return how many groups of near-duplicates there are, and ``limit`` of them from ``offset`` on.
+        """Return the number of groups of near-duplicates, and a page of them.
 
-        They are those of `gannet.search.duplicates.duplicates`: where features are kept, alike in these too. Of each,
-        ``members`` are named. The groups of the last radius are kept, so that leafing through them is quick.
+        The groups are those of `gannet.search.duplicates.find_duplicates`. The groups of the last radius are kept in
+        memory, so that further pages are fast.
+
+        Parameters
+        ----------
+        radius : int
+            Largest distance of two linked items in bits.
+        offset, limit : int
+            Number of groups to skip, and largest number of groups to return.
+        members : int
+            Largest number of items to return per group.
+
+        Returns
+        -------
+        total : int
+            Number of all groups.
+        groups : list of Group
+            The groups of the page.
         """
 
         def find(state: _State) -> tuple[int, list[Group]]:
@@ -172,21 +298,56 @@ class LiveCollection:
         return self._on_one_state(find)
 
     def encode(self, image: bytes) -> npt.NDArray[np.uint8]:
-        """Return the code ``(w,)`` of the bytes of an image file.
+        """Encode an image; the first call loads the backbone, which takes seconds.
 
-        The first call loads the image network, which takes seconds.
-        Raises: `GannetError` where it cannot be read, or where the collection is of vectors.
+        Parameters
+        ----------
+        image : bytes
+            Content of an image file.
+
+        Returns
+        -------
+        ndarray of shape (w,), dtype uint8
+            Packed code.
+
+        Raises
+        ------
+        GannetError
+            If the image cannot be read, or if the collection is of vectors.
         """
         return self._current().file.encode(image)
 
     def has_content(self, id: int, digest: bytes) -> bool:
-        """Tell whether the item was made from content with this digest (`gannet.data.digest`)."""
+        """Return whether an item was made from content with a given digest.
+
+        Parameters
+        ----------
+        id : int
+            Id of the item.
+        digest : bytes
+            Result of `gannet.data.digest`.
+
+        Returns
+        -------
+        bool
+            Whether the item exists and has this digest.
+        """
         return id in self._current().file.collection.find_digests([digest]).get(digest, ())
 
     def remove(self, id: int) -> None:
-        """Remove an item from the collection; its file is left alone.
+        """Remove an item from the collection, but not its file.
 
-        Raises: `UnknownItemError` where there is none, `GannetError` where the collection may not be changed.
+        Parameters
+        ----------
+        id : int
+            Id of the item.
+
+        Raises
+        ------
+        UnknownItemError
+            If the item does not exist.
+        GannetError
+            If the collection is not editable.
         """
         if not self.editable:
             raise GannetError(f"{self.path} is open for reading only")
@@ -195,11 +356,11 @@ class LiveCollection:
         state.file.collection.remove([id])
 
     def _current(self, wait: bool = False) -> _State:
-        """Return the collection as it is now, with ``wait`` after a change under way; the result never changes."""
+        """Return the present state of the collection, which is immutable; with ``wait``, after a change in progress."""
         with self._lock:
             file = self._state.file
             if file.is_replaced():
-                self._state = _State.read(_File(self.path, self.editable))
+                self._state = _State.read(_File(self.path, self.editable, self._index))
                 file.close()
             elif file.version(wait) != self._state.version:
                 self._state = _State.read(file)
@@ -211,11 +372,11 @@ class LiveCollection:
                 return find(self._current())
         raise GannetError(f"{self.path} changes faster than it can be read; try again")
 
-    def _paths(self, state: _State, ids: npt.NDArray[np.int64]) -> list[str]:
+    def _paths(self, state: _State, ids: Ids) -> list[str]:
         return self._read(state, lambda: state.file.collection.paths(ids))
 
     def _read(self, state: _State, read: Callable[[], T]) -> T:
-        """Read what a state does not hold; raises `_StaleError` where that is no longer in the file."""
+        """Read data that a state does not hold; raise a `_StaleError` if the file has changed and no longer has it."""
         try:
             return read()
         except GannetError:
@@ -225,32 +386,33 @@ class LiveCollection:
 
 
 class _StaleError(Exception):
-    """The file has changed since its codes were read, and what was found is not there any more."""
+    """The file has changed since its codes were read, and an item that was found is no longer in it."""
 
 
 class _File:
-    """The open collection, its model, and a second connection that sees every change, this program's own too."""
+    """The open collection, its model, and a second connection that sees all changes, including this program's own."""
 
-    def __init__(self, path: Path, editable: bool) -> None:
+    def __init__(self, path: Path, editable: bool, index: str | IndexFactory) -> None:
         self._path = path
         self._identity = storage.identify(path)
-        self.collection = Collection.open(path, readonly=not editable)
+        self.collection = Collection.open(path, readonly=not editable, index=index)
         self._watch = storage.connect(path, readonly=True)
         self._version = 0
         self._encoding = threading.Lock()
 
     def is_replaced(self) -> bool:
-        """Tell whether another file has come in this one's place."""
+        """Return whether another file has replaced this one."""
         identity = storage.identify(self._path)
         return identity is not None and identity != self._identity
 
     def version(self, wait: bool = False) -> int:
-        """Return a number that is another one after every change.
+        """Return a number that differs after every change.
 
-        A writer at the end of its change holds the file for a moment: without ``wait``, nothing has changed until then.
+        At the end of a change, the writer locks the file for a moment. Without ``wait``, the number stays the same
+        until the lock is released.
         """
         with storage.explained(self._path):
-            self._watch.execute(f"PRAGMA busy_timeout = {1000 * storage.WAIT_SECONDS if wait else 0:.0f}")
+            self._watch.execute(f"PRAGMA busy_timeout = {1000 * storage.TIMEOUT if wait else 0:.0f}")
             try:
                 (self._version,) = storage.read_row(self._watch, "PRAGMA data_version", int)
             except sqlite3.OperationalError as error:
@@ -259,7 +421,7 @@ class _File:
         return self._version
 
     def encode(self, image: bytes) -> npt.NDArray[np.uint8]:
-        # One at a time: the network uses all cores by itself, and pictures take much memory.
+        # One image at a time: the backbone uses all cores by itself, and images take much memory.
         with self._encoding:
             found = self._hasher.features([image])
             if found.skipped:
@@ -283,25 +445,27 @@ class _File:
 
 @dataclass(frozen=True)
 class _State:
-    """One state of the file: ``ids (n,)``, ascending, their ``codes (n, w)``, and the index over them."""
+    """One state of the file: all ids ``(n,)``, ascending, their codes ``(n, w)``, and an index over them."""
 
     file: _File
     version: int
-    ids: npt.NDArray[np.int64]
+    ids: Ids
     codes: Codes
-    index: HammingIndex
+    index: Index
     grouping: _Grouping
 
     @classmethod
     def read(cls, file: _File) -> _State:
-        # The version comes first: what changes after it is seen as a change by the next look.
+        # The version is read first, so that a later change gives another version at the next check.
         version = file.version()
-        ids, codes = file.collection.codes()
-        return cls(file, version, ids, codes, HammingIndex(codes, file.collection.n_bits, ids=ids), _Grouping())
+        collection = file.collection
+        with collection.snapshot():
+            ids, codes = collection.ids, collection.codes()
+        return cls(file, version, ids, codes, collection.index_factory(codes, collection.n_bits, ids=ids), _Grouping())
 
     @property
     def n_bits(self) -> int:
-        return self.index.n_bits
+        return self.file.collection.n_bits
 
     def code(self, id: int) -> npt.NDArray[np.uint8]:
         position = int(np.searchsorted(self.ids, id))
@@ -310,7 +474,7 @@ class _State:
         code: npt.NDArray[np.uint8] = self.codes[position]
         return code
 
-    def groups(self, radius: int) -> Sequence[npt.NDArray[np.int64]]:
+    def groups(self, radius: int) -> Sequence[Ids]:
         """Return the groups of near-duplicates, largest first, each its ids ``(m,)``, ascending."""
         with self.grouping.lock:
             if self.grouping.radius != radius:
@@ -322,9 +486,9 @@ class _State:
 
 
 class _Grouping:
-    """The groups of one state at the radius last asked for."""
+    """The groups of one state for the last radius."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.radius = -1
-        self.groups: Sequence[npt.NDArray[np.int64]] = ()
+        self.groups: Sequence[Ids] = ()

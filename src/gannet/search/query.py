@@ -1,4 +1,4 @@
-"""From what a person types as a query to its neighbours in a collection."""
+"""Search of a collection by queries as text: ids, image files, paths of items and rows of a matrix."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from gannet.codes import Codes
-from gannet.collection.arguments import Ids
+from gannet.codes import Codes, Ids
 from gannet.collection.collection import Collection
 from gannet.collection.feature_rows import half_unit
 from gannet.collection.stored_model import read_model
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 _LARGEST_ID = 2**63 - 1
 
 
-class Neighbour(TypedDict):
-    """One result: the item and how many bits differ; where results are re-ranked, also the cosine of the features."""
+class Neighbor(TypedDict):
+    """One result: an item and its distance in bits; re-ranked results also have the cosine of the features."""
 
     id: int
     path: str
@@ -34,28 +33,29 @@ class Neighbour(TypedDict):
 
 
 class Answer(TypedDict):
-    """The neighbours of one query, by distance, then id; where re-ranked, by cosine, the largest first."""
+    """The neighbors of one query, by distance, then id; re-ranked neighbors by cosine, largest first."""
 
     query: str
-    results: list[Neighbour]
+    results: list[Neighbor]
 
 
 def is_id(query: str) -> bool:
-    """Return whether a query names an item by its id."""
+    """Return whether a query is the id of an item."""
     return query.isascii() and query.isdigit()
 
 
 def parse_id(text: str) -> int:
-    """Return the id that a text of digits names."""
+    """Return the id that a string of digits represents."""
     if len(text) > 19 or int(text) > _LARGEST_ID:
         raise GannetError(f"no item has the id {text}: ids are at most {_LARGEST_ID}")
     return int(text)
 
 
 def find_items(collection: Collection, names: Sequence[str]) -> list[int]:
-    """Return the ids, each once, of the items named by id or path; a path may be relative, and names all its items.
+    """Return the distinct ids of items given by id or by path, absolute or relative.
 
-    Raises: `GannetError` for a path that no item has. Ids are not looked up.
+    A path stands for all items with that path. Ids are not looked up. Raises a `GannetError` for a path that no item
+    has.
     """
     ids: dict[int, None] = {}
     for name in names:
@@ -70,10 +70,7 @@ def find_items(collection: Collection, names: Sequence[str]) -> list[int]:
 
 
 class QueryReader:
-    """Turns queries into codes: ids, rows of a matrix (``vectors.npy#3``), images, and paths of items.
-
-    The collection's model is read only if a query needs it.
-    """
+    """Converts queries to codes; the collection's model is read only if a query needs it."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
@@ -82,11 +79,11 @@ class QueryReader:
     def code(self, query: str) -> Codes:
         """Return the code ``(1, w)`` of a query.
 
-        Raises: `GannetError` where it is none of these, or of another kind than the collection's model takes.
+        Raises a `GannetError` if the query cannot be read, or if the collection's model takes another kind of input.
         """
         item = self._item(query)
         if item is not None:
-            return self._collection.code([item])
+            return self._collection.codes([item])
         values = self._values(query)
         try:
             return self._model.encoder.encode(values)
@@ -94,22 +91,22 @@ class QueryReader:
             raise GannetError(f"{query} cannot be encoded: {error}") from None
 
     def features(self, query: str) -> npt.NDArray[np.float16]:
-        """Return the features ``(1, d)`` of a query as a collection keeps them: at unit length, in half precision.
+        """Return the features ``(1, d)`` of a query at unit length in half precision, as a collection keeps them.
 
-        Raises: `GannetError` as `code` does, and for an item of a collection that keeps none.
+        Raises a `GannetError` as `code` does, and for an item of a collection without features.
         """
         item = self._item(query)
         return half_unit(self._values(query)) if item is None else self._collection.features([item])
 
     def _item(self, query: str) -> int | None:
-        """Return the id that the query is or that has it as its path."""
+        """Return the id of the item that a query names by id or path, or None."""
         if is_id(query):
             return parse_id(query)
         ids = self._collection.find_path(query)
         return int(ids[0]) if len(ids) else None
 
     def _values(self, query: str) -> npt.NDArray[Any]:
-        """Return the features ``(1, d)`` of a query that is no item, read once."""
+        """Return the features ``(1, d)`` of an image or a row of a matrix, which is read once."""
         if query not in self._read:
             from gannet.data import open_row
 
@@ -153,13 +150,55 @@ class QueryReader:
 def search(
     collection: Collection, queries: Sequence[str], k: int = 10, radius: int | None = None, rerank: int | None = None
 ) -> list[Answer]:
-    """Return the ``k`` nearest items of each query, or, with ``radius``, all items that differ in at most as many bits.
+    """Find the items of a collection that are nearest to each query.
 
-    With ``rerank`` the nearest that many items by Hamming distance are ordered by the cosine of their features, and
-    the first ``k`` of them returned.
+    Parameters
+    ----------
+    collection : Collection
+        An open collection.
+    queries : sequence of str
+        Queries, each the id of an item, an image file, the path of an item, or a row of a matrix such as
+        ``"vectors.npy#17"``.
+    k : int, default=10
+        Number of results per query.
+    radius : int, default=None
+        Return all items that differ in at most this many bits, in place of the ``k`` nearest.
+    rerank : int, default=None
+        Order the nearest ``rerank`` items by the cosine of their features, and return the first ``k`` of them. The
+        collection must keep features.
 
-    Raises: `GannetError` for a query that cannot be read, for k, radius or rerank out of range, and for ``rerank``
-        where the collection keeps no features.
+    Returns
+    -------
+    list of Answer
+        One dict per query, with ``query`` and ``results``. A result has ``id``, ``path``, ``distance`` in bits and, if
+        re-ranked, ``cosine``. Results are ordered by distance, then id; re-ranked results by cosine, largest first.
+
+    Raises
+    ------
+    GannetError
+        If a query cannot be read, if ``k``, ``radius`` or ``rerank`` is out of range, or if the collection keeps no
+        features for ``rerank``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from gannet import Collection
+    >>> from gannet.encoders import Linear
+    >>> from gannet.model import Model
+    >>> from gannet.search.query import search
+    >>> model = Model(Linear(np.zeros(2, np.float32), np.eye(2, 8, dtype=np.float32), np.zeros(8, np.float32)), "lsh")
+    >>> codes = np.array([[0], [255], [0]], np.uint8)
+    >>> with (
+    ...     tempfile.TemporaryDirectory() as folder,
+    ...     Collection.create(f"{folder}/photos.gannet", model) as collection,
+    ... ):
+    ...     ids = collection.add(codes, ["a.jpg", "b.jpg", "copy of a.jpg"])
+    ...     answers = search(collection, ["0", "b.jpg"], k=2)
+    >>> answers[0]["results"]
+    [{'id': 0, 'path': 'a.jpg', 'distance': 0}, {'id': 2, 'path': 'copy of a.jpg', 'distance': 0}]
+    >>> answers[1]["results"][0]
+    {'id': 1, 'path': 'b.jpg', 'distance': 0}
     """
     if rerank is not None:
         if radius is not None:
@@ -168,7 +207,7 @@ def search(
             raise GannetError(f"k must be 1 or more, not {k}")
         if rerank < k:
             raise GannetError(f"there must be as many candidates to re-rank as results: {rerank} are below {k}")
-        collection.features([])  # says where there are none, before the work
+        collection.features([])  # raises an error early if the collection keeps none
     reader = QueryReader(collection)
     codes = np.concatenate([reader.code(query) for query in queries])
     answers: list[Answer] = []
@@ -183,27 +222,27 @@ def search(
             if rerank is not None:
                 order, cosines = rank_by_cosine(reader.features(query), collection.features(ids), k)
                 distances, ids = distances[order], ids[order]
-            answers.append(Answer(query=query, results=_neighbours(collection, distances, ids, cosines)))
+            answers.append(Answer(query=query, results=_neighbors(collection, distances, ids, cosines)))
     return answers
 
 
 def rank_by_cosine(
     query: npt.NDArray[np.float16], features: npt.NDArray[np.float16], k: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Return the places ``(min(k, n),)`` of the rows nearest to a query by cosine, the nearest first, and the cosines.
+    """Return the rows ``(min(k, n),)`` with the largest cosines to a query, in descending order, and the cosines.
 
-    ``query (1, d)`` and ``features (n, d)`` are of unit length. Equal cosines keep the order of the rows.
+    ``query (1, d)`` and ``features (n, d)`` have unit length. Rows with equal cosines keep their order.
     """
     cosines = features.astype(np.float32) @ query[0].astype(np.float32)
     order = np.argsort(-cosines, kind="stable")[:k]
     return order, cosines[order]
 
 
-def _neighbours(
+def _neighbors(
     collection: Collection, distances: npt.NDArray[np.int64], ids: Ids, cosines: npt.NDArray[np.float32] | None
-) -> list[Neighbour]:
+) -> list[Neighbor]:
     results = [
-        Neighbour(id=int(id_), path=path, distance=int(distance))
+        Neighbor(id=int(id_), path=path, distance=int(distance))
         for id_, path, distance in zip(ids, collection.paths(ids), distances, strict=True)
     ]
     if cosines is not None:

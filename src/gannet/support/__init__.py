@@ -1,1 +1,1 @@
-"""Helpers that every other folder may use: threads, compiled functions, progress bars and files."""
+"""Helpers without knowledge of codes or images: threads, compiled functions, progress bars, arrays and files."""

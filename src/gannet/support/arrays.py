@@ -1,12 +1,9 @@
-"""Arrays kept in the cache directory between runs: written in one step, checked when read."""
+"""Helpers for arrays: digests, rows at unit length, and files of arrays in the cache directory."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,21 +11,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gannet.support.atomic import replace_file
+
 log = logging.getLogger("gannet")
 
 
-def array_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """Return the SHA-256 (hex) of named arrays: names, dtypes, shapes and values, whatever their order."""
-    total = hashlib.sha256()
+def unit_rows(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return vectors ``(..., d)`` at unit Euclidean length, in their own precision; zero vectors stay zero."""
+    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
+    unit: NDArray[Any] = rows / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return unit
+
+
+def update_digest(total: Any, arrays: Mapping[str, NDArray[Any]], label: str) -> None:
+    """Add named arrays, in the order of their names, to a hash of `hashlib`.
+
+    ``label`` is the format of what precedes the bytes of each array: ``{0}`` is its name, ``{1}`` its dtype and ``{2}``
+    its shape.
+    """
     for name in sorted(arrays):
-        array = np.asarray(arrays[name])
-        total.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-        total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        array = np.asarray(arrays[name], order="C")
+        total.update(label.format(name, array.dtype.str, array.shape).encode())
+        total.update(array.reshape(-1).view(np.uint8).data)
+
+
+def array_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return the SHA-256 of named arrays in hexadecimal; it depends on names, dtypes, shapes and values."""
+    total = hashlib.sha256()
+    update_digest(total, arrays, "{0}\0{1}\0{2}\0")
     return total.hexdigest()
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
-    """Return the arrays written by :func:`save_arrays`, or None where the file is absent or damaged."""
+    """Return the arrays written by `save_arrays`, or None if the file is absent or damaged."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -41,20 +56,13 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write named arrays to a safetensors file in one step; a cache that cannot be written is only logged."""
+    """Write named arrays to a safetensors file in one step; log a warning if the file cannot be written."""
     from safetensors.numpy import save
 
-    # safetensors writes an array's memory as it lies, which is wrong for one that is not in C order.
+    # safetensors writes the memory of an array as it is, so the arrays must be in C order.
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
-            file.write(save(arrays, metadata={"digest": array_digest(arrays)}))
-        Path(temporary).replace(path)
+        replace_file(path, save(arrays, metadata={"digest": array_digest(arrays)}))
     except OSError as error:
-        log.warning("could not write the cache file %s (%s); going on without it", path, error.strerror)
-        if temporary:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+        log.warning("could not write the cache file %s (%s); continuing without it", path, error.strerror)

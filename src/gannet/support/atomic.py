@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -10,17 +10,30 @@ from pathlib import Path
 from gannet.errors import GannetError
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace the file at ``path`` by ``data`` at once; raise a `GannetError` where it cannot be written."""
-    path = Path(os.path.realpath(path))  # unlike `Path.resolve`, it takes a link to itself
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+def temporary_beside(path: Path) -> Path:
+    """Return a new hidden name in the folder of ``path``, from which a file can be renamed to ``path``."""
+    return path.with_name(f".{secrets.token_hex(8)}.tmp")
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace the contents of the file at ``path`` in one step; raise an `OSError` if it cannot be written."""
+    path = Path(os.path.realpath(path))  # unlike `Path.resolve`, it accepts a link to itself
+    temporary = temporary_beside(path)
     try:
         with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
+    except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise GannetError(f"cannot write {path}: {error.strerror}") from None
+        raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Do what `replace_file` does, but raise a `GannetError` if the file cannot be written."""
+    try:
+        replace_file(path, data)
+    except OSError as error:
+        raise GannetError(f"cannot write {os.path.realpath(path)}: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""The cache directory, where what can be made or fetched again is kept between runs."""
+"""The cache directory, for files that can be computed or downloaded again."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def cache_dir() -> Path:
-    """Return the cache directory, which need not exist: ``$GANNET_CACHE``, else the user's for ``gannet``.
+    """Return the cache directory, which need not exist: ``$GANNET_CACHE``, or by default the user's for ``gannet``.
 
-    It holds features, converted weights, compiled networks and fetched data sets. Deleting it is always safe.
+    It holds features, converted weights, compiled networks and downloaded data sets, and may be deleted at any time.
     """
     chosen = os.environ.get("GANNET_CACHE")
     if chosen:

@@ -1,4 +1,4 @@
-"""How kernels are compiled; importing this module imports numba."""
+"""Compilation of kernels with numba; importing this module imports numba."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def jit(**options: Any) -> Callable[[F], F]:
-    """Compile a function without the interpreter lock, kept on disk between runs where there is a place to keep it.
+    """Return a decorator that compiles a function with `numba.njit` and these options, without the interpreter lock.
 
-    ``options`` are `numba.njit`'s.
+    Compiled functions are cached on disk if there is a writable directory for them.
     """
 
     def compile_(function: F) -> F:

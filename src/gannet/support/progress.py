@@ -1,4 +1,4 @@
-"""Progress bars: shown on a terminal, silent anywhere else."""
+"""Progress bars, shown on a terminal only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def progress(total: int | None, description: str, unit: str = "it", hidden: bool = False) -> Any:
-    """Return a tqdm bar on standard error with rate and time left; it prints nothing off a terminal or if hidden.
+    """Return a tqdm bar on standard error with rate and remaining time; without a terminal it prints nothing.
 
     Use it as a context manager and call ``update(n)``.
     """
