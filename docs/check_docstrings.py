@@ -54,7 +54,7 @@ def public_methods(cls: type) -> Iterator[str]:
 
 
 def applies(code: str, value: Any) -> bool:
-    """Return whether a check applies to an object: parameters given by keyword have no order, protocols are not called."""
+    """Return whether a check applies: keyword-only parameters have no order, and protocols are not called."""
     if code == "PR03":
         parameters = inspect.signature(value).parameters.values()
         return sum(parameter.kind is not parameter.KEYWORD_ONLY for parameter in parameters) > 1
