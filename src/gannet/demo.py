@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gannet.codes import Codes, unpack
 from gannet.collection import Collection
 from gannet.collection.indexing import Encoded, add_encoded
-from gannet.data import LabelledImages, thumbnail
+from gannet.data import LabeledImages, thumbnail
 from gannet.data.base import Subset
 from gannet.errors import GannetError
 from gannet.evaluation import distance_histograms, evaluate, float_map
@@ -39,14 +39,12 @@ class DemoFiles:
     page: Path
 
 
-def run_demo(
-    dataset: LabelledImages, folder: Path, say: Callable[[str], None], method: UHGA | None = None
-) -> DemoFiles:
+def run_demo(dataset: LabeledImages, folder: Path, say: Callable[[str], None], method: UHGA | None = None) -> DemoFiles:
     """Run the demo.
 
     Parameters
     ----------
-    dataset : LabelledImages
+    dataset : LabeledImages
         Images with class labels. The labels are used for the evaluation only.
     folder : Path
         Folder for the files, created if necessary. Files of an earlier run are replaced.
@@ -124,7 +122,7 @@ def run_demo(
     return files
 
 
-def _split(dataset: LabelledImages) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _split(dataset: LabeledImages) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return random items and queries; the queries come from the official test set if the data set has one."""
     random = np.random.default_rng(0)
     order = random.permutation(len(dataset))
@@ -159,7 +157,7 @@ def _scores(
 
 
 def _shown(
-    dataset: LabelledImages, query: int, neighbors: npt.NDArray[np.int64], distances: npt.NDArray[np.int64]
+    dataset: LabeledImages, query: int, neighbors: npt.NDArray[np.int64], distances: npt.NDArray[np.int64]
 ) -> DemoQuery:
     def picture(index: int) -> DemoPicture:
         raw = dataset.source.read(index)

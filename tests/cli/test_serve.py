@@ -100,7 +100,7 @@ def test_without_the_libraries(matrix_collection: Path, run, monkeypatch: pytest
 
 def test_serving_loads_nothing_to_learn_with(matrix_collection: Path) -> None:
     program = (
-        "import sys; from gannet.server import create_app; from gannet.search.live import LiveCollection\n"
+        "import sys; from gannet.server import create_app; from gannet.retrieval.live import LiveCollection\n"
         "live = LiveCollection(sys.argv[1]); create_app(live); live.search(live.item(3).code, 5)\n"
         "print([name for name in ('torch', 'openvino', 'sklearn') if name in sys.modules])"
     )

@@ -274,7 +274,7 @@ def test_a_model_that_is_not_the_collections(photos: Path, image_collection: Pat
         source = data.open_source(photos)
         encoded = encode_source(hasher, source)
         for call in (
-            lambda: add_source(collection, hasher, source),
+            lambda: add_source(collection, source, hasher),
             lambda: add_encoded(collection, encoded),
             lambda: collection.add(encoded.codes, encoded.paths, model_id=hasher.model.id),
         ):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from served_pictures import make_collection, make_photos
 
-from gannet.search.live import LiveCollection
+from gannet.retrieval.live import LiveCollection
 
 pytest.importorskip("fastapi")
 from starlette.testclient import TestClient

@@ -17,7 +17,7 @@ from gannet.codes import hamming, unpack
 from gannet.collection import Collection
 from gannet.data import digest
 from gannet.model import Model
-from gannet.search import query as search_query
+from gannet.retrieval import query as search_query
 from tiny_model import tiny_model
 
 

@@ -15,7 +15,7 @@ from served_pictures import N_BITS, encode
 
 from gannet.collection import Collection
 from gannet.data import digest
-from gannet.search.live import LiveCollection
+from gannet.retrieval.live import LiveCollection
 from gannet.server import create_app
 
 playwright = pytest.importorskip("playwright.sync_api")

@@ -14,7 +14,7 @@ pytest.importorskip("schemathesis")
 import schemathesis
 from schemathesis.checks import CHECKS
 
-from gannet.search.live import LiveCollection
+from gannet.retrieval.live import LiveCollection
 from gannet.server import create_app
 
 OPERATIONS = [

@@ -59,12 +59,10 @@ def add(collection: str, source: str) -> None:
     """
     from gannet.collection import Collection
     from gannet.collection.indexing import add_source
-    from gannet.collection.stored_model import read_model
     from gannet.data import open_source
-    from gannet.image_hasher import ImageHasher
 
     with Collection.open(collection) as store:
-        changes, skipped = add_source(store, ImageHasher(model=read_model(store)), open_source(source))
+        changes, skipped = add_source(store, open_source(source))
         _report(changes, skipped, collection, len(store))
 
 
@@ -83,11 +81,9 @@ def sync(collection: str, folder: str) -> None:
     """
     from gannet.collection import Collection
     from gannet.collection.indexing import sync as sync_collection
-    from gannet.collection.stored_model import read_model
-    from gannet.image_hasher import ImageHasher
 
     with Collection.open(collection) as store:
-        changes, skipped = sync_collection(store, ImageHasher(model=read_model(store)), folder)
+        changes, skipped = sync_collection(store, folder)
         _report(changes, skipped, collection, len(store))
 
 
@@ -100,7 +96,7 @@ def remove(collection: str, items: Sequence[str]) -> None:
     If one of the items is unknown, none is removed. The image files are not deleted.
     """
     from gannet.collection import Collection
-    from gannet.search.query import find_items
+    from gannet.retrieval.query import find_items
 
     with Collection.open(collection) as store:
         with store.atomic():

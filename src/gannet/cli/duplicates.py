@@ -37,7 +37,7 @@ def duplicates(collection: str, radius: int | None, cosine: float | None, as_jso
     between their features is also at least T. A larger R and a smaller T find copies that were changed more.
     """
     from gannet.collection import Collection
-    from gannet.search.duplicates import find_duplicates, limits
+    from gannet.retrieval.duplicates import find_duplicates, limits
 
     if page is not None:
         check_page(Path(page))

@@ -12,7 +12,7 @@ from gannet.cli.output import check_page, say, say_json
 
 if TYPE_CHECKING:
     from gannet.collection import Collection
-    from gannet.search.query import Answer
+    from gannet.retrieval.query import Answer
 
 
 @click.command(epilog="Example: gannet search photos.gannet query.jpg -k 20 --html neighbors.html")
@@ -55,7 +55,7 @@ def search(
     `gannet index --keep-features`.
     """
     from gannet.collection import Collection
-    from gannet.search import query as search_query
+    from gannet.retrieval import query as search_query
 
     if page is not None:
         check_page(Path(page))
@@ -77,7 +77,7 @@ def search(
 
 def _write_page(store: Collection, answers: Sequence[Answer], file: Path) -> None:
     from gannet.pages import read_picture, search_page
-    from gannet.search.query import is_id
+    from gannet.retrieval.query import is_id
     from gannet.support.atomic import write_atomically
 
     # A query by id is shown with the picture of its item.

@@ -10,7 +10,7 @@ from gannet.pages.pictures import Picture, all_tiny, make_picture
 from gannet.pages.rendering import render
 
 if TYPE_CHECKING:
-    from gannet.search.duplicates import Member
+    from gannet.retrieval.duplicates import Member
 
 #: The page embeds its pictures, so it shows only this many groups, and this many items of each.
 GROUPS, MEMBERS = 200, 20
@@ -41,7 +41,7 @@ def duplicates_page(
     Parameters
     ----------
     groups : sequence of sequences of Member
-        Groups, as `gannet.search.duplicates.duplicates` returns them.
+        Groups, as `gannet.retrieval.duplicates.duplicates` returns them.
     title : str
         Heading of the page.
     n_bits : int

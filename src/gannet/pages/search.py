@@ -11,7 +11,7 @@ from gannet.pages.pictures import Neighbor, Query, all_tiny, make_picture, pictu
 from gannet.pages.rendering import render
 
 if TYPE_CHECKING:
-    from gannet.search.query import Answer
+    from gannet.retrieval.query import Answer
 
 
 def search_page(answers: Sequence[Answer], title: str, n_bits: int, picture: Callable[[str], bytes | None]) -> str:
@@ -20,7 +20,7 @@ def search_page(answers: Sequence[Answer], title: str, n_bits: int, picture: Cal
     Parameters
     ----------
     answers : sequence of Answer
-        Queries and their neighbors, as `gannet.search.query.search` returns them.
+        Queries and their neighbors, as `gannet.retrieval.query.search` returns them.
     title : str
         Heading of the page.
     n_bits : int

@@ -1,4 +1,4 @@
-"""The routes of the HTTP API. They read requests, call `gannet.search` and return JSON."""
+"""The routes of the HTTP API. They read requests, call `gannet.retrieval` and return JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from gannet.codes import Codes, check_codes, unpack
 from gannet.data import check_image
 from gannet.errors import GannetError
-from gannet.search.live import LiveCollection, Matches
+from gannet.retrieval.live import LiveCollection, Matches
 from gannet.server.problems import json_answer
 from gannet.server.questions import ImageQuestion, read_question
 from gannet.server.schemas import (

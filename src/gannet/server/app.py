@@ -11,7 +11,7 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 
 import gannet
 from gannet.pages.rendering import STYLE_SHEET, render
-from gannet.search.live import LiveCollection
+from gannet.retrieval.live import LiveCollection
 from gannet.server.api import make_router, max_duplicates_radius
 from gannet.server.problems import add_handlers
 from gannet.server.schemas import MAX_RESULTS

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gannet.errors import GannetError
-from gannet.search.live import UnknownItemError
+from gannet.retrieval.live import UnknownItemError
 
 
 def json_answer(value: Any, status: int = 200, media_type: str = "application/json") -> Response:

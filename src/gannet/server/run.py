@@ -15,7 +15,7 @@ import uvicorn
 
 from gannet.errors import GannetError
 from gannet.index import DEFAULT_INDEX, IndexFactory
-from gannet.search.live import LiveCollection
+from gannet.retrieval.live import LiveCollection
 from gannet.server.app import create_app
 from gannet.server.security import is_loopback
 

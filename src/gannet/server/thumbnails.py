@@ -5,7 +5,7 @@ from __future__ import annotations
 from gannet.data import digest, read_item, thumbnail
 from gannet.errors import GannetError
 from gannet.pages.pictures import PICTURE_SIDE
-from gannet.search.live import LiveCollection, UnknownItemError
+from gannet.retrieval.live import LiveCollection, UnknownItemError
 
 
 class NoPictureError(GannetError):
