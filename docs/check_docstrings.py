@@ -53,15 +53,25 @@ def public_methods(cls: type) -> Iterator[str]:
             yield name
 
 
+def applies(code: str, value: Any) -> bool:
+    """Return whether a check applies: keyword-only parameters have no order, and protocols are not called."""
+    if code == "PR03":
+        parameters = inspect.signature(value).parameters.values()
+        return sum(parameter.kind is not parameter.KEYWORD_ONLY for parameter in parameters) > 1
+    return code != "PR01" or not getattr(value, "_is_protocol", False)
+
+
 def problems(name: str) -> Iterator[tuple[str, str, str]]:
     """Yield the place, the name and the message of each failed check of a public name and its methods."""
     found = resolve(name)
-    methods = public_methods(found) if inspect.isclass(found) else ()
-    for checked in (name, *(f"{name}.{method}" for method in methods)):
+    checked_objects = {name: found}
+    if inspect.isclass(found):
+        checked_objects |= {f"{name}.{method}": getattr(found, method) for method in public_methods(found)}
+    for checked, value in checked_objects.items():
         result = validate(checked)
         place = f"{Path(result['file']).name}:{result['file_line']}" if result["file"] else name
         for code, message in result["errors"]:
-            if code in CHECKS and not (checked == name and code == "PR01" and getattr(found, "_is_protocol", False)):
+            if code in CHECKS and applies(code, value):
                 yield place, checked, f"{code} {message}"
 
 
