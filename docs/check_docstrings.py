@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from numpydoc.docscrape import NumpyDocString
 from numpydoc.validate import validate
 
 import gannet
@@ -54,11 +55,19 @@ def public_methods(cls: type) -> Iterator[str]:
 
 
 def applies(code: str, value: Any) -> bool:
-    """Return whether a check applies: keyword-only parameters have no order, and protocols are not called."""
+    """Return whether a check applies to an object.
+
+    Keyword-only parameters have no order, a protocol is not called, and a record may list its fields as attributes.
+    """
+    if code not in ("PR01", "PR03"):
+        return True
+    parameters = inspect.signature(value).parameters
     if code == "PR03":
-        parameters = inspect.signature(value).parameters.values()
-        return sum(parameter.kind is not parameter.KEYWORD_ONLY for parameter in parameters) > 1
-    return code != "PR01" or not getattr(value, "_is_protocol", False)
+        return sum(parameter.kind is not parameter.KEYWORD_ONLY for parameter in parameters.values()) > 1
+    documented = NumpyDocString(inspect.getdoc(value))
+    entries = [*documented["Parameters"], *documented["Attributes"]]
+    names = {name for entry in entries for name in re.split(r",\s*", entry.name)}
+    return not (getattr(value, "_is_protocol", False) or (inspect.isclass(value) and names.issuperset(parameters)))
 
 
 def problems(name: str) -> Iterator[tuple[str, str, str]]:
