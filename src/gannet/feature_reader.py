@@ -166,7 +166,20 @@ class FeatureReader:
                 return _read_pixels(source, side)
 
     def read_view(self, images: Images, view: View) -> Features:
-        """Read the features of one view of each image, such as `gannet.backbones.augment.Mirrored`."""
+        """Read the features of one view of each image.
+
+        Parameters
+        ----------
+        images : path, source or sequence of images
+            Images, in any form that `read` takes.
+        view : View
+            The view, such as `gannet.backbones.augment.Mirrored`.
+
+        Returns
+        -------
+        Features
+            One row per image that could be read.
+        """
         source = open_images(images)
         if isinstance(source, MatrixSource):
             raise GannetError(f"{source.name} is a matrix, which has no views and no pixels: give images")
