@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gannet.methods.uhga import UHGA, UHGAPlain
     from gannet.training.fine_tuning import FineTuning
     from gannet.training.gradient_attention import GradientAttention
+    from gannet.training.trainer import PairwiseTrainer
 
 __version__ = "0.1.0"
 
@@ -28,6 +29,7 @@ _HOMES = {
     "ITQ": "gannet.methods.itq",
     "ImageHasher": "gannet.image_hasher",
     "LSH": "gannet.methods.lsh",
+    "PairwiseTrainer": "gannet.training.trainer",
     "UHGA": "gannet.methods.uhga",
     "UHGAPlain": "gannet.methods.uhga",
 }
@@ -42,6 +44,7 @@ __all__ = [
     "GradientAttention",
     "HammingIndex",
     "ImageHasher",
+    "PairwiseTrainer",
     "UHGAPlain",
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gannet.encoders import Encoder, Floats
 from gannet.errors import GannetError
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from gannet.training.gradient_attention import GradientAttention
     from gannet.training.losses import PairLoss
     from gannet.training.observe import ObservedStep
+    from gannet.training.schedule import Schedule
     from gannet.training.similarity import Similarity
-    from gannet.training.trainer import Schedule
+    from gannet.training.trainer import PairwiseTrainer
 
 
 class PairwiseHasher(LayerHasher):
@@ -53,20 +54,42 @@ class PairwiseHasher(LayerHasher):
 
     def schedule(self) -> Schedule:
         """Return the training schedule, which a subclass with other settings overrides."""
-        from gannet.training.trainer import Schedule
+        from gannet.training.schedule import Schedule
 
         return Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate)
 
-    def _train(self, layer: torch.nn.Linear, inputs: Tensor, features: Floats, generator: torch.Generator) -> None:
+    def trainer(self, network: torch.nn.Module, **changes: Any) -> PairwiseTrainer:
+        """Return a trainer of ``network`` with the method's loss, schedule and attention.
+
+        Parameters
+        ----------
+        network : torch.nn.Module
+            Maps inputs to values ``(n, n_bits)``.
+        **changes
+            Arguments of `PairwiseTrainer` in place of those that follow from the settings.
+        """
         from gannet.training.trainer import PairwiseTrainer
 
-        attention = self.attention()
-        trainer = PairwiseTrainer(
-            layer, self.pair_loss(), self.schedule(), attention, self.attention_learning_rate, self.attention_every
-        )
-        trainer.fit(inputs, self.pair_similarity(features), generator, self._watch(layer, features))
+        attention, loss, schedule = self.attention(), self.pair_loss(), self.schedule()
+        settings: dict[str, Any] = {
+            "optimizer": schedule.optimizer,
+            "learning_rate": schedule.learning_rate,
+            "attention": None if attention is None else attention.to(next(network.parameters()).device),
+            "attention_learning_rate": self.attention_learning_rate,
+            "attention_every": self.attention_every,
+            "n_steps": schedule.n_steps,
+            "tanh_growth": schedule.tanh_growth,
+        }
+        return PairwiseTrainer(network, loss, **(settings | changes))
 
-    def _watch(self, layer: torch.nn.Linear, features: Floats) -> Callable[[ObservedStep], None] | None:
+    def _train(self, layer: torch.nn.Linear, inputs: Tensor, features: Floats, generator: torch.Generator) -> None:
+        from gannet.training.loops import train_on_pairs
+
+        trainer = self.trainer(layer)
+        observer = self._step_observer(layer, features)
+        train_on_pairs(trainer, self.schedule(), inputs, self.pair_similarity(features), generator, observer)
+
+    def _step_observer(self, layer: torch.nn.Linear, features: Floats) -> Callable[[ObservedStep], None] | None:
         observer = self.observer
         if observer is None:
             return None

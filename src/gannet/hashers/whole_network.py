@@ -68,20 +68,23 @@ def train_network(
 
     from gannet.training.checkpoint import Checkpoint
     from gannet.training.distributed import join_processes, training_device
-    from gannet.training.hash_network import HashNetwork, NetworkTrainer
+    from gannet.training.hash_network import HashNetwork
+    from gannet.training.optimizers import make_optimizer
+    from gannet.training.picture_loop import train_on_pictures
     from gannet.training.pictures import Pictures
 
     device = training_device()
-    group = join_processes(device)
+    processes = join_processes(device)
     with torch.random.fork_rng(devices=[]):
-        if hasher.random_state is None and (group.count > 1 or checkpoints is not None):
+        if hasher.random_state is None and (processes.count > 1 or checkpoints is not None):
             raise GannetError(
                 "random_state=None draws another seed in each process and each run: set a number to train in several "
                 "processes or with checkpoints"
             )
         checkpoint = None
         if checkpoints is not None:
-            checkpoint = Checkpoint(checkpoints, _identity(hasher, images, backbone, weights, fine_tuning))
+            settings = _identity(hasher, images, backbone, weights, fine_tuning)
+            checkpoint = Checkpoint(checkpoints, settings, fine_tuning.checkpoint_every)
         encoder = _warm_up(hasher, images.features, fine_tuning)
         seed = hasher.draw_seed()
         torch.manual_seed(seed)
@@ -91,20 +94,16 @@ def train_network(
             layer.load_state_dict({name: torch.from_numpy(array) for name, array in learned.items()})
         mean = torch.from_numpy(encoder.mean) if fine_tuning.unit_input else None
         network = HashNetwork(backbone, weights, layer, mean, _mixes(fine_tuning, device)).to(device)
-        attention = hasher.attention()
-        trainer = NetworkTrainer(
+        schedule = hasher.schedule()
+        groups = network.parameter_groups(schedule.learning_rate, fine_tuning.backbone_rate)
+        trainer = hasher.trainer(
             network,
-            hasher.pair_loss(),
-            hasher.schedule(),
-            None if attention is None else attention.to(device),
-            hasher.attention_learning_rate,
-            hasher.attention_every,
-            fine_tuning=fine_tuning,
+            optimizer=make_optimizer(schedule.optimizer, groups, schedule.learning_rate),
             seed=seed,
-            processes=group,
+            processes=processes,
         )
         pictures = Pictures(len(images.digests), images.read, backbone.size, fine_tuning.augment, seed)
-        trainer.fit_pictures(pictures, hasher.pair_similarity(images.features), checkpoint)
+        train_on_pictures(trainer, schedule, pictures, hasher.pair_similarity(images.features), checkpoint)
     weight, bias = (np.ascontiguousarray(t.detach().cpu().numpy()) for t in (layer.weight.T, layer.bias))
     kind = UnitLinear if fine_tuning.unit_input else Linear
     hasher.encoder_ = kind(encoder.mean if fine_tuning.unit_input else np.zeros_like(encoder.mean), weight, bias)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample, logsigmoid, softplus
 
 from gannet.support.progress import progress
-from gannet.training.health import check_numbers, check_values, is_time, sample, suggest_smaller_batch
-from gannet.training.trainer import batches, single_threaded
+from gannet.training.health import check_finite_values, check_health, health_sample, is_check_due, suggest_smaller_batch
+from gannet.training.schedule import batches, single_threaded
 
 _SLOPE = 0.2
 _ROTATION, _SHIFT = math.radians(10), 0.2
@@ -125,14 +125,14 @@ class HashGANTrainer:
         ):
             for step in range(1, n_steps + 1):
                 losses = self.step(scaled(images[next(order)]), random)
-                if is_time(step, n_steps):
-                    check_numbers(torch.stack(list(losses)), step)
+                if is_check_due(step, n_steps):
+                    check_finite_values(torch.stack(list(losses)), step)
                 for schedule in falling:
                     schedule.step()
                 bar.update(1)
             settle(self.discriminator, images, n)
             with torch.no_grad():
-                check_values(self.discriminator(scaled(sample(images))).bits, n_steps)
+                check_health(self.discriminator(scaled(health_sample(images))).bits, n_steps)
 
     def step(self, real: Tensor, random: torch.Generator) -> Losses:
         """Take one step of both networks on images ``real (n, 3, 32, 32)``, and return its losses."""

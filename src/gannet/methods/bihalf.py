@@ -65,8 +65,8 @@ class BiHalf(LayerHasher):
 
     def _train(self, layer: torch.nn.Linear, inputs: Tensor, features: Floats, generator: torch.Generator) -> None:
         from gannet.training.batch_losses import bi_half_loss
-        from gannet.training.batch_trainer import train
-        from gannet.training.trainer import Schedule
+        from gannet.training.loops import train_on_batches
+        from gannet.training.schedule import Schedule
 
         if not self.gamma >= 0:
             raise GannetError(f"gamma must not be negative, not {self.gamma}")
@@ -75,6 +75,6 @@ class BiHalf(LayerHasher):
         def loss(values: Tensor, items: Tensor) -> Tensor:
             return bi_half_loss(values, unit[items], self.gamma)
 
-        train(
+        train_on_batches(
             layer, loss, Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate), inputs, generator
         )

@@ -121,10 +121,10 @@ class CIBHash(ViewsHasher):
             nt_xent,
             rounded_codes,
             sampled_codes,
-            train_on_views,
             views_network,
         )
-        from gannet.training.trainer import Schedule
+        from gannet.training.loops import train_on_views
+        from gannet.training.schedule import Schedule
 
         schedule = Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate)
         n_features = features.shape[-1]

@@ -68,8 +68,8 @@ class GreedyHash(LayerHasher):
 
     def _train(self, layer: torch.nn.Linear, inputs: Tensor, features: Floats, generator: torch.Generator) -> None:
         from gannet.training.batch_losses import greedy_loss
-        from gannet.training.batch_trainer import train
-        from gannet.training.trainer import Schedule
+        from gannet.training.loops import train_on_batches
+        from gannet.training.schedule import Schedule
 
         if not self.penalty >= 0:
             raise GannetError(f"penalty must not be negative, not {self.penalty}")
@@ -78,6 +78,6 @@ class GreedyHash(LayerHasher):
         def loss(values: Tensor, items: Tensor) -> Tensor:
             return greedy_loss(values, unit[items], self.penalty)
 
-        train(
+        train_on_batches(
             layer, loss, Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate), inputs, generator
         )

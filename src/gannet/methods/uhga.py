@@ -12,8 +12,8 @@ from gannet.hashers.pairwise import PairwiseHasher
 
 if TYPE_CHECKING:
     from gannet.training.losses import PairLoss
+    from gannet.training.schedule import Schedule
     from gannet.training.similarity import Similarity
-    from gannet.training.trainer import Schedule
 
 
 class UHGA(PairwiseHasher):
@@ -105,7 +105,7 @@ class UHGA(PairwiseHasher):
 
     def schedule(self) -> Schedule:
         """Return the training schedule of the settings."""
-        from gannet.training.trainer import Schedule
+        from gannet.training.schedule import Schedule
 
         return Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate, self.tanh_growth)
 

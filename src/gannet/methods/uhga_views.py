@@ -102,8 +102,8 @@ class UHGAViews(ViewsHasher, PairwiseHasher):
         from gannet.encoders import center_and_normalize
         from gannet.training.contrastive import contrastive_space
         from gannet.training.diffusion import walk_similarity
+        from gannet.training.schedule import Schedule
         from gannet.training.similarity import check_share
-        from gannet.training.trainer import Schedule
 
         if not self.temperature > 0:
             raise GannetError(f"temperature must be positive, not {self.temperature}")

@@ -71,8 +71,8 @@ class USDH(LayerHasher):
 
     def _train(self, layer: torch.nn.Linear, inputs: Tensor, features: Floats, generator: torch.Generator) -> None:
         from gannet.training.batch_losses import semantic_loss
-        from gannet.training.batch_trainer import train
-        from gannet.training.trainer import Schedule
+        from gannet.training.loops import train_on_batches
+        from gannet.training.schedule import Schedule
 
         if not (self.quantization >= 0 and self.balance >= 0):
             raise GannetError(
@@ -83,6 +83,6 @@ class USDH(LayerHasher):
         def loss(values: Tensor, items: Tensor) -> Tensor:
             return semantic_loss(values, unit[items], self.quantization, self.balance)
 
-        train(
+        train_on_batches(
             layer, loss, Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate), inputs, generator
         )

@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from gannet.training.batch_losses import signs, straight_through
-from gannet.training.health import sample
-from gannet.training.trainer import OPTIMIZERS, Schedule, batches, take_steps
+from gannet.training.loops import train_on_views
+from gannet.training.schedule import Schedule
 
 _N_DIMENSIONS = 128
-
-ViewsLoss = Callable[[Tensor, Tensor], Tensor]
-"""From a network's values ``(n, k)`` and ``(n, k)`` of two views of the same items to a loss of one number."""
-
-
-def train_on_views(
-    network: nn.Module, loss: ViewsLoss, schedule: Schedule, views: Tensor, generator: torch.Generator
-) -> None:
-    """Take all steps of the schedule over ``views (N, n_views, d)``, in random batches without replacement.
-
-    A batch has ``batch_size`` items, or all of fewer, and two different views of each, drawn at random.
-
-    Raises: `GannetError` when memory runs out, the loss is not a number or the codes collapse (see `watch`).
-    """
-    optimizer = OPTIMIZERS[schedule.optimizer](network.parameters(), schedule.learning_rate)
-    n = min(schedule.batch_size, len(views))
-    order = batches(len(views), n, generator)
-
-    def step() -> None:
-        items = next(order)
-        pair = torch.rand(n, views.shape[1], generator=generator).topk(2, dim=1).indices
-        values = network(views[torch.cat([items, items]), pair.T.flatten()])
-        optimizer.zero_grad()
-        loss(values[:n], values[n:]).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-
-    take_steps(step, schedule, network, sample(views[:, 0]))
 
 
 def contrastive_space(

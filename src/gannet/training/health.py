@@ -41,31 +41,31 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
     return "out of memory" in text or "allocate memory" in text
 
 
-def is_time(step: int, n_steps: int) -> bool:
+def is_check_due(step: int, n_steps: int) -> bool:
     """Tell whether the codes are looked at after ``step`` steps: about ten times in a training, and at its end."""
     return step % max(1, n_steps // 10) == 0 or step == n_steps
 
 
-def sample(inputs: Tensor) -> Tensor:
+def health_sample(inputs: Tensor) -> Tensor:
     """Return up to a thousand different rows of ``inputs (N, d)``, evenly spaced before equal ones are dropped."""
     rows: Tensor = torch.unique(inputs[:: max(1, len(inputs) // SAMPLE)][:SAMPLE], dim=0)
     return rows
 
 
-def check_numbers(values: Tensor, step: int) -> None:
+def check_finite_values(values: Tensor, step: int) -> None:
     """Stop a training whose values, of any shape, are not finite after ``step`` steps."""
     if not bool(torch.isfinite(values).all()):
         raise diverged(step)
 
 
-def check_values(values: Tensor, step: int) -> None:
+def check_health(values: Tensor, step: int) -> None:
     """Stop a training whose values ``(n, k)`` before the sign, of different items, are useless after ``step`` steps.
 
     Raises: `GannetError` for values that are not finite, bits whose mean entropy is under `ENTROPY_FLOOR`, and fewer
     distinct codes than `DISTINCT_FLOOR` asks for; the two latter for at least `FEWEST` items.
     """
     n, n_bits = values.shape
-    check_numbers(values, step)
+    check_finite_values(values, step)
     if n < FEWEST:
         return
     bits = (values >= 0).cpu().numpy()

@@ -14,6 +14,7 @@ from torch import Tensor
 from gannet.data import RawImage, decode
 from gannet.support.threads import cores
 from gannet.training.distributed import Processes
+from gannet.training.schedule import step_seed
 
 _MARGIN = 8
 """Images are decoded an eighth larger than the network sees them, which leaves room for random crops."""
@@ -81,8 +82,3 @@ class Pictures:
         top, left, flipped = view
         crop = image[top : top + self.size, left : left + self.size]
         return crop[:, ::-1] if flipped else crop
-
-
-def step_seed(seed: int, purpose: int, step: int) -> int:
-    """Return a seed of 63 bits for one purpose at one step, so that nothing random depends on what came before."""
-    return int(np.random.SeedSequence([seed, purpose, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
