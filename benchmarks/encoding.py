@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 
 from gannet.backbones import all_backbones, get_backbone
 from gannet.backbones.base import Backbone
-from gannet.backbones.runtime import FeatureExtractor, Features, Images, TorchEngine, normalised
+from gannet.backbones.extractor import FeatureExtractor, Images, TorchEngine, Vectors, normalized
 from gannet.errors import GannetError
 
-Run = Callable[[Images], Features]
+Run = Callable[[Images], Vectors]
 
 
 def eager_torch(backbone: Backbone) -> Run:
-    engine = TorchEngine(normalised(backbone, backbone.module()), "cpu", "f32")
+    engine = TorchEngine(normalized(backbone, backbone.module()), "cpu", "f32")
     return lambda images: np.concatenate(list(engine.run(batches(images, engine.batch_size))))
 
 
@@ -37,7 +37,7 @@ def onnx_runtime(backbone: Backbone, batch: int = 8) -> Run:
     import onnxruntime
     import torch
 
-    network = normalised(backbone, backbone.module())
+    network = normalized(backbone, backbone.module())
     example = torch.zeros((batch, backbone.size, backbone.size, 3), dtype=torch.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
@@ -51,7 +51,7 @@ def batches(images: Images, n: int) -> Iterator[NDArray[np.uint8]]:
     return (images[start : start + n] for start in range(0, len(images), n))
 
 
-def measure(run: Run, images: Images, seconds: float) -> tuple[float, Features]:
+def measure(run: Run, images: Images, seconds: float) -> tuple[float, Vectors]:
     """Return images a second, the best of the passes that fit in the time, and the features."""
     features = run(images)  # warms up
     best, end = np.inf, time.perf_counter() + seconds

@@ -12,12 +12,14 @@ import torch
 from PIL import Image
 from torch import nn
 
-from gannet import ITQ, LSH, UHGA, FineTuning, GannetError, ImageHasher, image_hasher
+from gannet import ITQ, LSH, UHGA, FineTuning, GannetError, ImageHasher, backbones
 from gannet.backbones.augment import Mirrored, random_views
 from gannet.backbones.base import Backbone
-from gannet.backbones.runtime import FeatureExtractor
+from gannet.backbones.extractor import FeatureExtractor
 from gannet.codes import n_bytes
 from gannet.data import MatrixSource, decode, digest, open_source
+from gannet.feature_reader import FeatureReader
+from gannet.hashers.takes import FromPixels, FromViews
 from gannet.methods.cibhash import CIBHash
 from gannet.methods.hashgan import HashGAN
 from gannet.methods.uhga_views import UHGAViews
@@ -53,9 +55,9 @@ class Tiny(Backbone):
 @pytest.fixture(autouse=True)
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANNET_CACHE", str(tmp_path / "cache"))
-    real = image_hasher.get_backbone
+    real = backbones.get_backbone
     monkeypatch.setattr(
-        image_hasher, "get_backbone", lambda name, size=None: Tiny(size) if name == "tiny" else real(name, size)
+        backbones, "get_backbone", lambda name, size=None: Tiny(size) if name == "tiny" else real(name, size)
     )
 
 
@@ -120,7 +122,7 @@ def test_a_model_encodes_at_the_size_it_was_fitted_at(fitted: ImageHasher, pixel
     model = Model.from_bytes(fitted.model.to_bytes())
     expected = fitted.encode(list(pixels))
     monkeypatch.setattr(Tiny, "default_size", 32)
-    np.testing.assert_array_equal(ImageHasher.of(model).encode(list(pixels)), expected)
+    np.testing.assert_array_equal(ImageHasher(model=model).encode(list(pixels)), expected)
 
 
 def test_a_model_of_vectors(tmp_path: Path) -> None:
@@ -199,7 +201,7 @@ def test_the_order_of_calls(tmp_path: Path, fitted: ImageHasher, pixels) -> None
             call(ImageHasher(LSH(8), "tiny"))
     assert not (tmp_path / "m").exists()
     with pytest.raises(GannetError, match="not trained again"):
-        ImageHasher.of(fitted.model).fit(list(pixels))
+        ImageHasher(model=fitted.model).fit(list(pixels))
 
 
 def test_fewer_images_than_bits_and_unknown_backbones(pixels) -> None:
@@ -223,50 +225,52 @@ def test_a_single_image_or_an_unknown_thing_is_refused_with_what_to_do(tmp_path:
 
 def test_views_are_the_networks_features_of_changed_images(fitted: ImageHasher, pixels) -> None:
     images = list(pixels[:5])
-    found = fitted.views(images, 3)
+    found = fitted.reader.read(images, FromViews(3))
     assert found.values.shape == (5, 3, 20) and found.paths == fitted.features(images).paths
     for image, row in zip(images, found.values, strict=True):
         changed = [view.apply(decode(image, 24), 16, digest(image)) for view in random_views(3)]
         np.testing.assert_allclose(row, fitted.features(changed).values, atol=1e-5)
-    beside = fitted.views(images, 3, original_first=True).values
+    beside = fitted.reader.read(images, FromViews(3, True)).values
     np.testing.assert_array_equal(beside[:, 0], fitted.features(images).values)
     np.testing.assert_array_equal(beside[:, 1:], found.values[:, :2])
-    mirrored = fitted.view(images, Mirrored())
+    mirrored = fitted.reader.read_view(images, Mirrored())
     flipped = fitted.features([decode(image, 16)[:, ::-1].copy() for image in images])
     np.testing.assert_allclose(mirrored.values, flipped.values, atol=1e-5)
 
 
 def test_views_are_made_once(fitted: ImageHasher, folder: Path, monkeypatch) -> None:
-    first = fitted.views(folder, 2)
+    first = fitted.reader.read(folder, FromViews(2))
 
     def stream(self, images):
         assert next(iter(images), None) is None, "a view was encoded again"
         return iter(())
 
     monkeypatch.setattr(FeatureExtractor, "stream", stream)
-    np.testing.assert_array_equal(fitted.views(folder, 2).values, first.values)
+    np.testing.assert_array_equal(fitted.reader.read(folder, FromViews(2)).values, first.values)
     # More views are other views beside the same ones.
     monkeypatch.undo()
-    np.testing.assert_array_equal(fitted.views(folder, 3).values[:, :2], first.values)
+    np.testing.assert_array_equal(fitted.reader.read(folder, FromViews(3)).values[:, :2], first.values)
 
 
 def test_an_image_that_cannot_be_read_has_no_views_and_no_pixels(fitted: ImageHasher, pixels) -> None:
     images = [b"", *pixels[:2], b"no picture", pixels[2]]
-    whole = fitted.views(list(pixels[:3]), 3)
-    for found in (fitted.views(images, 3), fitted.pixels(images, 8)):
+    whole = fitted.reader.read(list(pixels[:3]), FromViews(3))
+    for found in (fitted.reader.read(images, FromViews(3)), fitted.reader.read(images, FromPixels(8))):
         assert [item.path for item in found.skipped] == ["images#0", "images#3"]
         assert list(found.paths) == ["images#1", "images#2", "images#4"] and len(found.values) == 3
-    np.testing.assert_array_equal(fitted.views(images, 3).values, whole.values)
+    np.testing.assert_array_equal(fitted.reader.read(images, FromViews(3)).values, whole.values)
     expected = [decode(image, 8) for image in pixels[:3]]
-    np.testing.assert_array_equal(fitted.pixels(images, 8).values, expected)
-    assert fitted.pixels([], 8).values.shape == (0, 8, 8, 3) and fitted.views([], 2).values.shape == (0, 2, 20)
+    np.testing.assert_array_equal(fitted.reader.read(images, FromPixels(8)).values, expected)
+    assert fitted.reader.read([], FromPixels(8)).values.shape == (0, 8, 8, 3) and fitted.reader.read(
+        [], FromViews(2)
+    ).values.shape == (0, 2, 20)
 
 
 @pytest.mark.parametrize(("method", "first"), [(CIBHash, False), (UHGAViews, True)])
 def test_a_method_of_views_learns_from_views_and_encodes_images(tmp_path: Path, pixels, method, first) -> None:
     settings = {"n_views": 3, "n_steps": 5}
     hasher = ImageHasher(method(12, **settings), "tiny").fit(list(pixels))
-    alone = method(12, **settings).fit(hasher.views(list(pixels), 3, original_first=first).values)
+    alone = method(12, **settings).fit(hasher.reader.read(list(pixels), FromViews(3, first)).values)
     codes = hasher.encode(list(pixels))
     np.testing.assert_array_equal(codes, alone.transform(hasher.features(list(pixels)).values))
     hasher.save(tmp_path / "m")
@@ -276,7 +280,7 @@ def test_a_method_of_views_learns_from_views_and_encodes_images(tmp_path: Path, 
 
 
 def test_a_method_of_pixels_needs_no_network(tmp_path: Path, pixels, monkeypatch) -> None:
-    monkeypatch.setattr(image_hasher, "get_backbone", lambda *_: pytest.fail("a network was asked for"))
+    monkeypatch.setattr(backbones, "get_backbone", lambda *_: pytest.fail("a network was asked for"))
     settings = {"width": 2, "n_epochs": 1, "batch_size": 10}
     hasher = ImageHasher(HashGAN(9, **settings)).fit(list(pixels))
     small = np.stack([decode(image, 32) for image in pixels])
@@ -286,8 +290,8 @@ def test_a_method_of_pixels_needs_no_network(tmp_path: Path, pixels, monkeypatch
     loaded = ImageHasher.load(tmp_path / "m")
     assert (loaded.model.backbone, loaded.model.image_size, loaded.model.weights) == ("pixels", 32, {})
     np.testing.assert_array_equal(loaded.encode([png(image) for image in pixels]), codes)
-    with pytest.raises(GannetError, match="a model of hashgan reads pixels"):
-        loaded.views(list(pixels), 2)
+    with pytest.raises(GannetError, match="a model of pixels has no image network"):
+        ImageHasher.load(tmp_path / "m", backbone="tiny")
 
 
 def test_too_few_views_are_refused_before_any_is_made(pixels, monkeypatch) -> None:
@@ -301,9 +305,9 @@ def test_a_matrix_cannot_teach_a_method_of_images(tmp_path: Path, method) -> Non
     np.save(tmp_path / "v.npy", np.random.default_rng(0).standard_normal((50, 6)))
     with pytest.raises(GannetError, match=f"{method.name} learns from images: give a folder .* such as uhga"):
         ImageHasher(method, "tiny").fit(tmp_path / "v.npy")
-    for call in (lambda h: h.views(tmp_path / "v.npy", 2), lambda h: h.pixels(tmp_path / "v.npy", 8)):
+    for takes in (FromViews(2), FromPixels(8)):
         with pytest.raises(GannetError, match="is a matrix, which has no views and no pixels"):
-            call(ImageHasher(method, "tiny"))
+            FeatureReader("tiny").read(tmp_path / "v.npy", takes)
 
 
 # Training the image network

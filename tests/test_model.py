@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import pickle
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from gannet import model as model_module
-from gannet.encoders import Encoder, Linear, UnitLinear
+from gannet.encoders import Linear, UnitLinear
 from gannet.errors import GannetError
-from gannet.hashers import all_hashers
+from gannet.methods.cibhash import CIBHash
 from gannet.methods.hashgan import HashGAN
 from gannet.model import FORMAT, PIXELS, Model
 
@@ -195,10 +197,16 @@ def test_foreign_files(tmp_path: Path) -> None:
             Model.load(absent)
 
 
-def test_an_encoder_of_a_method_is_known_once_it_is_needed() -> None:
-    kinds = {hasher.__module__ for hasher in all_hashers().values()}
-    assert kinds and Encoder.kinds["linear"] is Linear
-    assert model_module._encoder_kind("unit-linear") is UnitLinear
+def test_an_encoder_of_a_method_is_known_once_it_is_needed(tmp_path: Path) -> None:
+    """A process that has imported no method loads a model whose encoder is defined in a method's file."""
+    learned = CIBHash(4, n_steps=2, hidden=8).fit(np.random.default_rng(0).standard_normal((20, 2, 6)))
+    Model.of(learned, None).save(tmp_path / "m")
+    program = (
+        "import sys; from gannet.encoders import Encoder; from gannet.model import Model; "
+        "assert 'unit-mlp' not in Encoder.kinds; print(Model.load(sys.argv[1]).encoder.kind)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path / "m"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "unit-mlp"
 
 
 def test_writing_replaces_the_whole_file_or_nothing(tmp_path: Path, model: Model, monkeypatch) -> None:

@@ -6,8 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gannet.backbones import Backbone
     from gannet.collection import Collection
     from gannet.errors import GannetError
+    from gannet.feature_reader import FeatureReader
     from gannet.image_hasher import ImageHasher
     from gannet.index import HammingIndex
     from gannet.methods.itq import ITQ
@@ -19,13 +21,15 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Loaded when first used, so that searching imports no torch and learning no image network.
+# Modules are imported when a name is first used, so that searching imports no torch and learning no image network.
 _HOMES = {
+    "Backbone": "gannet.backbones",
     "Collection": "gannet.collection",
+    "FeatureReader": "gannet.feature_reader",
     "FineTuning": "gannet.training.fine_tuning",
     "GannetError": "gannet.errors",
     "GradientAttention": "gannet.training.gradient_attention",
-    "HammingIndex": "gannet.index.hamming",
+    "HammingIndex": "gannet.index",
     "ITQ": "gannet.methods.itq",
     "ImageHasher": "gannet.image_hasher",
     "LSH": "gannet.methods.lsh",
@@ -38,7 +42,9 @@ __all__ = [
     "ITQ",
     "LSH",
     "UHGA",
+    "Backbone",
     "Collection",
+    "FeatureReader",
     "FineTuning",
     "GannetError",
     "GradientAttention",

@@ -18,7 +18,8 @@ from gannet.data.base import Subset
 from gannet.data.datasets import LabelledImages
 from gannet.errors import GannetError
 from gannet.evaluation import distance_histograms, evaluate, float_map
-from gannet.image_hasher import Features, ImageHasher
+from gannet.feature_reader import Features
+from gannet.image_hasher import ImageHasher
 from gannet.methods.itq import ITQ
 from gannet.methods.uhga import UHGA
 from gannet.pages import DemoNeighbour, DemoPicture, DemoQuery, DemoReport, Score, demo_page

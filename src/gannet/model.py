@@ -1,7 +1,7 @@
-"""The model file: everything that turns a new item into a code, as safetensors with a JSON header.
+"""The model file: everything that turns a new item into a code, in safetensors format with a JSON header.
 
-Loading runs no code from the file: arrays and plain text only, never pickle. A digest over the header and all arrays
-is checked before anything is used.
+Loading runs no code from the file, which holds arrays and plain text only. A digest over the header and all arrays is
+checked before anything is used.
 """
 
 from __future__ import annotations
@@ -13,35 +13,46 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gannet.encoders import Encoder
 from gannet.errors import GannetError
+from gannet.hashers.takes import FromFeatures, FromPixels, Takes
 from gannet.support.atomic import write_atomically
+
+if TYPE_CHECKING:
+    from gannet.backbones.extractor import Extractor
+    from gannet.hashers.base import Hasher
 
 FORMAT = "gannet-model"
 VERSION = 1
 PIXELS = "pixels"
-"""What stands in place of a backbone's name where the encoder reads the image itself."""
+"""Stands in place of a backbone's name if the encoder reads the images themselves."""
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted encoder and, for images, the backbone it reads features from.
+    """A fitted encoder and, for images, the image network that its features come from.
 
-    Attributes:
-        encoder: from features to codes.
-        method: name of the hasher that learned it.
-        settings: the hasher's settings, for the record.
-        backbone: name of the image network, `PIXELS` where there is none and the encoder reads the image itself, or
-            None for a model of feature vectors.
-        image_size: side in pixels that the backbone, or the encoder, sees, or None.
-        weights: the backbone's arrays by name; empty where there is none.
+    Parameters
+    ----------
+    encoder : Encoder
+        From features, or pixels, to codes.
+    method : str
+        Name of the method that learned it.
+    settings : mapping, default={}
+        The method's settings, for the record.
+    backbone : str or None, default=None
+        Name of the image network; `PIXELS` if the encoder reads the images themselves; None for feature vectors.
+    image_size : int or None, default=None
+        Side in pixels of the images that the network, or the encoder, sees.
+    weights : mapping of str to ndarray, default={}
+        Weights of the image network; empty if there is none or if it can't be stored.
     """
 
     encoder: Encoder
@@ -51,6 +62,37 @@ class Model:
     image_size: int | None = None
     weights: Arrays = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, hasher: Hasher, extractor: Extractor | None, extra: Mapping[str, Any] | None = None) -> Model:
+        """Return the model of a fitted hasher.
+
+        Parameters
+        ----------
+        hasher : Hasher
+            What has learned.
+        extractor : Extractor or None
+            The image network that made the features it learned from; None if it learned from a matrix or from pixels.
+        extra : mapping, default=None
+            Further settings to record.
+        """
+        settings = {**hasher.get_params(), **(extra or {})}
+        takes = hasher.takes
+        if isinstance(takes, FromPixels):
+            return cls(hasher.encoder_, hasher.name, settings, PIXELS, takes.side)
+        if extractor is None:
+            return cls(hasher.encoder_, hasher.name, settings)
+        return cls(hasher.encoder_, hasher.name, settings, extractor.name, extractor.size, dict(extractor.weights))
+
+    @property
+    def takes(self) -> Takes:
+        """What it encodes."""
+        return FromPixels(int(self.image_size or 0)) if self.backbone == PIXELS else FromFeatures()
+
+    @property
+    def has_network(self) -> bool:
+        """Whether it encodes features of an image network."""
+        return self.backbone not in (None, PIXELS)
+
     @property
     def n_bits(self) -> int:
         """Length of the codes."""
@@ -58,7 +100,7 @@ class Model:
 
     @functools.cached_property
     def id(self) -> str:
-        """SHA-256 (hex) of the model file: what a collection knows its model by."""
+        """SHA-256 (hex) of the model file. A collection identifies its model by it."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def to_bytes(self) -> bytes:
@@ -82,16 +124,16 @@ class Model:
         return save(contiguous, metadata={FORMAT: f"{_digest(text, tensors)} {text}"})
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model file in one step: a kill or a full disk leaves what was there before."""
+        """Write the model file in one step: if the process is killed or the disk is full, the old file stays."""
         write_atomically(Path(path), self.to_bytes())
 
     @classmethod
     def from_bytes(cls, data: bytes, origin: str = "the model") -> Model:
-        """Read a model from the bytes of a model file; ``origin`` names it in errors."""
+        """Return the model in the bytes of a model file; error messages call it ``origin``."""
         header, tensors = _read(data, origin)
-        encoder = _parts(tensors, "encoder.")
+        kind = _encoder_kind(header, origin)
         try:
-            made = _encoder_kind(str(header["encoder"]))(**encoder)
+            made = kind(**_parts(tensors, "encoder."))
             model = cls(
                 made,
                 str(header["method"]),
@@ -109,9 +151,22 @@ class Model:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Model:
-        """Read a model file.
+        """Return the model in a file.
 
-        Raises: `GannetError` where it cannot be read, is not a model, is damaged, or comes from a newer version.
+        Parameters
+        ----------
+        path : path
+            A file that `save` or ``gannet fit`` wrote.
+
+        Returns
+        -------
+        Model
+            The model.
+
+        Raises
+        ------
+        GannetError
+            If the file can't be read, is not a model, is damaged, or comes from a newer version of Gannet.
         """
         try:
             data = Path(path).read_bytes()
@@ -143,9 +198,9 @@ def _read(data: bytes, origin: str) -> tuple[dict[str, Any], dict[str, npt.NDArr
 
 
 def _metadata(data: bytes) -> str:
-    """Return what a model file says of itself: its digest, a space, its JSON header; empty where it is not one.
+    """Return the metadata of a model file: its digest, a space, its JSON header; empty if it is not a model file.
 
-    The layout is safetensors': eight bytes of length, then JSON. The library reads metadata from files only.
+    The layout is that of safetensors, eight bytes of length and then JSON. The library reads metadata from files only.
     """
     length = int.from_bytes(data[:8], "little")
     try:
@@ -155,7 +210,7 @@ def _metadata(data: bytes) -> str:
 
 
 def _can_encode(encoder: Encoder) -> bool:
-    """Try the encoder on one item, as its arrays may not fit each other."""
+    """Return whether the encoder can encode an item: its arrays may not fit together."""
     return encoder.n_features > 0 and encoder.encode(np.zeros((1, *encoder.item_shape), np.uint8)).size > 0
 
 
@@ -168,12 +223,18 @@ def _names_backbone(model: Model) -> bool:
     return isinstance(model.backbone, str) and isinstance(model.image_size, int) and len(shape) == 1
 
 
-def _encoder_kind(kind: str) -> type[Encoder]:
+def _encoder_kind(header: Mapping[str, Any], origin: str) -> type[Encoder]:
+    kind = str(header.get("encoder"))
     if kind not in Encoder.kinds:
-        # Methods may bring encoders of their own, which are known once the methods are loaded.
+        # Methods define encoders of their own, which are known once the methods are imported.
         from gannet.hashers import all_hashers
 
         all_hashers()
+    if kind not in Encoder.kinds:
+        raise GannetError(
+            f"{origin} does not hold a complete model: no installed method has its encoder {kind!r}; install what "
+            f"brings the method {header.get('method')!r}"
+        )
     return Encoder.kinds[kind]
 
 

@@ -8,8 +8,8 @@ from safetensors.numpy import save_file
 
 from gannet.backbones import alexnet as alexnet_file
 from gannet.backbones import all_backbones, get_backbone
-from gannet.backbones.base import weights_digest
 from gannet.errors import GannetError, MissingExtraError
+from gannet.support.arrays import array_digest as weights_digest
 
 
 def is_one_line(error):

@@ -7,7 +7,7 @@ import pytest
 
 from gannet.backbones.cache import FeatureCache
 from gannet.backbones.extract import extract, load
-from gannet.backbones.runtime import FeatureExtractor
+from gannet.backbones.extractor import FeatureExtractor
 from gannet.errors import GannetError
 
 N = 50
@@ -90,11 +90,11 @@ def test_all_failing_gives_no_rows(extractor):
 
 
 def test_the_second_call_decodes_and_encodes_nothing(extractor, expected, tiny, tiny_weights):
-    with FeatureCache(extractor.key, 5) as cache:
+    with FeatureCache(extractor.cache_key, 5) as cache:
         Source().extract(extractor, cache)
     again = Source()
     fresh = FeatureExtractor(tiny, tiny_weights, device="cpu")
-    with FeatureCache(fresh.key, 5) as cache:
+    with FeatureCache(fresh.cache_key, 5) as cache:
         result = again.extract(fresh, cache)
     np.testing.assert_array_equal(result.values, expected)
     assert again.decodes == 0
@@ -102,7 +102,7 @@ def test_the_second_call_decodes_and_encodes_nothing(extractor, expected, tiny, 
 
 
 def test_cached_and_new_images_mix(extractor, expected):
-    with FeatureCache(extractor.key, 5) as cache:
+    with FeatureCache(extractor.cache_key, 5) as cache:
         known = [3, 4, 8, 30, 49]
         cache.put_many([Source.digest(b"%d" % i) for i in known], expected[known])
         source = Source(unreadable={5})
@@ -119,7 +119,7 @@ def test_what_was_encoded_before_an_interruption_is_kept(extractor):
                 raise KeyboardInterrupt
             return super().decode(raw, size)
 
-    with FeatureCache(extractor.key, 5) as cache:
+    with FeatureCache(extractor.cache_key, 5) as cache:
         with pytest.raises(KeyboardInterrupt):
             Interrupted().extract(extractor, cache)
         again = Source()

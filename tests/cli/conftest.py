@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gannet import image_hasher
+from gannet import backbones
 from gannet.backbones.base import Backbone
-from gannet.backbones.runtime import FeatureExtractor
+from gannet.backbones.extractor import FeatureExtractor
 from gannet.cli import main
 
 N_IMAGES = 60
@@ -85,12 +85,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put `Tiny` in place of the default backbone; other names stay what they are."""
-    real = image_hasher.get_backbone
+    real = backbones.get_backbone
 
     def get_backbone(name: str, size: int | None = None) -> Backbone:
-        return Tiny(size) if name in ("tiny", image_hasher.DEFAULT_BACKBONE) else real(name, size)
+        return Tiny(size) if name in ("tiny", backbones.DEFAULT_BACKBONE) else real(name, size)
 
-    monkeypatch.setattr(image_hasher, "get_backbone", get_backbone)
+    monkeypatch.setattr(backbones, "get_backbone", get_backbone)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gannet import image_hasher
+from gannet import backbones
 from gannet.hashers import get_hasher
 from gannet.hashers.settings import defaults
 
@@ -79,7 +79,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def network(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small image network whose features are as many as the longest codes of the examples have bits."""
-    monkeypatch.setattr(type(image_hasher.get_backbone("tiny")), "n_features", 64)
+    monkeypatch.setattr(type(backbones.get_backbone("tiny")), "n_features", 64)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

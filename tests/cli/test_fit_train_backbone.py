@@ -115,11 +115,11 @@ OWN_PROCESS = """
 import os, signal, sys
 sys.path.insert(0, os.environ["TEST_FOLDER"])
 from conftest import Tiny
-from gannet import image_hasher
+from gannet import backbones
 from gannet.cli import main
 from gannet.training.trainer import PairwiseTrainer
 
-image_hasher.get_backbone = lambda name, size=None: Tiny(size)
+backbones.get_backbone = lambda name, size=None: Tiny(size)
 step = PairwiseTrainer.step
 
 def dying(self, inputs, similarity):

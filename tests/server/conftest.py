@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from served_pictures import SIDE, make_collection, make_photos
 
-from gannet.data import Skipped, decode, digest
-from gannet.errors import GannetError
-from gannet.image_hasher import Features, ImageHasher
+from gannet import backbones
+from gannet.data import decode
 from gannet.search.live import LiveCollection
 
 pytest.importorskip("fastapi")
@@ -26,16 +26,18 @@ def client_of(live: LiveCollection, **settings: object) -> TestClient:
     return TestClient(create_app(live, **settings), base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
 
 
+class PixelNetwork:
+    """Returns the pixels of small images in place of a network's features."""
+
+    name, size = "tiny", SIDE
+
+    def encode(self, images: list[Image.Image]) -> np.ndarray:
+        return np.array([decode(np.asarray(image), SIDE).ravel() for image in images])
+
+
 @pytest.fixture(autouse=True)
 def pixels_as_features(monkeypatch: pytest.MonkeyPatch) -> None:
-    def features(_: ImageHasher, images: list[bytes]) -> Features:
-        try:
-            rows = [decode(raw, SIDE).reshape(-1).astype(np.float32) for raw in images]
-        except GannetError as error:
-            return Features(np.empty((0, 3 * SIDE * SIDE)), [], [], [Skipped("0", str(error))])
-        return Features(np.stack(rows), ["0"], [digest(images[0])], [])
-
-    monkeypatch.setattr(ImageHasher, "features", features)
+    monkeypatch.setattr(backbones, "get_backbone", lambda *_: PixelNetwork())
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from torch import nn
 
 from gannet import UHGA, FineTuning
 from gannet.backbones.base import Backbone
-from gannet.backbones.runtime import FeatureExtractor
+from gannet.backbones.extractor import FeatureExtractor
 from gannet.data import decode, digest
 from gannet.hashers import all_hashers, get_hasher
 from gannet.hashers.whole_network import TrainingImages, train_network

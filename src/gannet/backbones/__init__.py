@@ -1,41 +1,95 @@
-"""Pre-trained networks: one file a backbone, their fast runtime, and the cache of what they computed.
-
-Listing backbones imports neither torch nor OpenVINO.
-"""
+"""Image networks, from images to feature vectors: one file each, their fast runtimes and the cache of features."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
+import functools
+from typing import Any
 
 from gannet.backbones.base import Backbone
-from gannet.errors import unknown_name
+from gannet.backbones.extractor import Extractor, FeatureExtractor
+from gannet.backbones.outside import OutsideExtractor
+from gannet.errors import GannetError
+from gannet.registry import Registry
 
 DEFAULT_BACKBONE = "efficientnet-lite0"
 
+__all__ = [
+    "DEFAULT_BACKBONE",
+    "Backbone",
+    "Extractor",
+    "FeatureExtractor",
+    "OutsideExtractor",
+    "all_backbones",
+    "get_backbone",
+    "make_extractor",
+]
 
-def all_backbones() -> dict[str, type[Backbone]]:
-    """Return every backbone by name, found by looking through this package."""
-    found = {}
-    for info in pkgutil.iter_modules(__path__):
-        module = importlib.import_module(f"{__name__}.{info.name}")
-        for _, cls in inspect.getmembers(module, inspect.isclass):
-            if issubclass(cls, Backbone) and cls.__module__ == module.__name__ and not inspect.isabstract(cls):
-                found[cls.name] = cls
-    return dict(sorted(found.items()))
+
+@functools.cache
+def registry() -> Registry[Backbone]:
+    """Return the registry of backbones."""
+    return Registry("backbone", Backbone, "gannet.backbones", "gannet.backbones")  # type: ignore[type-abstract]
 
 
-def get_backbone(name: str = DEFAULT_BACKBONE, size: int | None = None) -> Backbone:
-    """Return the backbone of a name, seeing images of ``size`` pixels a side (its own default where None).
+def all_backbones() -> dict[str, type[Any]]:
+    """Return the class of every backbone by name. Neither torch nor OpenVINO is imported for the package's own."""
+    return registry().all()
 
-    Raises:
-        GannetError: no backbone has that name, or the size does not suit it.
+
+def get_backbone(name: str = DEFAULT_BACKBONE, size: int | None = None) -> Any:
+    """Return the backbone of a name.
+
+    Parameters
+    ----------
+    name : str, default="efficientnet-lite0"
+        A name that `all_backbones` lists.
+    size : int, default=None
+        Side in pixels of the square images that the network sees. If None, the network's own default.
+
+    Returns
+    -------
+    Backbone or object
+        An instance of `Backbone`, or of whatever class another distribution brings under this name.
+
+    Raises
+    ------
+    GannetError
+        If no backbone has that name, or if the network does not take images of that size.
     """
-    backbones = all_backbones()
-    if name not in backbones:
-        raise unknown_name("backbone", name, backbones)
-    return backbones[name](size)
+    cls = registry().get(name)
+    return cls(size) if issubclass(cls, Backbone) else cls()
 
 
-__all__ = ["DEFAULT_BACKBONE", "Backbone", "all_backbones", "get_backbone"]
+def make_extractor(backbone: Any = None, size: int | None = None, weights: Any = None) -> Extractor:
+    """Return a backbone ready to run.
+
+    Parameters
+    ----------
+    backbone : str, Backbone, type or object, default=None
+        The name of a backbone (None: the default one), a `Backbone`, an object with
+        ``encode(list of PIL images) -> (n, d)`` or a callable that does the same, a class of any of these, or an
+        extractor, which is returned.
+    size : int, default=None
+        Side in pixels of the images; only for a backbone given by its name.
+    weights : mapping of str to ndarray, default=None
+        Weights in place of the published ones; only for a `Backbone`.
+
+    Raises
+    ------
+    GannetError
+        If the name is unknown, or the object can't be used as a backbone.
+    """
+    if backbone is None or isinstance(backbone, str):
+        backbone = get_backbone(backbone or DEFAULT_BACKBONE, size)
+    elif isinstance(backbone, type):
+        backbone = backbone()
+    if isinstance(backbone, FeatureExtractor | OutsideExtractor):
+        return backbone
+    if isinstance(backbone, Backbone):
+        return FeatureExtractor(backbone, weights)
+    if callable(getattr(backbone, "encode", None)) or callable(backbone):
+        return OutsideExtractor(backbone)
+    raise GannetError(
+        "a backbone must be a name, a gannet.Backbone or an object with encode(list of PIL images) -> (n, d), not "
+        f"{type(backbone).__name__}"
+    )

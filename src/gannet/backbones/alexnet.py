@@ -1,4 +1,4 @@
-"""AlexNet, the network of the source paper, in torchvision's layout so that its weight file loads."""
+"""AlexNet, the network of the UHGA paper, in the layout of torchvision, whose weight file it loads."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ WEIGHTS_VARIABLE = "GANNET_ALEXNET_WEIGHTS"
 
 
 class AlexNet(Backbone):
-    """AlexNet, one-column variant: 4096 values, the second fully connected layer (FC-7) after its ReLU.
+    """AlexNet, one-column variant: 4096 features, the second fully connected layer (FC-7) after its ReLU.
 
-    The weights are the file that ``$GANNET_ALEXNET_WEIGHTS`` names, else they are downloaded once (233 MB).
+    The weights come from the file named by ``$GANNET_ALEXNET_WEIGHTS``. If the variable is not set, they are downloaded
+    once (233 MB).
     """
 
     name = "alexnet"
@@ -76,7 +77,7 @@ class AlexNet(Backbone):
             with progress(None, "AlexNet's weights", "B") as bar:
                 downloader = pooch.HTTPDownloader(progressbar=bar)
                 return Path(pooch.retrieve(URL, f"sha256:{SHA256}", Path(URL).name, folder, downloader=downloader))
-        # Any failure of the network, of the disk or of the checksum has the same remedy.
+        # Whatever fails (the connection, the disk, the checksum), the remedy is the same.
         except Exception as error:
             raise GannetError(
                 f"the weights of AlexNet could not be downloaded ({type(error).__name__});"

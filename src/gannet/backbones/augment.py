@@ -1,4 +1,4 @@
-"""Views of an image: as it is, mirrored, or changed at random; random ones are the same in every run."""
+"""Views of an image: unchanged, mirrored, or changed at random. Random views are the same in every run."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class View:
-    """The image as it is. Other views are subclasses: frozen dataclasses, whose fields are part of their identity."""
+    """The unchanged image. Other views are subclasses: frozen dataclasses, whose fields are part of their identity."""
 
     enlarged: ClassVar[float] = 1.0
-    """How much larger than the network's size a view wants its image."""
+    """Ratio of the size of the image that a view is made from to the size of the view."""
 
     def digest(self, image: bytes) -> bytes:
-        """Return the 16 bytes that name this view of the image with the content digest ``image``."""
+        """Return 16 bytes that identify this view of the image with the content digest ``image``."""
         return image
 
     def apply(self, pixels: Pixels, size: int, image: bytes) -> Pixels:
         """Return the view, ``(size, size, 3)`` uint8.
 
-        Parameters: ``pixels``, the image as a square of `enlarged` times the size, uint8 RGB; ``image``, its digest.
+        ``pixels`` is the image as a square, RGB uint8, whose side is `enlarged` times ``size``. ``image`` is its
+        digest.
         """
         return pixels
 
 
 @dataclass(frozen=True)
 class Mirrored(View):
-    """The image, left and right exchanged."""
+    """The image with left and right exchanged."""
 
     def digest(self, image: bytes) -> bytes:
         """Return the digest of the view."""
@@ -47,16 +48,16 @@ class Mirrored(View):
 
 @dataclass(frozen=True)
 class RandomView(View):
-    """A random crop, resized, mirrored, recoloured and blurred: the views of CIBHash (Qiu et al., IJCAI 2021).
+    """A random crop, resized, mirrored, recolored and blurred: the views of CIBHash (Qiu et al., IJCAI 2021).
 
-    In this order: a crop of ``least_area`` to all of the area with sides of a ratio from 3/4 to 4/3; mirrored in half
-    of the views; with probability ``p_jitter`` brightness, contrast and saturation times 1 - ``jitter`` to
-    1 + ``jitter`` and hue moved by up to ``hue`` of the circle, in random order; grey with probability ``p_grey``;
-    blurred with probability ``p_blur`` by a 3 x 3 Gaussian of standard deviation 0.1 to 2 pixels. The defaults are
-    those of the authors' code. The same ``number``, ``seed`` and image always give the same view.
+    The steps, in order: a crop of ``least_area`` to all of the area, with an aspect ratio from 3/4 to 4/3; mirrored in
+    half of the views; with probability ``p_jitter``, in random order, brightness, contrast and saturation multiplied
+    by 1 - ``jitter`` to 1 + ``jitter`` and hue shifted by up to ``hue`` of the color circle; made gray with probability
+    ``p_grey``; blurred with probability ``p_blur`` by a 3 x 3 Gaussian with a standard deviation of 0.1 to 2 pixels.
+    The defaults are those of the authors' code. The same ``number``, ``seed`` and image always give the same view.
     """
 
-    enlarged = 1.5  # about sqrt(1 / least_area), so that a small crop is seldom magnified
+    enlarged = 1.5  # about sqrt(1 / least_area): a small crop is seldom magnified
 
     number: int
     seed: int = 0
@@ -79,7 +80,7 @@ class RandomView(View):
         if random.random() < 0.5:
             view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         if random.random() < self.p_jitter:
-            view = self._recolour(view, random)
+            view = self._recolor(view, random)
         if random.random() < self.p_grey:
             view = view.convert("L").convert("RGB")
         if random.random() < self.p_blur:
@@ -87,7 +88,7 @@ class RandomView(View):
         return np.array(view, np.uint8)
 
     def _crop(self, side: int, random: np.random.Generator) -> tuple[int, int, int, int]:
-        """Return the corners of the crop; all of the image where ten tries give none that fits into it."""
+        """Return the corners of the crop; the whole image if ten tries give no crop that fits into it."""
         for _ in range(10):
             area = random.uniform(self.least_area, 1) * side * side
             ratio = np.exp(random.uniform(np.log(3 / 4), np.log(4 / 3)))
@@ -97,7 +98,7 @@ class RandomView(View):
                 return left, top, left + width, top + height
         return 0, 0, side, side
 
-    def _recolour(self, view: Image.Image, random: np.random.Generator) -> Image.Image:
+    def _recolor(self, view: Image.Image, random: np.random.Generator) -> Image.Image:
         enhancers = ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color, None
         for place in random.permutation(len(enhancers)):
             enhancer = enhancers[place]
@@ -125,5 +126,5 @@ def _gaussian(deviation: float) -> ImageFilter.Kernel:
 
 
 def _digest(view: View, image: bytes) -> bytes:
-    # The fields are part of the text that a dataclass shows.
+    # The text contains the fields, names included: renaming one would change all random views.
     return hashlib.blake2b(f"{view} ".encode() + image, digest_size=16).digest()

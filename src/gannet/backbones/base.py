@@ -1,7 +1,4 @@
-"""The contract of a backbone: a pre-trained network, its weights and its preprocessing.
-
-A backbone is one file in this package with one subclass of :class:`Backbone`; it is found by itself.
-"""
+"""The contract of a backbone: a pre-trained torch network, its weights and its preprocessing."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gannet.errors import GannetError, MissingExtraError
-from gannet.support.arrays import array_digest, load_arrays, save_arrays
+from gannet.support.arrays import load_arrays, save_arrays
 from gannet.support.cache import cache_dir
 
 if TYPE_CHECKING:
@@ -26,16 +23,38 @@ if TYPE_CHECKING:
 Weights = Mapping[str, NDArray[Any]]
 
 
-def weights_digest(weights: Weights) -> str:
-    """Return the identity of a set of weights: a SHA-256 in hex over names, shapes and values."""
-    return array_digest(weights)
-
-
 class Backbone(ABC):
     """A pre-trained network that maps an image to one feature vector.
 
-    Args:
-        size: side in pixels of the square image the network sees; the backbone's own default where None.
+    A subclass in one file, in ``gannet/backbones`` or in another distribution (entry-point group ``gannet.backbones``),
+    sets the class attributes below and implements `build` and `weights_file`, or overrides `weights`. An instance can
+    also be passed directly: ``ImageHasher(backbone=MyBackbone())``. A model file stores its weights, so that whoever
+    loads the file needs the class, but no weight file.
+
+    Parameters
+    ----------
+    size : int, default=None
+        Side in pixels of the square images that the network sees. If None, ``default_size``.
+
+    Attributes
+    ----------
+    name : str
+        Name on the command line and in model files.
+    reference : str
+        The paper.
+    n_features : int
+        Length of the feature vector.
+    default_size, min_size : int
+        Usual and smallest side of the images, in pixels.
+    mean, std : tuple of 3 floats
+        Normalization of the red, green and blue channels, for pixels from 0 to 1.
+    requires : tuple of str
+        Import names of the libraries that the network needs.
+
+    Raises
+    ------
+    GannetError
+        If the size is below ``min_size`` or above 1024.
     """
 
     name: ClassVar[str]
@@ -44,10 +63,8 @@ class Backbone(ABC):
     default_size: ClassVar[int]
     min_size: ClassVar[int]
     mean: ClassVar[tuple[float, float, float]]
-    """Per channel (red, green, blue), on pixels in [0, 1]."""
     std: ClassVar[tuple[float, float, float]]
     requires: ClassVar[tuple[str, ...]] = ("torch",)
-    """Import names without which the backbone cannot run."""
 
     def __init__(self, size: int | None = None) -> None:
         self.size = self.default_size if size is None else size
@@ -59,22 +76,22 @@ class Backbone(ABC):
 
     @abstractmethod
     def build(self) -> nn.Module:
-        """Return the network, no weights: normalised float ``(n, 3, size, size)`` to ``(n, n_features)``."""
+        """Return the network with any weights: normalized float ``(n, 3, size, size)`` to ``(n, n_features)``."""
 
     @abstractmethod
     def weights_file(self) -> Path:
-        """Return the file with the published weights, fetched if need be; GannetError where there is none."""
+        """Return the file with the published weights, downloaded if necessary; raise `GannetError` if impossible."""
 
     @classmethod
     def require(cls) -> None:
-        """Raise MissingExtraError where a library the backbone needs is not installed. Imports nothing heavy."""
+        """Raise `MissingExtraError` if a library that the backbone needs is not installed; import nothing heavy."""
         for library in cls.requires:
             if importlib.util.find_spec(library) is None:
                 raise MissingExtraError(library, "images", f"the backbone {cls.name!r}")
 
     @classmethod
     def unavailable(cls) -> str | None:
-        """Return in one line why the backbone cannot run here, or None."""
+        """Return in one line why the backbone can't run here, or None."""
         try:
             cls.require()
         except MissingExtraError as error:
@@ -82,15 +99,24 @@ class Backbone(ABC):
         return None
 
     def weights(self, source: str | Path | None = None) -> dict[str, NDArray[Any]]:
-        """Return the network's weights by name, without the layers that the features do not use.
+        """Return the network's weights by name, without layers that the features do not use.
 
-        A file is read and checked once; later calls take a plain copy from the cache, without torch.
+        A file is read and checked once; later calls read a plain copy from the cache, without torch.
 
-        Args:
-            source: a ``.pth`` or ``.safetensors`` file; the published weights where None.
+        Parameters
+        ----------
+        source : str or Path, default=None
+            A ``.pth`` or ``.safetensors`` file. If None, the published weights.
 
-        Raises:
-            GannetError: the file is absent, cannot be read safely, or belongs to another network.
+        Returns
+        -------
+        dict of str to ndarray
+            The weights.
+
+        Raises
+        ------
+        GannetError
+            If the file is missing, can't be read safely, or belongs to another network.
         """
         path = self.weights_file() if source is None else Path(source)
         try:
@@ -106,10 +132,17 @@ class Backbone(ABC):
         return weights
 
     def module(self, weights: Weights | str | Path | None = None) -> nn.Module:
-        """Return the network, evaluating: normalised float ``(n, 3, size, size)`` to ``(n, n_features)``.
+        """Return the network in evaluation mode.
 
-        Args:
-            weights: arrays by name, or a weight file; the published weights where None.
+        Parameters
+        ----------
+        weights : mapping of str to ndarray, str or Path, default=None
+            Arrays by name, or a weight file. If None, the published weights.
+
+        Returns
+        -------
+        torch.nn.Module
+            From normalized float ``(n, 3, size, size)`` to ``(n, n_features)``.
         """
         if weights is None or isinstance(weights, (str, Path)):
             weights = self.weights(weights)
@@ -117,11 +150,13 @@ class Backbone(ABC):
         import torch
 
         module = self._empty()
+        if any(buffer.is_meta for name, buffer in module.named_buffers() if name not in selected):
+            module = self.build()  # non-persistent buffers are in no weight file: only building makes their values
         module.load_state_dict({name: torch.tensor(value) for name, value in selected.items()}, assign=True)
         return module.eval()
 
     def _empty(self) -> nn.Module:
-        """Build the network without memory for its weights, so that no time goes into initialising them."""
+        """Build the network without memory for its weights, so that no time is spent on initializing them."""
         self.require()
         import torch
 
@@ -129,7 +164,7 @@ class Backbone(ABC):
             return self.build()
 
     def _select(self, state: Weights, origin: str) -> dict[str, NDArray[Any]]:
-        """Keep the weights that the network has; GannetError where one is missing or misshapen."""
+        """Return the weights that the network has; raise `GannetError` if one is missing or has another shape."""
         selected = {}
         for name, value in self._empty().state_dict().items():
             if name not in state:
@@ -145,7 +180,7 @@ class Backbone(ABC):
 
 
 def _read_state(path: Path) -> dict[str, NDArray[Any]]:
-    """Read a ``.safetensors`` or PyTorch weight file; the latter with torch's restricted unpickler only."""
+    """Read a ``.safetensors`` or PyTorch weight file, the latter with torch's restricted unpickler only."""
     unreadable = f"{path} is not a weight file that can be read safely; give a .pth state dict or .safetensors"
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
@@ -163,6 +198,6 @@ def _read_state(path: Path) -> dict[str, NDArray[Any]]:
         with warnings.catch_warnings(action="ignore"):
             state = torch.load(path, map_location="cpu", weights_only=True)
         return {str(name): tensor.float().numpy() for name, tensor in state.items()}
-    # The unpickler meets arbitrary bytes here, and what it raises on them is not limited to its own errors.
+    # On arbitrary bytes, the unpickler raises more than its own error classes.
     except Exception:
         raise GannetError(unreadable) from None

@@ -1,8 +1,7 @@
-"""Features kept on disk by the content of the image, so that no image is encoded twice by the same network.
+"""Features kept on disk by the content of the image, so that the same network encodes no image twice.
 
-There is one SQLite file per network, preprocessing and precision, ``features/<key>.sqlite`` in the cache
-directory (:func:`gannet.support.cache.cache_dir`), about 5 KB an image for 1280 features. Deleting the file
-clears it.
+There is one SQLite file per network, preprocessing and precision, ``features/<key>.sqlite`` in the cache directory
+(`gannet.support.cache.cache_dir`), about 5 KB per image for 1280 features. To clear the cache, delete the file.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,20 +20,24 @@ from gannet.support.cache import cache_dir
 
 Features = NDArray[np.float32]
 
-_ROWS_A_QUERY = 500
-"""SQLite before 3.32 takes at most 999 parameters."""
+_ROWS_PER_QUERY = 500
+"""SQLite before version 3.32 takes at most 999 parameters per query."""
 
 
 class FeatureCache:
     """Feature vectors by content digest, shared by threads and processes.
 
-    A damaged file is replaced; a disk that is full or read-only turns the cache off. Either is said once in
-    the log, and neither stops the work.
+    A damaged file is replaced. A disk that is full or read-only turns the cache off. Both are logged once, and neither
+    stops the work.
 
-    Args:
-        key: what made the features (:attr:`gannet.backbones.runtime.FeatureExtractor.key`).
-        n_features: length of a feature vector.
-        folder: where the file lies; ``features`` in the cache directory where None.
+    Parameters
+    ----------
+    key : str
+        Identifies what makes the features; see `gannet.backbones.Extractor`.
+    n_features : int
+        Length of a feature vector.
+    folder : Path, default=None
+        Folder of the file. If None, ``features`` in the cache directory.
     """
 
     def __init__(self, key: str, n_features: int, folder: Path | None = None) -> None:
@@ -44,16 +47,23 @@ class FeatureCache:
         self._connection: sqlite3.Connection | None = None
         self._open()
 
-    def get_many(self, digests: Sequence[bytes]) -> tuple[NDArray[np.bool_], Features]:
-        """Look up digests; return which are known, bool ``(n,)``, and the features of those.
+    @classmethod
+    @contextlib.contextmanager
+    def open_for(cls, key: str | None, n_features: int) -> Iterator[FeatureCache | None]:
+        """Open the cache of a network within a block; yield None for a network without a key."""
+        if key is None:
+            yield None
+            return
+        with cls(key, n_features) as cache:
+            yield cache
 
-        The features, float32 ``(found, d)``, are in the order of the digests.
-        """
+    def get_many(self, digests: Sequence[bytes]) -> tuple[NDArray[np.bool_], Features]:
+        """Return which digests are known, bool ``(n,)``, and their features in order, float32 ``(n_known, d)``."""
         rows: dict[bytes, bytes] = {}
         with self._lock:
             try:
-                for start in range(0, len(digests), _ROWS_A_QUERY):
-                    rows.update(self._select(digests[start : start + _ROWS_A_QUERY]))
+                for start in range(0, len(digests), _ROWS_PER_QUERY):
+                    rows.update(self._select(digests[start : start + _ROWS_PER_QUERY]))
             except sqlite3.Error as error:
                 self._recover(error)
         size = 4 * self.n_features
@@ -63,7 +73,7 @@ class FeatureCache:
         return found, np.frombuffer(together, "<f4").astype(np.float32, copy=False).reshape(-1, self.n_features)
 
     def put_many(self, digests: Sequence[bytes], values: Features) -> None:
-        """Keep features, float32 ``(n, d)``, under their digests, in one transaction."""
+        """Store features, float32 ``(n, d)``, under their digests, in one transaction."""
         rows = [(digest, row.tobytes()) for digest, row in zip(digests, np.asarray(values, dtype="<f4"), strict=True)]
         with self._lock:
             if self._connection is None:
@@ -75,7 +85,7 @@ class FeatureCache:
                 self._recover(error)
 
     def close(self) -> None:
-        """Close the file; the cache is empty and stores nothing from then on."""
+        """Close the file; from then on, the cache is empty and stores nothing."""
         with self._lock:
             self._disconnect()
 
@@ -100,11 +110,11 @@ class FeatureCache:
 
     def _connect(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # The lock serialises use, so that the loading threads can share one connection.
+        # The lock lets one thread at a time use the connection, which the loading threads share.
         self._connection = sqlite3.connect(self.path, timeout=30, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
-        # With rowids: rows this large, kept in the index itself, are four times slower to look up.
+        # A table with rowids: without, looking up rows of this size takes four times as long.
         self._connection.execute("CREATE TABLE IF NOT EXISTS features (digest BLOB PRIMARY KEY, row BLOB NOT NULL)")
         self._connection.commit()
 
@@ -115,7 +125,7 @@ class FeatureCache:
             self._connection = None
 
     def _recover(self, error: Exception) -> None:
-        """Replace a damaged file; give the cache up for any other failure."""
+        """Replace a damaged file; turn the cache off after any other failure."""
         self._disconnect()
         if _is_damage(error):
             log.warning("the feature cache %s is damaged; starting a new one", self.path)
@@ -134,5 +144,5 @@ def _is_damage(error: Exception) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return False
-    # The low byte is the primary code. A table of another shape is also a file that is not ours to read.
+    # The low byte is the primary code. An error in the SQL means a table of another form, which is another program's.
     return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, the default backbone: its ImageNet weights come inside a package, with no download."""
+"""EfficientNet-Lite0, the default backbone. A Python package contains its ImageNet weights."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class EfficientNetLite0(Backbone):
-    """EfficientNet-Lite0 (4.7 million weights): 1280 values, the mean of the last feature map over positions.
+    """EfficientNet-Lite0 (4.7 million weights): 1280 features, the mean of the last feature map over its positions.
 
-    The size must be a multiple of 32, so that every stride divides its feature map. For small pictures 128
-    pixels serve as well as the 224 the network was trained at, and take a third of the time.
+    The size must be a multiple of 32, so that every stride divides its feature map. For small pictures, 128 pixels give
+    codes as good as 224 pixels, the size that the network was trained at, in a third of the time.
     """
 
     name = "efficientnet-lite0"

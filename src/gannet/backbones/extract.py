@@ -1,4 +1,4 @@
-"""From a source of images to a matrix of features: read, look up, decode, encode, keep."""
+"""From a source of images to a matrix of features: read, look up in the cache, decode, encode, store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gannet.backbones.cache import FeatureCache
-from gannet.backbones.runtime import FeatureExtractor
+from gannet.backbones.extractor import Extractor
 from gannet.errors import GannetError
 from gannet.support.progress import progress
 from gannet.support.threads import cores
@@ -20,21 +20,26 @@ from gannet.support.threads import cores
 Image = NDArray[np.uint8]
 
 _CHUNK = 8
-"""Images a thread loads at a time: enough to make its hand-over cheap, few enough to hold in memory."""
+"""Images that a thread loads at a time: enough to make handing them over cheap, few enough to keep in memory."""
 
-_KEEP_EVERY = 256
-"""Features written to the cache in one transaction."""
+_STORE_EVERY = 256
+"""Features that are written to the cache in one transaction."""
 
 
 @dataclass(frozen=True)
 class Extracted:
     """The features of a source.
 
-    Attributes:
-        values: float32 ``(m, d)``, a row per image that could be read.
-        kept: int64 ``(m,)``, the place of each row in the source, ascending.
-        failures: ``(place, reason)`` of each image that could not be read.
-        digests: content digest of each row.
+    Attributes
+    ----------
+    values : ndarray of shape (m, d), dtype float32
+        One row per image that could be read.
+    kept : ndarray of shape (m,), dtype int64
+        Position of each row in the source, ascending.
+    failures : list of (int, str)
+        Position of each image that could not be read, and the reason.
+    digests : list of bytes
+        Content digest of each row.
     """
 
     values: NDArray[np.float32]
@@ -45,7 +50,7 @@ class Extracted:
 
 @dataclass(frozen=True)
 class Loaded:
-    """One image as a thread hands it over: its features if they are cached, else its pixels, or a reason."""
+    """An image as loaded by a thread: its features if they are cached, else its pixels, or the reason for a failure."""
 
     index: int
     digest: bytes = b""
@@ -59,32 +64,39 @@ def extract(
     read: Callable[[int], Any],
     decode: Callable[[Any, int], Image],
     digest: Callable[[Any], bytes],
-    extractor: FeatureExtractor,
+    extractor: Extractor,
     cache: FeatureCache | None = None,
     description: str = "Encoding",
 ) -> Extracted:
-    """Return the features of ``n`` images, taking from the cache those it knows and adding the rest to it.
+    """Return the features of ``n`` images: from the cache if it has them, else encoded and added to it.
 
-    Images are read and decoded by threads while earlier ones are encoded; only a few are in memory at once.
-    An image found in the cache is read, to know its content, but not decoded. What was encoded before an
-    interruption is kept.
+    Threads read and decode images while earlier ones are encoded; only a few images are in memory at once. An image in
+    the cache is read, to determine its digest, but not decoded. After an interruption, the cache has what was encoded.
 
-    Args:
-        n: number of images.
-        read: place to the raw image, whatever ``decode`` and ``digest`` take. Called from several threads; a
-            GannetError from it or from ``decode`` becomes a failure of that image alone.
-        decode: raw image and size to uint8 pixels ``(size, size, 3)``.
-        digest: raw image to the digest of its content.
-        extractor: the network.
-        cache: where features are kept; nowhere if None.
-        description: what the progress bar says.
+    Parameters
+    ----------
+    n : int
+        Number of images.
+    read : callable
+        Maps a position to the raw image, in any form that ``decode`` and ``digest`` take. It is called from several
+        threads. A `GannetError` raised by it or by ``decode`` becomes a failure of that image.
+    decode : callable
+        Maps a raw image and a size to uint8 pixels ``(h, w, 3)``.
+    digest : callable
+        Maps a raw image to the digest of its content.
+    extractor : Extractor
+        The network.
+    cache : FeatureCache, default=None
+        Stores features.
+    description : str, default="Encoding"
+        Label of the progress bar.
     """
-    values = np.empty((n, extractor.backbone.n_features), np.float32)
+    values = np.empty((n, extractor.n_features), np.float32)
     kept: list[int] = []
     digests: list[bytes] = []
     failures: list[tuple[int, str]] = []
     encoding: deque[int] = deque()  # rows of `values` whose images are being encoded
-    size = extractor.backbone.size
+    size = extractor.size
 
     with progress(n, description, "img") as bar:
 
@@ -111,10 +123,10 @@ def extract(
                 values[rows] = block
                 fresh += rows
                 bar.update(len(rows))
-                if len(fresh) >= _KEEP_EVERY:
-                    _keep(cache, digests, values, fresh)
+                if len(fresh) >= _STORE_EVERY:
+                    _store(cache, digests, values, fresh)
         finally:
-            _keep(cache, digests, values, fresh)
+            _store(cache, digests, values, fresh)
             images.close()
     return Extracted(values[: len(kept)], np.array(kept, np.int64), failures, digests)
 
@@ -126,7 +138,7 @@ def load(
     digest: Callable[[Any], bytes],
     cache: FeatureCache | None = None,
 ) -> Iterator[Loaded]:
-    """Load ``n`` images by a few threads, in order, only so far ahead as keeps the threads busy."""
+    """Load ``n`` images with several threads, in order, only as many in advance as keep the threads busy."""
     n_threads = min(cores(), 16)
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="gannet-load")
     waiting: deque[Future[list[Loaded]]] = deque()
@@ -171,8 +183,8 @@ def _load_chunk(
     return [loaded[index] for index in places]
 
 
-def _keep(cache: FeatureCache | None, digests: list[bytes], values: NDArray[np.float32], rows: list[int]) -> None:
-    """Add the rows to the cache and empty the list."""
+def _store(cache: FeatureCache | None, digests: list[bytes], values: NDArray[np.float32], rows: list[int]) -> None:
+    """Store the rows in the cache and empty the list."""
     if cache is not None and rows:
         cache.put_many([digests[row] for row in rows], values[rows])
     rows.clear()

@@ -54,24 +54,22 @@ def bench(
     Your own images are class folders (CLASS/x.jpg, or train/CLASS/x.jpg and test/CLASS/x.jpg) or a .zip of them, a
     folder with the lists database.txt, test.txt and train.txt, or one list. The labels judge; no method sees them.
     """
-    from gannet.backbones import DEFAULT_BACKBONE, get_backbone
     from gannet.evaluation.benchmark import Run, make_cells
     from gannet.evaluation.items import find_protocol, split_features
     from gannet.evaluation.results import ResultsFolder, sweep_tables, text_table
     from gannet.evaluation.sweep import read_sweep, sweep_cells
-    from gannet.image_hasher import ImageHasher
+    from gannet.feature_reader import FeatureReader
 
     if curves and output is None:
         raise GannetError("--curves draws on the page of the results: name a folder for them with -o")
     wanted = _names(methods), _numbers(bits), seeds, parse_settings(settings)
     cells = make_cells(*wanted) if sweep is None else sweep_cells(*wanted, read_sweep(sweep))
-    # It makes the features; the methods of the cells learn from them, or from what else they take.
-    hasher = ImageHasher(backbone=get_backbone(backbone or DEFAULT_BACKBONE).name)
+    reader = FeatureReader(backbone)
     chosen, items = find_protocol(protocol, data)
     with nullcontext() if output is None else ResultsFolder(output, chosen.name) as folder:
-        features, skipped = split_features(chosen, items, hasher)
+        features, skipped = split_features(chosen, items, reader)
         warn_skipped(skipped)
-        run = Run(chosen, features, hasher.backbone, curves)
+        run = Run(chosen, features, reader.extractor.name, curves)
         if not as_json:
             split = features.split
             sizes = f"{len(split.query):,} queries, {len(split.database):,} items, {len(split.train):,} to learn from"

@@ -37,7 +37,7 @@ def index(source: str, model_path: str, output: str, keep_features: bool) -> Non
         raise GannetError(f"{output} exists: use `gannet add` to add to it, or name another file")
     check_folder(Path(output))
     model = Model.load(model_path)
-    encoded = encode_source(ImageHasher.of(model), open_source(source), keep_features)
+    encoded = encode_source(ImageHasher(model=model), open_source(source), keep_features)
     changes = build_collection(Path(output), model, encoded)
     _report(changes, encoded.skipped, output, changes.added)
 
@@ -58,7 +58,7 @@ def add(collection: str, source: str) -> None:
     from gannet.image_hasher import ImageHasher
 
     with Collection.open(collection) as store:
-        changes, skipped = add_source(store, ImageHasher.of(read_model(store)), open_source(source))
+        changes, skipped = add_source(store, ImageHasher(model=read_model(store)), open_source(source))
         _report(changes, skipped, collection, len(store))
 
 
@@ -79,7 +79,7 @@ def sync(collection: str, folder: str) -> None:
     from gannet.image_hasher import ImageHasher
 
     with Collection.open(collection) as store:
-        changes, skipped = sync_folder(store, ImageHasher.of(read_model(store)), folder)
+        changes, skipped = sync_folder(store, ImageHasher(model=read_model(store)), folder)
         _report(changes, skipped, collection, len(store))
 
 

@@ -13,7 +13,7 @@ from gannet.cli.output import check_folder, parse_settings, say, warn_skipped
 from gannet.errors import GannetError
 from gannet.training.fine_tuning import FineTuning
 
-_OF_TRAINING = ", ".join(f"{field.name}={field.default}" for field in fields(FineTuning))
+_FINE_TUNING_SETTINGS = ", ".join(f"{field.name}={field.default}" for field in fields(FineTuning))
 _EXAMPLES = """\b
 Examples:
   gannet fit ~/Pictures -o photos.model --bits 64
@@ -25,18 +25,22 @@ Examples:
 @click.command(epilog=_EXAMPLES)
 @click.argument("source")
 @click.option("-o", "--output", required=True, metavar="M", help="The model file to write.")
-@click.option("--method", default="uhga", show_default=True, help="A name that `gannet methods` lists.")
+@click.option("--method", default="uhga", show_default=True, help="A method that `gannet methods` lists.")
 @click.option("--bits", default=64, show_default=True, type=int, help="Length of the codes.")
-@click.option("--backbone", default=None, help="A name that `gannet backbones` lists; for images only.")
+@click.option("--backbone", default=None, help="An image network that `gannet backbones` lists; for images only.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Random seed.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the method; repeatable.")
 @click.option(
     "--train-backbone",
     is_flag=True,
-    help="Train the image network too, from pixels, with a method that learns from pairs; wants a GPU or time. --set "
-    f"then takes these as well: {_OF_TRAINING}.",
+    help="Train the image network too, from pixels, with a method that learns from pairs. Slow without a GPU. With it, "
+    f"--set also takes: {_FINE_TUNING_SETTINGS}.",
 )
-@click.option("--checkpoint", metavar="DIR", help="Folder for the state of --train-backbone; a second run goes on.")
+@click.option(
+    "--checkpoint",
+    metavar="DIR",
+    help="Folder in which --train-backbone keeps its state. The same command run again resumes from there.",
+)
 def fit(
     source: str,
     output: str,
@@ -50,10 +54,9 @@ def fit(
 ) -> None:
     """Learn codes from SOURCE, without labels, and write them as a model.
 
-    SOURCE is a folder of images (with its subfolders), a .zip of images, the official CIFAR-10, or a matrix of
-    embeddings (.npy, .npz or .parquet; no image network is involved then).
+    SOURCE is a folder of images (subfolders included), a .zip of images, the official CIFAR-10, or a matrix of
+    embeddings (.npy, .npz or .parquet), which needs no image network.
     """
-    from gannet.backbones import DEFAULT_BACKBONE
     from gannet.data import MatrixSource, open_source
     from gannet.hashers.settings import make_hasher, split_fine_tuning
     from gannet.hashers.takes import FromPixels
@@ -66,13 +69,13 @@ def fit(
     learner = make_hasher(method, bits, seed, own)
     if isinstance(learner.takes, FromPixels) and backbone is not None:
         raise GannetError(f"{method} reads images without an image network: leave --backbone out")
-    hasher = ImageHasher(learner, backbone or DEFAULT_BACKBONE, fine_tuning or False, checkpoint)
+    hasher = ImageHasher(learner, backbone, fine_tuning or False, checkpoint)
     opened = open_source(source)
     if isinstance(opened, MatrixSource) and backbone is not None:
         raise GannetError(f"{source} is a matrix of features: leave --backbone out")
     if isinstance(opened, MatrixSource) and train_backbone:
         raise GannetError(f"{source} is a matrix of features: leave --train-backbone out")
-    features = hasher.training(opened)
+    features = hasher.read_training(opened)
     if len(features.values):
         warn_skipped(features.skipped)
     started = time.perf_counter()
@@ -85,7 +88,7 @@ def fit(
 
 
 def _check_output(path: Path) -> None:
-    """Never replace anything but a model."""
+    """Refuse to replace anything but a model."""
     from gannet.model import Model
 
     check_folder(path)

@@ -22,6 +22,9 @@ RawImage = bytes | NDArray[np.uint8]
 #: Larger pictures are refused before a pixel is decoded. It is the size Pillow itself refuses by default.
 MAX_PIXELS = 178_956_970
 
+#: Side in pixels to which `load_rgb` reduces the shorter side of larger pictures.
+MAX_WHOLE_SIDE = 1024
+
 # Only plain raster formats: Pillow's others start outside programs (EPS) or are not photographs.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _EXIF_ORIENTATION = 0x0112
@@ -70,6 +73,21 @@ def decode(raw: RawImage, size: int) -> NDArray[np.uint8]:
     # The centre square is symmetric, so cutting and resizing first and turning the small result is exact.
     square = image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
     return np.array(_turn(_on_white(square), orientation), dtype=np.uint8)
+
+
+def load_rgb(raw: RawImage) -> NDArray[np.uint8]:
+    """Return the whole picture as RGB pixels ``(h, w, 3)`` uint8, turned upright, with transparency laid on white.
+
+    A picture larger than `MAX_WHOLE_SIDE` pixels on its shorter side is reduced to that.
+
+    Raises: `GannetError` as for `decode`.
+    """
+    image, orientation = _load(raw, 2 * MAX_WHOLE_SIDE)
+    width, height = image.size
+    factor = MAX_WHOLE_SIDE / min(width, height)
+    if factor < 1:
+        image = image.resize((round(factor * width), round(factor * height)), Image.Resampling.BICUBIC)
+    return np.array(_turn(_on_white(image), orientation), dtype=np.uint8)
 
 
 def thumbnail(raw: RawImage, size: int) -> bytes:

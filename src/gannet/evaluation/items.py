@@ -27,8 +27,8 @@ from gannet.evaluation.protocols import Protocol, Rows, Split, all_protocols, ge
 from gannet.hashers.takes import FromFeatures, FromViews
 
 if TYPE_CHECKING:
+    from gannet.feature_reader import FeatureReader
     from gannet.hashers.base import Hasher
-    from gannet.image_hasher import ImageHasher
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,13 @@ def find_protocol(name: str, path: str | os.PathLike[str] | None = None) -> tupl
     return own_protocol(label, len(items.labels), bool(items.parts), items.labels.ndim == 2), items
 
 
-def split_features(protocol: Protocol, items: Items, hasher: ImageHasher) -> tuple[SplitFeatures, list[Skipped]]:
+def split_features(protocol: Protocol, items: Items, reader: FeatureReader) -> tuple[SplitFeatures, list[Skipped]]:
     """Return the features of the protocol's parts, from the cache where it has them, and what was unreadable.
 
     Where the protocol does not settle the number of images, those that cannot be read are left out before
     the split is drawn.
     """
-    features = hasher.features(items.source)
+    features = reader.read(items.source)
     kept = items
     if len(features.paths) < len(items.source):
         kept = _keep(items, np.array([items.source.find(path) for path in features.paths], np.int64))
@@ -113,7 +113,7 @@ def split_features(protocol: Protocol, items: Items, hasher: ImageHasher) -> tup
         kept.labels[split.database],
         split,
         kept.source,
-        SplitImages(kept.source, split, hasher),
+        SplitImages(kept.source, split, reader),
     ), list(features.skipped)
 
 

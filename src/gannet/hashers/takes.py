@@ -62,3 +62,5 @@ class FromPixels:
 
 
 Takes = FromFeatures | FromViews | FromPixels
+
+FEATURES = FromFeatures()

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gannet.backbones.base import Backbone, Weights, weights_digest
+from gannet.backbones.base import Backbone, Weights
 from gannet.encoders import Encoder, Floats, Linear, UnitLinear
 from gannet.errors import GannetError
 from gannet.hashers.base import Hasher
 from gannet.hashers.pairwise import PairwiseHasher
 from gannet.hashers.takes import FromFeatures
+from gannet.support.arrays import array_digest
 from gannet.training.fine_tuning import FineTuning
 
 if TYPE_CHECKING:
@@ -142,6 +143,6 @@ def _identity(
         **asdict(fine_tuning),
         "checkpoint_every": None,
         "backbone": f"{backbone.name} at {backbone.size} pixels",
-        "first weights": weights_digest(weights),
+        "first weights": array_digest(weights),
         "set of images": hashlib.sha256(b"".join(images.digests)).hexdigest(),
     }

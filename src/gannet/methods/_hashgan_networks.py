@@ -108,7 +108,7 @@ class HashGANTrainer:
     def fit(self, images: Tensor, n_epochs: int, batch_size: int, random: torch.Generator) -> None:
         """Pass ``n_epochs`` times over ``images (N, 32, 32, 3)``, uint8, then set the encoder for use.
 
-        For use, batches are normalised by the mean statistics of the training images.
+        For use, batches are normalized by the mean statistics of the training images.
 
         Raises: `GannetError` when memory runs out, a loss is not a number or the codes collapsed (see `watch`).
         """

@@ -274,7 +274,7 @@ class _File:
             raise GannetError("this collection is of vectors, not of images: search it by the id of an item")
         from gannet.image_hasher import ImageHasher
 
-        return ImageHasher.of(model)
+        return ImageHasher(model=model)
 
     def close(self) -> None:
         self._watch.close()

@@ -147,7 +147,7 @@ class QueryReader:
     def _hasher(self) -> ImageHasher:
         from gannet.image_hasher import ImageHasher
 
-        return ImageHasher.of(self._model)
+        return ImageHasher(model=self._model)
 
 
 def search(

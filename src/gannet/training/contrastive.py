@@ -65,7 +65,7 @@ def rounded_codes(logits: Tensor) -> Tensor:
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """Return the normalised temperature-scaled cross entropy of Chen et al. 2020 between codes of two views.
+    """Return the normalized temperature-scaled cross entropy of Chen et al. 2020 between codes of two views.
 
     Of codes ``(n, k)`` and ``(n, k)``, each of the 2n should have a larger cosine with the other view of its own item
     than with the 2n - 2 codes of other items; cosines are divided by ``temperature``.

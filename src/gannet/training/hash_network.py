@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gannet.backbones.base import Backbone, Weights
-from gannet.backbones.runtime import normalised
+from gannet.backbones.extractor import normalized
 
 
 class HashNetwork(nn.Module):
@@ -38,7 +38,7 @@ class HashNetwork(nn.Module):
         self, backbone: Backbone, weights: Weights, layer: nn.Linear, mean: Tensor | None, mixed_precision: bool = False
     ) -> None:
         super().__init__()
-        self.backbone = normalised(backbone, backbone.module(weights)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.backbone = normalized(backbone, backbone.module(weights)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.layer, self.mixed_precision = layer, mixed_precision
         self.register_buffer("mean", mean)
         for module in self.backbone.modules():

@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from gannet.backbones import get_backbone, runtime
-from gannet.backbones.runtime import FeatureExtractor, TorchEngine, normalised
+from gannet.backbones import extractor as runtime
+from gannet.backbones import get_backbone
+from gannet.backbones.extractor import FeatureExtractor, TorchEngine, normalized
 from gannet.errors import GannetError
 
 openvino = pytest.importorskip("openvino")
@@ -23,7 +24,7 @@ def plain_torch(monkeypatch):
         "find_spec",
         lambda name, *rest: None if name == "openvino" else find(name, *rest),
     )
-    runtime._say_slow.cache_clear()
+    runtime._warn_slow.cache_clear()
 
 
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 21])
@@ -87,7 +88,7 @@ def test_images_of_another_shape_or_type_are_refused(bad, tiny, tiny_weights, im
 
 def test_the_key_tells_networks_apart(tiny, tiny_weights):
     def key(backbone, weights, **settings):
-        return FeatureExtractor(backbone, weights, **settings).key
+        return FeatureExtractor(backbone, weights, **settings).cache_key
 
     usual = key(tiny, tiny_weights)
     assert usual == key(type(tiny)(), {name: value.copy() for name, value in tiny_weights.items()})
@@ -123,7 +124,7 @@ def test_bf16_where_the_cpu_lacks_it_is_refused(tiny, tiny_weights, images):
 
 
 def test_torch_bf16_stays_near(tiny, tiny_weights, images, eager):
-    network = normalised(tiny, tiny.module(tiny_weights))
+    network = normalized(tiny, tiny.module(tiny_weights))
     (features,) = TorchEngine(network, "cpu", "bf16").run([images])
     assert features.dtype == np.float32
     np.testing.assert_allclose(features, eager(tiny, tiny.module(tiny_weights), images), rtol=0.1, atol=0.05)
@@ -145,7 +146,7 @@ LATER_PROCESS = """
 import sys
 import numpy as np
 from gannet.backbones import get_backbone
-from gannet.backbones.runtime import FeatureExtractor
+from gannet.backbones.extractor import FeatureExtractor
 pictures, features = (np.load(path) for path in sys.argv[1:])
 np.testing.assert_array_equal(FeatureExtractor(get_backbone(), device="cpu")(pictures), features)
 assert "torch" not in sys.modules, "the cached network should be enough"

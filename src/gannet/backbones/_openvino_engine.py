@@ -1,11 +1,12 @@
-"""OpenVINO: several times faster than eager torch on a CPU.
+"""The OpenVINO runtime, several times faster than eager torch on a CPU.
 
-A network is traced once; the converted one is kept in the cache directory under its identity, and later
-processes load it in a fraction of a second without importing torch.
+A network is traced once. The converted network is kept in the cache directory; later processes load it in a fraction of
+a second without importing torch.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -24,24 +25,28 @@ if TYPE_CHECKING:
     from torch import nn
 
 BATCH = 8
-"""Fixed, with the last batch padded: an image's features do not depend on which others it came with."""
+"""Every batch has this size, the last one padded, so that features do not depend on the other images of the batch."""
 
 
 class OpenVINOEngine:
     """A network compiled for this CPU.
 
-    Args:
-        network: makes the torch network, uint8 ``(n, size, size, 3)`` to ``(n, d)``; called if not cached.
-        key: identity of the network, the name of its file in the cache.
-        backbone: gives the shapes.
-        precision: ``"f32"`` or ``"bf16"``.
+    Parameters
+    ----------
+    network : callable
+        Returns the torch network, from uint8 ``(n, size, size, 3)`` to ``(n, d)``; called if it is not cached.
+    key : str
+        Identity of the network: the name of its file in the cache.
+    backbone : Backbone
+        Determines the shapes.
+    precision : {"f32", "bf16"}
+        Precision of the arithmetic.
     """
 
     batch_size = BATCH
 
     def __init__(self, network: Callable[[], nn.Module], key: str, backbone: Backbone, precision: str) -> None:
-        import openvino
-
+        openvino = import_openvino()
         core = openvino.Core()
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise GannetError("this CPU has no bf16 arithmetic; use precision='f32'")
@@ -57,7 +62,7 @@ class OpenVINOEngine:
         self._compiled = core.compile_model(model, "CPU", config)
 
     def run(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
-        """Map each batch to its features, in order, with as many under way as the CPU can use."""
+        """Map each batch to its features, in order; as many batches run at once as the CPU can use."""
         n_requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + 1
         idle = [self._compiled.create_infer_request() for _ in range(n_requests)]
         running: deque[tuple[Any, int]] = deque()
@@ -74,7 +79,7 @@ class OpenVINOEngine:
 
 
 def _finish(running: deque[tuple[Any, int]], idle: list[Any]) -> NDArray[np.float32]:
-    """Wait for the oldest request and return its features; the request is idle again."""
+    """Wait for the oldest request, return its features and make the request idle again."""
     request, n = running.popleft()
     request.wait()
     features = np.array(request.get_output_tensor(0).data[:n])
@@ -82,13 +87,21 @@ def _finish(running: deque[tuple[Any, int]], idle: list[Any]) -> NDArray[np.floa
     return features
 
 
-def convert(network: nn.Module, shape: tuple[int, ...]) -> dict[str, NDArray[np.uint8]]:
-    """Trace a torch network on uint8 input of a shape and return OpenVINO's two files as bytes.
+def import_openvino() -> Any:
+    """Import OpenVINO without its telemetry.
 
-    The front end is called directly: ``openvino.convert_model`` reports each use over the network unless the
-    user has opted out, and does nothing more that is needed here.
+    The package ``openvino_telemetry`` sends usage events over the network and leaves an identifier in the home folder.
+    OpenVINO runs without it if it can't be imported.
     """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
+
+    return openvino
+
+
+def convert(network: nn.Module, shape: tuple[int, ...]) -> dict[str, NDArray[np.uint8]]:
+    """Trace a torch network on uint8 input of a shape and return OpenVINO's two files as bytes."""
+    openvino = import_openvino()
     import torch
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder

@@ -1,0 +1,258 @@
+"""Running a backbone: with OpenVINO on a CPU, with torch on a GPU, and with torch on the CPU as the last resort.
+
+All runtimes compute in 32-bit floats unless asked otherwise, so that codes made on one machine are found again from
+another. Images enter as uint8; normalization is part of the network that runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import json
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gannet.backbones.augment import View
+from gannet.backbones.base import Backbone, Weights
+from gannet.data.images import RawImage, decode
+from gannet.errors import GannetError
+from gannet.support.arrays import array_digest, log
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Images = NDArray[np.uint8]
+Vectors = NDArray[np.float32]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["f32", "bf16"]
+
+
+class Extractor(Protocol):
+    """An image network that is ready to run.
+
+    Attributes
+    ----------
+    name : str
+        Name of the network.
+    size : int
+        Side in pixels of the images that the network sees.
+    n_features : int
+        Length of the vectors.
+    weights : mapping of str to ndarray
+        What a model file stores of the network; empty if the network is not stored.
+    cache_key : str or None
+        Identifies everything that the vectors depend on, apart from the image. None: the vectors are not cached.
+    """
+
+    name: str
+    size: int
+    weights: Mapping[str, NDArray[Any]]
+
+    @property
+    def n_features(self) -> int:
+        """Length of the vectors."""
+        ...
+
+    @property
+    def cache_key(self) -> str | None:
+        """Key of the vectors in the cache."""
+        ...
+
+    def prepare(self, raw: RawImage, view: View, digest: bytes) -> Images:
+        """Return a view of an image as `stream` takes it; ``digest`` is the image's content digest."""
+        ...
+
+    def stream(self, images: Iterable[Images]) -> Iterator[Vectors]:
+        """Map prepared images to blocks of vectors ``(m, n_features)``, in order."""
+        ...
+
+
+class Engine(Protocol):
+    """A runtime with one network loaded."""
+
+    batch_size: int
+
+    def run(self, batches: Iterable[Images]) -> Iterator[Vectors]:
+        """Map uint8 batches ``(n, size, size, 3)``, n at most ``batch_size``, to float32 ``(n, d)``, in order."""
+        ...
+
+
+class FeatureExtractor:
+    """Run a `Backbone`. The network is loaded when the first image comes.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        The network and its preprocessing.
+    weights : mapping of str to ndarray, str or Path, default=None
+        Arrays by name, or a weight file. If None, the published weights.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        "auto" uses a CUDA GPU if there is one.
+    precision : {"f32", "bf16"}, default="f32"
+        "bf16" is faster on GPUs and on CPUs with AMX or AVX512-BF16. It changes features by a few percent, which flips
+        some bits of a code: use one precision for queries and collection.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        weights: Weights | str | Path | None = None,
+        device: Device = "auto",
+        precision: Precision = "f32",
+    ) -> None:
+        self.backbone = backbone
+        self.name, self.size, self.n_features = backbone.name, backbone.size, backbone.n_features
+        self.weights: Weights = (
+            backbone.weights(weights) if weights is None or isinstance(weights, (str, Path)) else weights
+        )
+        self.device = device
+        self.precision = precision
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the network's name, weights and preprocessing."""
+        b = self.backbone
+        identity = [b.name, b.size, b.mean, b.std, array_digest(self.weights)]
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+
+    @property
+    def cache_key(self) -> str:
+        """A file name that differs whenever the features would."""
+        return f"{self.name}-{self.size}-{self.precision}-{self.digest[:24]}"
+
+    @functools.cached_property
+    def engine(self) -> Engine:
+        """The runtime, loaded when first used."""
+        has_openvino = importlib.util.find_spec("openvino") is not None
+        on_gpu = self.device == "cuda" or (self.device == "auto" and has_gpu())
+        if on_gpu or not has_openvino:
+            if not on_gpu:
+                _warn_slow()
+            return TorchEngine(self._network(), "cuda" if on_gpu else "cpu", self.precision)
+        from gannet.backbones._openvino_engine import OpenVINOEngine
+
+        return OpenVINOEngine(self._network, self.cache_key, self.backbone, self.precision)
+
+    def __call__(self, images: Images) -> Vectors:
+        """Map uint8 images ``(n, size, size, 3)`` to features, float32 ``(n, n_features)``."""
+        blocks = list(self.stream(images))
+        return np.concatenate(blocks) if blocks else np.empty((0, self.n_features), np.float32)
+
+    def prepare(self, raw: RawImage, view: View, digest: bytes) -> Images:
+        """Return a view of the image's center square, uint8 ``(size, size, 3)``."""
+        return view.apply(decode(raw, round(view.enlarged * self.size)), self.size, digest)
+
+    def stream(self, images: Iterable[Images]) -> Iterator[Vectors]:
+        """Map images ``(size, size, 3)``, uint8, to blocks of features ``(m, n_features)``, float32, in order.
+
+        Images are taken from the iterable while earlier ones are computed, so a lazy iterable decodes at the same time.
+        """
+        waiting = iter(images)
+        first = next(waiting, None)
+        if first is None:
+            return
+        yield from self.engine.run(self._batches(first, waiting))
+
+    def _batches(self, first: Images, rest: Iterator[Images]) -> Iterator[Images]:
+        shape = (self.size, self.size, 3)
+        batch = [first, *islice(rest, self.engine.batch_size - 1)]
+        while batch:
+            for image in batch:
+                if image.shape != shape or image.dtype != np.uint8:
+                    raise GannetError(f"{self.name} needs uint8 images {shape}, not {image.dtype} {image.shape}")
+            yield np.stack(batch)
+            batch = list(islice(rest, self.engine.batch_size))
+
+    def _network(self) -> nn.Module:
+        return normalized(self.backbone, self.backbone.module(self.weights))
+
+
+class TorchEngine:
+    """Plain torch, on a GPU or on the CPU.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        From uint8 ``(n, size, size, 3)`` to ``(n, d)``.
+    device : {"cpu", "cuda"}
+        Where it runs.
+    precision : {"f32", "bf16"}
+        Precision of the arithmetic.
+    """
+
+    def __init__(self, network: nn.Module, device: str, precision: Precision) -> None:
+        import torch
+
+        if device == "cuda" and not torch.cuda.is_available():
+            raise GannetError("torch finds no CUDA GPU here; use device='cpu'")
+        self.batch_size = 256 if device == "cuda" else 8
+        self._network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._device = device
+        self._precision = precision
+
+    def run(self, batches: Iterable[Images]) -> Iterator[Vectors]:
+        """Map each batch to its features; on a GPU the next batch is prepared while one computes."""
+        import torch
+
+        pending: deque[torch.Tensor] = deque()
+        for batch in batches:
+            with (
+                torch.inference_mode(),
+                torch.autocast(self._device, torch.bfloat16, enabled=self._precision == "bf16"),
+                # TensorFloat-32 would make a GPU's features differ from a CPU's in the fourth digit.
+                torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+            ):
+                pending.append(self._network(torch.from_numpy(batch).to(self._device)))
+            if len(pending) > 1:
+                yield pending.popleft().float().cpu().numpy()
+        for result in pending:
+            yield result.float().cpu().numpy()
+
+
+def normalized(backbone: Backbone, module: nn.Module) -> nn.Module:
+    """Return the network with the backbone's preprocessing in front: uint8 ``(n, size, size, 3)`` to ``(n, d)``."""
+    import torch
+    from torch import nn
+
+    class Normalized(nn.Module):
+        mean: torch.Tensor
+        std: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = module
+            self.register_buffer("mean", 255 * torch.tensor(backbone.mean), persistent=False)
+            self.register_buffer("std", 255 * torch.tensor(backbone.std), persistent=False)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            pixels = (images.float() - self.mean) / self.std
+            features: torch.Tensor = self.module(pixels.permute(0, 3, 1, 2))
+            return features
+
+    return Normalized().eval()
+
+
+def has_gpu() -> bool:
+    """Return whether torch can use a GPU. If there is no GPU driver, torch is not imported to find out."""
+    drivers = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+    if sys.platform == "linux" and not any(Path(driver).exists() for driver in drivers):
+        return False
+    if importlib.util.find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+@functools.cache
+def _warn_slow() -> None:
+    log.warning("OpenVINO is not installed, so encoding is several times slower: pip install 'gannet-hash[images]'")
