@@ -22,12 +22,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from torch import nn
 
-from gannet import UHGA, FineTuning
+from gannet import UHGA, FineTuning, ImageHasher
 from gannet.backbones.base import Backbone
-from gannet.backbones.extractor import FeatureExtractor
-from gannet.data import decode, digest
 from gannet.hashers import all_hashers, get_hasher
-from gannet.hashers.whole_network import TrainingImages, train_network
 
 RECORDED = Path(__file__).with_name("recorded_weights.safetensors")
 SEED = 3
@@ -112,13 +109,9 @@ def learned_from_pixels(settings: dict[str, Any], fine_tuning: FineTuning) -> Ar
     pixels = (
         np.random.default_rng(0).integers(0, 256, (40, 4, 4, 3), dtype=np.uint8).repeat(6, axis=1).repeat(6, axis=2)
     )
-    backbone = Small()
-    weights = backbone.weights()
-    features = FeatureExtractor(backbone, weights)(np.stack([decode(image, backbone.size) for image in pixels]))
-    images = TrainingImages(features, [digest(image) for image in pixels], lambda row: pixels[row])
     hasher = UHGA(8, n_steps=12, batch_size=8, attention_hidden=4, attention_every=2, **settings)
-    encoder, trained = train_network(hasher, images, backbone, weights, fine_tuning)
-    return {**encoder.arrays(), **{f"backbone.{name}": array for name, array in trained.items()}}
+    model = ImageHasher(hasher, Small(), fine_tuning).fit(list(pixels)).model
+    return {**model.encoder.arrays(), **{f"backbone.{name}": array for name, array in model.weights.items()}}
 
 
 def learned(case: str) -> Arrays:
