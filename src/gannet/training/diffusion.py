@@ -30,27 +30,27 @@ Doubles = npt.NDArray[np.float64]
 
 def walk_similarity(
     unit_features: Tensor,
-    n_neighbours: int,
-    n_coordinates: int,
+    n_neighbors: int,
+    n_components: int,
     n_walk_steps: int,
     similar_share: float,
     generator: torch.Generator,
 ) -> Similarity:
     """Return 1 for the ``similar_share`` of pairs that a walk on the graph brings nearest to each other, 0 for others.
 
-    The other parameters and errors are those of `diffusion_coordinates`.
+    The other parameters and errors are those of `diffusion_components`.
     """
-    coordinates = diffusion_coordinates(unit_features, n_neighbours, n_coordinates, n_walk_steps, generator)
+    coordinates = diffusion_components(unit_features, n_neighbors, n_components, n_walk_steps, generator)
     return thresholded_cosine(coordinates, threshold_of_share(coordinates, similar_share), 0.0)
 
 
-def diffusion_coordinates(
-    unit_features: Tensor, n_neighbours: int, n_coordinates: int, n_walk_steps: int, generator: torch.Generator
+def diffusion_components(
+    unit_features: Tensor, n_neighbors: int, n_components: int, n_walk_steps: int, generator: torch.Generator
 ) -> Tensor:
-    """Return vectors ``(N, n_coordinates)`` of unit length: where a random walk of some steps leads from each item.
+    """Return vectors ``(N, n_components)`` of unit length: where a random walk of some steps leads from each item.
 
     Parameters: ``unit_features (N, d)`` of unit length, whose first 256 principal components give the neighbours;
-    ``n_neighbours`` of an item, fewer where they would be over a tenth of all; ``n_walk_steps``, from 1;
+    ``n_neighbors`` of an item, fewer where they would be over a tenth of all; ``n_walk_steps``, from 1;
     ``generator``, which draws the graph's items where there are more than `MOST_ITEMS`.
 
     Coordinate j is ``lambda_j^t psi_j`` of `walk_modes`. An item x outside the graph has the Nystrom extension of
@@ -61,8 +61,8 @@ def diffusion_coordinates(
     """
     chosen = torch.randperm(len(unit_features), generator=generator)[:MOST_ITEMS].sort().values
     reduced = _principal(unit_features, unit_features[chosen])
-    k = min(n_neighbours, max(1, len(chosen) // 10))
-    values, modes = walk_modes(neighbour_graph(reduced[chosen], k), n_coordinates)
+    k = min(n_neighbors, max(1, len(chosen) // 10))
+    values, modes = walk_modes(neighbour_graph(reduced[chosen], k), n_components)
     walked = torch.empty(len(reduced), len(values))
     if len(chosen) < len(reduced):
         previous = torch.from_numpy(modes * values ** (n_walk_steps - 1)).float()
