@@ -1,10 +1,10 @@
-# Two commands for newcomers: `make demo` and `make test`. Everything lands in .venv; delete it to start over.
+# Start with `make demo` and `make test`. Everything is installed into .venv; delete that folder to start again.
 PYTHON ?= python3
-# The version that is tested. A CPU build serves: set TORCH to your wheel or pass an index through PIP_* variables.
+# The tested version of torch. A CPU build is enough: set TORCH to a wheel, or choose an index with the PIP_* variables.
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 
-.PHONY: setup demo test check bench-search bench-results clean
+.PHONY: setup demo test check docs bench-search bench-results clean
 
 setup: .venv/.setup
 
@@ -19,17 +19,23 @@ check: .venv/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/check_docstrings.py
 
-# Hamming search against faiss and the memory bandwidth.
+# The documentation site, from the guides and the docstrings: docs/_build/html/index.html. Every warning is an error.
+docs: .venv/.dev
+	rm -rf docs/_build docs/_generated
+	$(BIN)/sphinx-build -q -W --keep-going -d docs/_build/doctrees docs docs/_build/html
+
+# Compare Hamming search with faiss and with the memory bandwidth.
 bench-search: .venv/.bench
 	$(BIN)/python benchmarks/hamming_search.py
 
-# The table of results in the README; needs CIFAR-10 (see the README).
+# Measure the README's table of results. Needs CIFAR-10 in ./data or $GANNET_DATA.
 bench-results: setup
 	$(BIN)/gannet bench cifar10-uhga --methods lsh,itq,cibhash,uhga-plain,uhga,uhga-graph,uhga-views --bits 16,32,64,128 --seeds 3 -o out/cifar10-uhga
 
 clean:
-	rm -rf .venv gannet-demo
+	rm -rf .venv gannet-demo docs/_build docs/_generated
 
 .venv/.setup: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -23,7 +23,7 @@ from PIL import Image
 from gannet import ImageHasher
 from gannet.collection.feature_rows import half_unit
 from gannet.data import Subset, decode
-from gannet.data.datasets import load_cifar10
+from gannet.data.datasets.cifar10 import Cifar10
 from gannet.hashers import get_hasher
 from gannet.search.duplicates import group_alike, group_codes
 
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--radii", default="0,1,2,3,4")
     parser.add_argument("--cosines", default="0,0.8,0.85,0.9,0.925,0.95,0.975")
     arguments = parser.parse_args()
-    dataset = load_cifar10(arguments.cifar10)
+    dataset = Cifar10().load(arguments.cifar10)
     order = np.random.default_rng(0).permutation(len(dataset))
     originals, training = order[: arguments.originals], order[-10_000:]
     hasher = ImageHasher(get_hasher(arguments.method)(arguments.bits, random_state=0))

@@ -1,7 +1,7 @@
-"""Time MAP over a whole ranking: histograms of distances against a sorting loop, as published evaluators do.
+"""Time MAP over a whole ranking, from histograms of distances and with a sorting loop like those of other projects.
 
-Run: ``python benchmarks/evaluation.py``. The kernel's population count is vectorised for AVX2 as for AVX-512
-VPOPCNTDQ, at different speeds, so what the processor has is printed too.
+Run: ``python benchmarks/evaluation.py``. The compiler vectorizes the population count for AVX2 and for AVX-512
+VPOPCNTDQ, with different speeds, so the extension that the processor has is printed too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ N_BITS, N_CLASSES = 64, 10
 
 
 def sorting_loop(queries: npt.NDArray, database: npt.NDArray, query_onehot: npt.NDArray, onehot: npt.NDArray) -> float:
-    """MAP from ±1 codes and one-hot labels: two products, an argsort and a running count for each query."""
+    """Compute MAP from ±1 codes and one-hot labels, with two products, an argsort and a running count per query."""
     total = 0.0
     for code, label in zip(queries, query_onehot, strict=True):
         distances = 0.5 * (N_BITS - database @ code)
@@ -34,7 +34,7 @@ def sorting_loop(queries: npt.NDArray, database: npt.NDArray, query_onehot: npt.
 
 
 def fastest(call: Callable[[], float], repeats: int) -> tuple[float, float]:
-    """Return the value and the fewest seconds of some repeats."""
+    """Return the value, and the shortest time in seconds of several repeats."""
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -44,10 +44,10 @@ def fastest(call: Callable[[], float], repeats: int) -> tuple[float, float]:
 
 
 def sample(rng: np.random.Generator, n: int) -> tuple[npt.NDArray, npt.NDArray]:
-    """Return 0/1 bits around one centre a class and the classes, so that MAP is well above chance."""
+    """Return bits that are scattered around one center per class, and the classes, so that MAP is well above chance."""
     classes = rng.integers(0, N_CLASSES, n)
-    centres = np.random.default_rng(0).integers(0, 2, (N_CLASSES, N_BITS))
-    return centres[classes] ^ (rng.random((n, N_BITS)) < 0.35), classes
+    centers = np.random.default_rng(0).integers(0, 2, (N_CLASSES, N_BITS))
+    return centers[classes] ^ (rng.random((n, N_BITS)) < 0.35), classes
 
 
 def vector_popcount() -> str:
@@ -69,9 +69,9 @@ def main() -> None:
     signs = tuple((2 * side - 1).astype(np.float32) for side in (query_bits, bits))
     onehot = np.eye(N_CLASSES, dtype=np.float32)
     print(f"MAP, 1,000 queries x 59,000 codes of {N_BITS} bits, {N_CLASSES} classes")
-    with threadpool_limits(1):  # its products are too small for threads: on a busy machine they slow it down
+    with threadpool_limits(1):  # the products are too small for threads, which slow them down on a busy machine
         slow_map, slow = fastest(lambda: sorting_loop(*signs, onehot[query_labels], onehot[labels]), 3)
-    print(f"  sorting loop           {slow:8.3f} s   MAP {slow_map:.4f} (ties as the sort leaves them)")
+    print(f"  sorting loop           {slow:8.3f} s   MAP {slow_map:.4f} (ties in the order of the sort)")
     fast_map, fast = fastest(lambda: float(average_precision(distance_histograms(*packed)).expected.mean()), 10)
     ratio = slow / fast
     print(f"  histograms, MAP alone  {fast:8.3f} s   MAP {fast_map:.4f} (expected)   {ratio:.0f} times faster")
@@ -84,7 +84,7 @@ def main() -> None:
         value, seconds = fastest(lambda top=top: evaluate(*packed, top=top).map, 3)
         print(f"evaluate, 10,000 x 50,000, top {top}: {seconds:.3f} s, MAP {value:.4f}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"peak memory of the whole run {peak:.0f} MiB (the distances alone would be 500 MB a byte)")
+    print(f"peak memory of the whole run {peak:.0f} MiB (the distances alone would take 500 MB at one byte each)")
 
 
 if __name__ == "__main__":

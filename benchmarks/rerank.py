@@ -21,7 +21,7 @@ from gannet.collection import Collection
 from gannet.collection.feature_rows import half_unit
 from gannet.collection.indexing import build_collection, encode_source
 from gannet.data import Subset
-from gannet.data.datasets import load_cifar10
+from gannet.data.datasets.cifar10 import Cifar10
 from gannet.hashers import get_hasher
 from gannet.search.query import rank_by_cosine
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--method", default="itq")
     parser.add_argument("--candidates", default="50,200,1000")
     arguments = parser.parse_args()
-    dataset = load_cifar10(arguments.cifar10)
+    dataset = Cifar10().load(arguments.cifar10)
     order = np.random.default_rng(0).permutation(len(dataset))
     queries, items = order[: arguments.queries], np.sort(order[arguments.queries :])
     hasher = ImageHasher(get_hasher(arguments.method)(arguments.bits, random_state=0))

@@ -10,6 +10,8 @@ import pytest
 
 from gannet.hashers.base import Hasher
 
+pytest_plugins = ["skip_reasons"]  # the option --only-skip-for
+
 
 class Given(NamedTuple):
     """What a method learns from, and what it encodes, of 150 items in 5 groups (60 where items are images)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gannet import UHGA, Collection, ImageHasher, demo
-from gannet.data.datasets import load_digits
+from gannet.data import get_dataset
 
 
 def test_demo_learns_collects_searches_and_writes_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,7 +16,7 @@ def test_demo_learns_collects_searches_and_writes_a_page(tmp_path: Path, monkeyp
     monkeypatch.setattr(demo, "UHGA", functools.partial(UHGA, n_steps=60))
     said: list[str] = []
     for _ in range(2):  # a second run replaces what the first left
-        files = demo.run_demo(load_digits(), tmp_path / "out", said.append)
+        files = demo.run_demo(get_dataset("digits")().load(), tmp_path / "out", said.append)
     with Collection.open(files.collection) as collection:
         collection.check()
         assert len(collection) == 1797 - 179 and collection.n_bits == demo.N_BITS

@@ -9,7 +9,7 @@ import pytest
 
 from gannet import ITQ, UHGA, ImageHasher, UHGAPlain
 from gannet.data.base import Subset
-from gannet.data.datasets import load_cifar10
+from gannet.data.datasets.cifar10 import Cifar10
 from gannet.evaluation import evaluate
 
 ARCHIVE = Path(__file__).parents[2] / "shared" / "data" / "cifar10-jpeg.zip"
@@ -19,7 +19,7 @@ N_BITS, SEEDS = 32, (0, 1)
 @pytest.mark.real
 @pytest.mark.skipif(not ARCHIVE.exists(), reason="real CIFAR-10 is not beside the checkout")
 def test_gradient_attention_beats_the_plain_gradient_and_itq() -> None:
-    dataset = load_cifar10(ARCHIVE)
+    dataset = Cifar10().read(ARCHIVE)
     chosen = np.random.default_rng(0).permutation(len(dataset))[:8_500]
     features = ImageHasher().features(Subset(dataset.source, chosen)).values
     labels = dataset.labels[chosen]

@@ -13,9 +13,8 @@ import numpy.typing as npt
 from gannet.codes import Codes, unpack
 from gannet.collection import Collection
 from gannet.collection.indexing import Encoded, add_encoded
-from gannet.data import thumbnail
+from gannet.data import LabelledImages, thumbnail
 from gannet.data.base import Subset
-from gannet.data.datasets import LabelledImages
 from gannet.errors import GannetError
 from gannet.evaluation import distance_histograms, evaluate, float_map
 from gannet.feature_reader import Features

@@ -48,35 +48,69 @@ class Registry(Generic[T]):
         self._own: dict[str, type[T]] | None = None
 
     def all(self) -> dict[str, type[T]]:
-        """Return every class that can be imported, by name, in alphabetical order."""
-        found = dict(self._own_classes())
-        for name, entry_point in self._entry_points().items():
+        """Return every class that can be imported.
+
+        Returns
+        -------
+        dict of str to type
+            The classes by name, in alphabetical order.
+        """
+        return dict(sorted({**self.own(), **self.others()}.items()))
+
+    def own(self) -> dict[str, type[T]]:
+        """Return the classes of the package's own folder.
+
+        Returns
+        -------
+        dict of str to type
+            The classes by name, in alphabetical order.
+        """
+        if self._own is None:
+            found = {cls.name: cls for cls in self._walk()}  # type: ignore[attr-defined]
+            self._own = dict(sorted(found.items()))
+        return dict(self._own)
+
+    def others(self) -> dict[str, type[T]]:
+        """Return the classes of other distributions that can be imported.
+
+        Returns
+        -------
+        dict of str to type
+            The classes by name, in alphabetical order.
+        """
+        found = {}
+        for name, entry_point in sorted(self._entry_points().items()):
             try:
                 found[name] = self._load(entry_point)
             except GannetError as error:
                 _log.warning("%s", error)
-        return dict(sorted(found.items()))
+        return found
 
     def get(self, name: str) -> type[T]:
         """Return the class of a name.
+
+        Parameters
+        ----------
+        name : str
+            One of the names that `all` lists.
+
+        Returns
+        -------
+        type
+            The class.
 
         Raises
         ------
         GannetError
             If there is no such name (the message suggests the nearest), or if its distribution cannot be imported.
         """
-        own = self._own_classes()
+        own = self.own()
         if name in own:
             return own[name]
         others = self._entry_points()
         if name in others:
             return self._load(others[name])
         raise unknown_name(self.kind, name, [*own, *others])
-
-    def _own_classes(self) -> dict[str, type[T]]:
-        if self._own is None:
-            self._own = {cls.name: cls for cls in self._walk()}  # type: ignore[attr-defined]
-        return self._own
 
     def _walk(self) -> Iterator[type[T]]:
         package = importlib.import_module(self._package)
@@ -91,7 +125,7 @@ class Registry(Generic[T]):
                     yield value
 
     def _entry_points(self) -> dict[str, EntryPoint]:
-        own = self._own_classes()
+        own = self.own()
         return {point.name: point for point in entry_points(group=self._group) if point.name not in own}
 
     def _load(self, entry_point: EntryPoint) -> type[T]:

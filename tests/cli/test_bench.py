@@ -1,4 +1,4 @@
-"""``gannet bench``, ``score`` and ``protocols``, on pixels in place of a network's features."""
+"""``gannet bench``, ``score`` and ``protocols``, with pixels as features instead of a network's."""
 
 import json
 import sys
@@ -9,18 +9,19 @@ from PIL import Image
 
 from gannet.cli import main
 from gannet.data import decode
-from gannet.image_hasher import Features, ImageHasher
+from gannet.feature_reader import FeatureReader, Features
+from gannet.hashers.takes import FEATURES
 
 
 @pytest.fixture(autouse=True)
 def pixels(monkeypatch):
-    """Take 8 x 8 grey pixels as features: no network is needed to see the commands work."""
+    """Read 8 x 8 gray pixels as features, so that the tests need no network."""
 
-    def features(self, source):
+    def read(self, source, takes=FEATURES):
         values = [decode(source.read(i), 8).mean(axis=2).ravel() for i in range(len(source))]
         return Features(np.array(values, np.float32), source.paths, (), list(source.skipped))
 
-    monkeypatch.setattr(ImageHasher, "features", features)
+    monkeypatch.setattr(FeatureReader, "read", read)
 
 
 @pytest.fixture
@@ -103,6 +104,44 @@ def test_curves_are_kept_and_drawn(gannet, tmp_path):
         assert {"loss", "flipped", "undone"} < row["training"][0].keys()
     assert 'id="training"' in (tmp_path / "r" / "report.html").read_text()
     assert "-o" in gannet(*quick, status=2).err
+
+
+OUTSIDE_METHOD = """
+import numpy as np
+
+from gannet.encoders import Linear
+from gannet.hashers.base import Hasher
+
+
+class SignsOfPowers(Hasher):
+    name = "signs-of-powers"
+    reference = "none"
+
+    def __init__(self, n_bits=64, power=1, random_state=None):
+        self.n_bits, self.power, self.random_state = n_bits, power, random_state
+
+    def _learn(self, features):
+        weight = np.random.default_rng(self.random_state).standard_normal((features.shape[1], self.n_bits))
+        weight = (np.sign(weight) * np.abs(weight) ** self.power).astype(np.float32)
+        return Linear(features.mean(axis=0), weight, np.zeros(self.n_bits, np.float32))
+"""
+
+
+def test_a_method_of_another_distribution_runs_and_its_results_outlive_it(gannet, tmp_path, monkeypatch):
+    site = tmp_path / "site"
+    (site / "signs-1.0.dist-info").mkdir(parents=True)
+    (site / "signs_of_powers.py").write_text(OUTSIDE_METHOD)
+    (site / "signs-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: signs\nVersion: 1.0\n")
+    points = "[gannet.methods]\nsigns-of-powers = signs_of_powers:SignsOfPowers\n"
+    (site / "signs-1.0.dist-info" / "entry_points.txt").write_text(points)
+    with monkeypatch.context() as installed:
+        installed.syspath_prepend(site)
+        out = gannet(*QUICK, "--methods", "itq,signs-of-powers", "--sweep", "power=1:2:1", "-o", tmp_path / "r").out
+        assert "signs-of-powers by power" in out
+    assert "signs-of-powers" in gannet(*QUICK, "--methods", "signs-of-powers", status=2).err
+    assert gannet(*QUICK, "--methods", "itq", "-o", tmp_path / "r").out.count("(as before)") == 1
+    for name in ("table.md", "report.html"):
+        assert "signs-of-powers by power" in (tmp_path / "r" / name).read_text()
 
 
 def write_classes(root, per_class=12):

@@ -1,14 +1,17 @@
-"""The examples of the README and of docs/ run as they are written, a page's one after the other.
+"""The examples in the README, in docs/ and in docstrings run as written; those of one page run in order.
 
-Blocks marked `python` run. So does every `gannet` command of blocks marked `sh`, which hold nothing else. Blocks marked
-`console` are for reading: what waits for a person, needs a download or a data set, or is no command of Gannet.
-Commands run on small made-up data, with a small network and few steps.
+Blocks marked `python` run, and so does every `gannet` command in blocks marked `sh`, which contain nothing else. Blocks
+marked `console` do not run: they wait for a person, need a download or a data set, or are not commands of Gannet.
+Commands run on small random data, with a small network and few steps.
 """
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import re
 import shlex
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,26 +24,28 @@ from gannet.hashers import get_hasher
 from gannet.hashers.settings import defaults
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-RUN, READ = ("python", "sh"), ("console", "")
+SOURCES = ROOT / "src" / "gannet"
+GUIDES = [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "results").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *GUIDES]
+RUN, READ = ("python", "sh"), ("console", "toml", "")
 QUICK = {"n_steps": 5, "n_contrast_steps": 5, "n_epochs": 1, "batch_size": 8, "n_views": 2}
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
-    """Return the fenced blocks of a page as mark and text."""
+    """Return the mark and the text of each fenced block of a page."""
     return re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
 
 
 def commands(block: str) -> Iterator[list[str]]:
-    """Yield the words of each command of a block, without comments, with ``~`` expanded."""
+    """Yield the words of each command in a block, without comments and with ``~`` expanded."""
     for line in block.replace("\\\n", " ").splitlines():
-        words = shlex.split(re.sub(r"(^|\s)#.*", "", line))  # to shlex, the # in a.npy#3 begins a comment too
+        words = shlex.split(re.sub(r"(^|\s)#.*", "", line))  # shlex would also cut a.npy#3 at its #
         if words:
             yield [str(Path(word).expanduser()) if word.startswith("~") else word for word in words]
 
 
 def quick(words: list[str]) -> list[str]:
-    """Return a command with few steps set, where its methods have them; what comes last counts."""
+    """Return a command with settings for few steps, as far as its methods have them; the last value of a setting counts."""
     if words[0] not in ("fit", "bench"):
         return words
     option, default = ("--method", "uhga") if words[0] == "fit" else ("--methods", "itq,uhga")
@@ -54,7 +59,7 @@ def quick(words: list[str]) -> list[str]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder that is the working directory, with what the examples speak of."""
+    """Make a home folder with the files that the examples use, and change to it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     random = np.random.default_rng(0)
@@ -78,7 +83,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def network(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small image network whose features are as many as the longest codes of the examples have bits."""
+    """Give the small image network as many features as the longest codes in the examples have bits."""
     monkeypatch.setattr(type(backbones.get_backbone("tiny")), "n_features", 64)
 
 
@@ -103,9 +108,37 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_every_guide_is_listed_in_the_readme() -> None:
-    listed = set(re.findall(r"\]\(docs/(\w[\w-]*\.md)\)", PAGES[0].read_text("utf-8")))
-    assert listed == {page.name for page in PAGES[1:]}
+    listed = set(re.findall(r"\]\(docs/([\w/-]+\.md)\)", PAGES[0].read_text("utf-8")))
+    assert listed == {page.relative_to(ROOT / "docs").as_posix() for page in GUIDES}
 
 
 def test_examples_are_found() -> None:
     assert {mark for page in PAGES for mark, _ in blocks(page)} >= {"python", "sh", "console"}
+
+
+def test_the_readme_is_short() -> None:
+    assert len(PAGES[0].read_text("utf-8").split()) < 900
+
+
+def test_the_map_of_folders_says_what_the_folders_say() -> None:
+    """The README's sentence about each folder is the first one of its docstring, and the order is that of the layers."""
+    given = dict(re.findall(r"^  (\w+)/ +(.+)$", PAGES[0].read_text("utf-8"), re.MULTILINE))
+    said = {}
+    for file in SOURCES.glob("*/__init__.py"):
+        summary = (importlib.import_module(f"gannet.{file.parent.name}").__doc__ or "").partition("\n\n")[0]
+        said[file.parent.name] = " ".join(summary.split()).replace("``", "`")
+    assert given == said
+    (contract,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = re.findall(r"gannet\.(\w+)", " ".join(contract["layers"]))
+    assert list(given) == [layer for layer in layers if layer in said]
+
+
+EXAMPLES = [path for path in sorted(SOURCES.rglob("*.py")) if ">>> " in path.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.relative_to(SOURCES).as_posix())
+def test_examples_in_docstrings_run(path: Path, home: Path) -> None:
+    name = ".".join(path.relative_to(SOURCES.parent).with_suffix("").parts).removesuffix(".__init__")
+    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    result = doctest.testmod(importlib.import_module(name), optionflags=flags)
+    assert result.attempted and not result.failed

@@ -1,4 +1,4 @@
-"""The official CIFAR-10: read from every writer's pickles, and never run."""
+"""The official CIFAR-10: pickles of Python 2 and 3 are read, and nothing in them is run."""
 
 import io
 import pickle
@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gannet.data import open_source, read_item
-from gannet.data.cifar import CIFAR10_CLASSES, read_plain_pickle
+from gannet.data.sources._plain_pickle import read_plain_pickle
+from gannet.data.sources.cifar10_batches import CIFAR10_CLASSES
 from gannet.errors import GannetError
 
 FOLDER = "cifar-10-batches-py"
@@ -31,7 +32,7 @@ def python3_batch(pixels, labels, protocol=2):
 
 
 def python2_batch(pixels, labels):
-    """The opcodes of the archive that Python 2's cPickle wrote: str as BINSTRING, NumPy 1's module names."""
+    """Return a batch in the opcodes of the official archive, which Python 2 wrote: BINSTRING, and NumPy 1 modules."""
 
     def text(value):
         return b"U" + bytes([len(value)]) + value

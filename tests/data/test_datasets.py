@@ -1,4 +1,4 @@
-"""Labelled sets: class folders, IDX files, digits, and the search for what is at hand."""
+"""Labeled data sets: class folders, IDX files, digits, and how a data set is found on this computer."""
 
 import gzip
 import io
@@ -6,22 +6,19 @@ import struct
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gannet.data import datasets, decode, download, open_source, read_item
-from gannet.data.cifar import CIFAR10_CLASSES
-from gannet.data.datasets import (
-    FASHION_MNIST_CLASSES,
-    find_dataset,
-    load_cifar10,
-    load_class_folders,
-    load_digits,
-    load_fashion_mnist,
-)
+from gannet.data import decode, get_dataset, open_source, public_dataset, read_item
+from gannet.data.class_folders import load_class_folders
+from gannet.data.datasets import fashion_mnist, find_dataset
+from gannet.data.datasets.cifar10 import Cifar10
+from gannet.data.datasets.fashion_mnist import FASHION_MNIST_CLASSES, FashionMnist
+from gannet.data.sources.cifar10_batches import CIFAR10_CLASSES
 from gannet.errors import GannetError
 
 
@@ -69,10 +66,10 @@ def alone(tmp_path, monkeypatch):
 
     monkeypatch.delenv("GANNET_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(datasets, "cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(datasets, "_DEBIAN_DATASETS", tmp_path / "debian")
-    monkeypatch.setattr(datasets, "fetch_cifar10", nothing)
-    monkeypatch.setattr(datasets, "fetch_fashion_mnist", nothing)
+    monkeypatch.setenv("GANNET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(public_dataset, "DEBIAN_DATASETS", tmp_path / "debian")
+    monkeypatch.setattr(Cifar10, "fetch", nothing)
+    monkeypatch.setattr(FashionMnist, "fetch", nothing)
     return tmp_path
 
 
@@ -116,7 +113,7 @@ def test_a_matrix_has_no_class_folders(tmp_path):
 
 
 def test_cifar10_of_class_folders(tmp_path):
-    found = load_cifar10(write_zip(tmp_path / "c.zip", CIFAR_FILES))
+    found = Cifar10().load(write_zip(tmp_path / "c.zip", CIFAR_FILES))
     assert found.name == "cifar10" and found.class_names == CIFAR10_CLASSES
     assert np.bincount(found.labels).tolist() == [4] * 10 and found.is_test.sum() == 20
     assert decode(found.source.read(0), 8).shape == (8, 8, 3)
@@ -126,13 +123,13 @@ def test_other_folders_are_not_cifar10(tmp_path):
     for names in (["cat/1.png"], [name for name in CIFAR_FILES if "truck" not in name]):
         path = write_zip(tmp_path / "c.zip", names)
         with pytest.raises(GannetError, match="is not CIFAR-10"):
-            load_cifar10(path)
+            Cifar10().load(path)
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_fashion_mnist(suffix, tmp_path):
     arrays = write_idx(tmp_path, suffix=suffix)
-    found = load_fashion_mnist(tmp_path)
+    found = FashionMnist().load(tmp_path)
     assert found.class_names == FASHION_MNIST_CLASSES and len(found) == 30
     assert found.is_test.tolist() == [False] * 20 + [True] * 10
     assert found.labels.tolist() == [*range(10), *range(10), *range(10)]
@@ -170,11 +167,23 @@ def test_idx_that_does_not_fit(tmp_path):
 def test_a_folder_without_idx_is_not_fashion_mnist(tmp_path):
     write_files(tmp_path, ["a.png"])
     with pytest.raises(GannetError, match="is not Fashion-MNIST"):
-        load_fashion_mnist(tmp_path)
+        FashionMnist().load(tmp_path)
+
+
+def test_labels_that_do_not_fit_the_images():
+    found = get_dataset("digits")().load()
+    for labels in (found.labels[:5], found.labels.reshape(-1, 1, 1)):
+        with pytest.raises(GannetError, match=r"the labels of digits have shape .*; it has 1,797 images"):
+            replace(found, labels=labels)
+
+
+def test_unknown_names_are_suggested():
+    with pytest.raises(GannetError, match="did you mean 'fashion-mnist'"):
+        get_dataset("fashion-minst")
 
 
 def test_digits():
-    found = load_digits()
+    found = get_dataset("digits")().load()
     assert len(found) == 1797 and found.is_test is None and len(found.class_names) == 10
     raw = found.source.read(5)
     assert raw.shape == (8, 8, 3) and raw.dtype == np.uint8 and raw.max() > 200
@@ -194,16 +203,16 @@ def test_digits_are_always_there_and_say_why(alone):
     assert all(len(line.splitlines()) == 1 for line in found.attempts)
 
 
-@pytest.mark.parametrize("place", ["data", "cache", "own"])
+@pytest.mark.parametrize("place", ["data", "cache/datasets", "own"])
 @pytest.mark.parametrize("name", ["cifar10-jpeg.zip", "cifar10"])
 def test_local_cifar10_is_found(place, name, alone, monkeypatch):
     monkeypatch.setenv("GANNET_DATA", str(alone / "own"))
-    (alone / place).mkdir()
+    (alone / place).mkdir(parents=True)
     path = alone / place / name
     write_zip(path, CIFAR_FILES) if path.suffix else write_files(path, CIFAR_FILES)
     found = find_dataset()
     assert found.name == "cifar10" and str(path) in found.note and found.attempts == ()
-    assert load_cifar10().source.paths == found.source.paths
+    assert Cifar10().load().source.paths == found.source.paths
 
 
 def test_gannet_data_may_be_the_set_itself(alone, monkeypatch):
@@ -228,17 +237,17 @@ def test_broken_local_set_is_told_and_passed_over(alone):
 
 def test_fetched_sets_are_used(alone, monkeypatch):
     write_idx(alone / "fetched")
-    monkeypatch.setattr(datasets, "fetch_fashion_mnist", lambda: alone / "fetched")
+    monkeypatch.setattr(FashionMnist, "fetch", lambda _: alone / "fetched")
     found = find_dataset()
     assert found.name == "fashion-mnist" and len(found.attempts) == 3
-    assert load_fashion_mnist().note == found.note
+    assert FashionMnist().load().note == found.note
     with pytest.raises(GannetError, match="cannot be reached"):
-        load_cifar10()
+        Cifar10().load()
 
 
 def test_debian_package_is_fetched_without_root(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(download.shutil, "which", lambda tool: tool)
+    monkeypatch.setenv("GANNET_CACHE", str(tmp_path))
+    monkeypatch.setattr(fashion_mnist.shutil, "which", lambda tool: tool)
 
     def run(command, *, cwd, **_):
         if command[0] == "apt-get":
@@ -247,32 +256,31 @@ def test_debian_package_is_fetched_without_root(tmp_path, monkeypatch):
             write_idx(Path(cwd) / "tree" / "usr/share/datasets/fashion-mnist")
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(download.subprocess, "run", run)
-    folder = download.fetch_fashion_mnist()
-    assert [entry.name for entry in (tmp_path / "cache").iterdir()] == ["fashion-mnist"]
-    assert len(load_fashion_mnist(folder)) == 30
+    monkeypatch.setattr(fashion_mnist.subprocess, "run", run)
+    folder = FashionMnist().fetch()
+    assert [entry.name for entry in (tmp_path / "datasets").iterdir()] == ["fashion-mnist"]
+    assert len(FashionMnist().load(folder)) == 30
 
 
 def test_debian_failures_are_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(download.shutil, "which", lambda tool: tool)
+    monkeypatch.setenv("GANNET_CACHE", str(tmp_path))
+    monkeypatch.setattr(fashion_mnist.shutil, "which", lambda tool: tool)
     failed = subprocess.CompletedProcess([], 100, "", "W: odd\nE: Unable to locate package\n")
-    monkeypatch.setattr(download.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(fashion_mnist.subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(GannetError, match="apt-get failed: E: Unable to locate package"):
-        download.fetch_fashion_mnist()
-    monkeypatch.setattr(download.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, "", ""))
+        FashionMnist().fetch()
+    monkeypatch.setattr(fashion_mnist.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, "", ""))
     with pytest.raises(GannetError, match="could not be unpacked"):
-        download.fetch_fashion_mnist()
-    monkeypatch.setattr(download.shutil, "which", lambda tool: None)
+        FashionMnist().fetch()
+    monkeypatch.setattr(fashion_mnist.shutil, "which", lambda tool: None)
     with pytest.raises(GannetError, match="needs apt-get"):
-        download.fetch_fashion_mnist()
+        FashionMnist().fetch()
 
 
 def test_unreachable_download_is_one_quiet_line(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(download, "cache_folder", lambda: tmp_path)
-    monkeypatch.setattr(download, "_CIFAR10_URL", "http://127.0.0.1:9/cifar-10-python.tar.gz")
+    monkeypatch.setenv("GANNET_CACHE", str(tmp_path))
     with pytest.raises(GannetError, match=r"cannot be reached \(ConnectionError\)"):
-        download.fetch_cifar10()
+        Cifar10("http://127.0.0.1:9/cifar-10-python.tar.gz").fetch()
     assert capfd.readouterr().err == ""
 
 
@@ -292,13 +300,12 @@ def test_download_with_another_hash_is_refused(tmp_path, monkeypatch):
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setattr(download, "cache_folder", lambda: tmp_path)
-        monkeypatch.setattr(download, "_CIFAR10_URL", f"http://127.0.0.1:{server.server_port}/c.tar.gz")
+        monkeypatch.setenv("GANNET_CACHE", str(tmp_path))
         with pytest.raises(GannetError, match="could not be downloaded") as caught:
-            download.fetch_cifar10()
+            Cifar10(f"http://127.0.0.1:{server.server_port}/c.tar.gz").fetch()
         server.shutdown()
     assert len(str(caught.value).splitlines()) == 1
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "datasets").iterdir()) == []
 
 
 REAL = Path(__file__).parents[3] / "shared"
@@ -309,7 +316,7 @@ def test_real_cifar10_as_jpeg_files():
     path = REAL / "data" / "cifar10-jpeg.zip"
     if not path.exists():
         pytest.skip("needs cifar10-jpeg.zip in ../shared/data")
-    found = load_cifar10(path)
+    found = Cifar10().load(path)
     assert np.bincount(found.labels).tolist() == [6000] * 10 and found.is_test.sum() == 10_000
     for index in (0, 31_234, 59_999):
         assert decode(found.source.read(index), 32).std() > 1
@@ -322,11 +329,11 @@ def test_real_cifar10_as_official_batches(tmp_path):
     if not script.exists():
         pytest.skip("needs cifar10 in ../shared/bin")
     subprocess.run([sys.executable, str(script), "official", str(tmp_path)], check=True)
-    found = load_cifar10(tmp_path)
+    found = Cifar10().load(tmp_path)
     assert np.bincount(found.labels).tolist() == [6000] * 10 and found.is_test.sum() == 10_000
     assert np.bincount(found.labels[found.is_test]).tolist() == [1000] * 10
-    # The batches hold the JPEG files' pixels: each class has the same test images in both.
-    jpeg = load_cifar10(REAL / "data" / "cifar10-jpeg.zip")
+    # The batches hold the pixels of the JPEG files, so that each class has the same test images in both.
+    jpeg = Cifar10().load(REAL / "data" / "cifar10-jpeg.zip")
     for label in (0, 9):
         official = {found.source.read(i).tobytes() for i in np.flatnonzero(found.is_test & (found.labels == label))}
         for index in np.flatnonzero(jpeg.is_test & (jpeg.labels == label))[:20]:

@@ -1,4 +1,4 @@
-"""Decoding: every common format to the same pixels, every failure to one short reason."""
+"""Decoding: every common format gives the same pixels, and every failure one short reason."""
 
 import io
 import struct
@@ -25,7 +25,7 @@ def encode(image, kind="PNG", **options):
 
 
 def quadrants(size=32):
-    """Red, green / blue, white: every turn and flip of it differs."""
+    """Return an image of red, green, blue and white quarters, which each rotation and reflection changes."""
     pixels = np.zeros((size, size, 3), np.uint8)
     half = size // 2
     pixels[:half, :half], pixels[:half, half:] = RED, GREEN

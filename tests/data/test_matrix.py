@@ -1,4 +1,4 @@
-"""Matrices: .npy, .npz and Parquet, their row names, and every unfit file as one line."""
+"""Matrices: .npy, .npz and Parquet, the names of their rows, and a message of one line for every unusable file."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Lists of images with labels: the layout of NUS-WIDE."""
+"""Lists of images with labels, the format of NUS-WIDE."""
 
 import io
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gannet.data.nuswide import NUSWIDE_LABELS, has_lists, load_list, load_lists, load_nuswide
+from gannet.data.datasets.nuswide21 import NUSWIDE_LABELS, NusWide21
+from gannet.data.lists import has_lists, load_list, load_lists
 from gannet.errors import GannetError
 
 
@@ -38,23 +39,27 @@ DATABASE = [("images/d0.png", (0, 1)), ("images/d1.png", (5,)), ("images/d2.png"
 
 def test_lists_give_rows_and_several_labels(tmp_path):
     train = [DATABASE[2], ("images/t.png", (3,))]
-    found = load_nuswide(write_set(tmp_path, TEST, DATABASE, train))
+    found = NusWide21().load(write_set(tmp_path, TEST, DATABASE, train))
     assert has_lists(tmp_path)
     assert found.labels.shape == (6, 21)
     assert found.labels.dtype == bool
     names = found.source.members
-    assert [names[row] for row in found.query] == [name for name, _ in TEST]
-    assert [names[row] for row in found.database] == [name for name, _ in DATABASE]
-    assert [names[row] for row in found.train] == ["images/d2.png", "images/t.png"]
-    for entries, rows in ((TEST, found.query), (DATABASE, found.database), (train, found.train)):
+    assert [names[row] for row in found.parts["query"]] == [name for name, _ in TEST]
+    assert [names[row] for row in found.parts["database"]] == [name for name, _ in DATABASE]
+    assert [names[row] for row in found.parts["train"]] == ["images/d2.png", "images/t.png"]
+    for entries, rows in (
+        (TEST, found.parts["query"]),
+        (DATABASE, found.parts["database"]),
+        (train, found.parts["train"]),
+    ):
         for (_, on), row in zip(entries, rows, strict=True):
             np.testing.assert_array_equal(np.flatnonzero(found.labels[row]), on)
-    assert found.source.read(int(found.query[0]))  # a path with a space
+    assert found.source.read(int(found.parts["query"][0]))  # a path with a space
 
 
 def test_without_train_list_the_database_is_the_training_set(tmp_path):
     found = load_lists(write_set(tmp_path, TEST, DATABASE))
-    np.testing.assert_array_equal(found.train, found.database)
+    np.testing.assert_array_equal(found.parts["train"], found.parts["database"])
 
 
 def test_missing_images_are_counted_and_named(tmp_path):
@@ -115,7 +120,7 @@ def test_nuswide_has_21_concepts(tmp_path):
     (tmp_path / "database.txt").write_text("b.png 1 1\n")
     assert load_lists(tmp_path).labels.tolist() == [[True, True], [False, True]]
     with pytest.raises(GannetError, match="21 columns"):
-        load_nuswide(tmp_path)
+        NusWide21().load(tmp_path)
 
 
 def test_one_list_of_class_names(tmp_path):
@@ -125,4 +130,4 @@ def test_one_list_of_class_names(tmp_path):
     found = load_list(tmp_path / "list.txt")
     assert found.labels.tolist() == ["dog", "cat"]
     assert found.source.members == ["a.png", "my cat.png"]
-    assert found.query is None
+    assert found.parts == {}

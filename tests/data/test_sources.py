@@ -1,4 +1,4 @@
-"""Folders, single files and zip archives: what is listed, what is read, what is left out and why."""
+"""Folders, single files and zip archives: which images are listed and read, and which are left out for which reason."""
 
 import io
 import os
@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gannet.data import MatrixSource, decode, files, open_source, read_item
-from gannet.data import sources as sources_module
-from gannet.data.files import FolderSource, ZipSource
+from gannet.data import FolderSource, MatrixSource, decode, open_source, read_item
+from gannet.data.sources.image_zip import ImageZip, ZipSource
 from gannet.errors import GannetError
 
 
@@ -295,7 +294,7 @@ def test_rows_of_a_matrix_have_no_picture(tmp_path):
 
 def test_containers_are_kept_open(archive, monkeypatch):
     read_item(f"{archive}!b.JPG")
-    monkeypatch.setattr(sources_module, "open_source", None)
+    monkeypatch.setattr(ImageZip, "open", None)
     assert read_item(f"{archive}!naïve.png") == picture(len("naïve.png"))
 
 
@@ -312,10 +311,10 @@ def test_a_million_files_in_one_folder_take_time_in_proportion(tmp_path, monkeyp
 
     def seconds(n):
         listing = nullcontext([Entry(f"{i:07}.jpg") for i in range(n)])
-        monkeypatch.setattr(files.os, "scandir", lambda _: listing)
+        monkeypatch.setattr(os, "scandir", lambda _: listing)
         looked_at.clear()
         start = time.perf_counter()
-        source = FolderSource.walk(str(tmp_path))
+        source = open_source(tmp_path)
         taken = time.perf_counter() - start
         assert len(source) == len(looked_at) == n and source.paths[-1] == f"{tmp_path}/{n - 1:07}.jpg"
         return taken

@@ -14,7 +14,7 @@ def data(multi_label: bool, n_bits: int = 24):
     bits = rng.integers(0, 2, (12, n_bits)), rng.integers(0, 2, (300, n_bits))
     if multi_label:
         labels = (rng.random((12, 9)) < 0.15).astype(int), (rng.random((300, 9)) < 0.1).astype(int)
-        labels[0][0] = 0  # relevant to nothing
+        labels[0][0] = 0  # no item is relevant
     else:
         labels = rng.integers(0, 40, 12), rng.integers(0, 40, 300)
         labels[0][0] = 99
@@ -22,7 +22,7 @@ def data(multi_label: bool, n_bits: int = 24):
 
 
 def slow(bits, labels, order, stop, skip) -> float:
-    """One query after another, in inner products of signs, hit by hit."""
+    """Compute MAP query by query from inner products of signs, hit by hit."""
     queries, database = (2.0 * side - 1 for side in bits)
     values = []
     for row, code in enumerate(queries):

@@ -5,8 +5,7 @@ import pytest
 
 from gannet.codes import hamming, pack
 from gannet.errors import GannetError
-from gannet.evaluation import float_map, neighbour_recall
-from gannet.evaluation import float_ranking as module
+from gannet.evaluation import float_map, float_ranking, neighbor_recall
 
 
 def slow_float_map(queries, database, relevant, top) -> float:
@@ -21,7 +20,7 @@ def slow_float_map(queries, database, relevant, top) -> float:
 @pytest.mark.parametrize("top", [None, 1, 13, 10_000])
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_float_map_is_the_plain_ranking(top, multi_label, monkeypatch) -> None:
-    monkeypatch.setattr(module, "_BLOCK_ITEMS", 500)  # several blocks
+    monkeypatch.setattr(float_ranking, "MAX_SIMILARITIES", 500)  # several blocks
     rng = np.random.default_rng(0)
     queries, database = rng.normal(size=(11, 6)), rng.normal(size=(200, 6))
     if multi_label:
@@ -41,12 +40,12 @@ def test_equal_similarities_keep_database_order() -> None:
     database = np.tile([[1.0, 0.0]], (4, 1))
     assert float_map([[0.0, 1.0]], database, [1], [0, 0, 0, 1]) == 1 / 4
     assert float_map([[0.0, 0.0]], database, [1], [0, 1, 0, 0]) == 1 / 2
-    # -0.0 and 0.0 are one similarity
+    # -0.0 and 0.0 are equal similarities
     assert float_map([[1.0, 0.0]], [[-0.0, 1.0], [0.0, 1.0], [0.0, -1.0]], [1], [0, 0, 1]) == 1 / 3
 
 
 @pytest.mark.parametrize("n_bits", [1, 7, 24, 63, 65, 128])
-def test_neighbour_recall_is_expected_over_ties(n_bits: int) -> None:
+def test_neighbor_recall_is_expected_over_ties(n_bits: int) -> None:
     rng = np.random.default_rng(n_bits)
     queries, database = rng.normal(size=(9, 12)), rng.normal(size=(80, 12))
     planes = rng.normal(size=(12, n_bits))
@@ -57,17 +56,17 @@ def test_neighbour_recall_is_expected_over_ties(n_bits: int) -> None:
     for row, distances in zip(cosine, hamming(codes, base), strict=True):
         for item in np.argsort(-row)[:k]:
             nearer, tied = (distances < distances[item]).sum(), (distances == distances[item]).sum()
-            expected.append(np.clip((n - nearer) / tied, 0, 1))  # its chance to be within n
-    value = neighbour_recall(codes, base, queries, database, n_bits, k=k, n=n)
+            expected.append(np.clip((n - nearer) / tied, 0, 1))  # probability that it is among the n nearest
+    value = neighbor_recall(codes, base, queries, database, n_bits, k=k, n=n)
     assert value == pytest.approx(np.mean(expected))
 
 
-def test_neighbour_recall_of_everything_is_one() -> None:
+def test_neighbor_recall_of_everything_is_one() -> None:
     rng = np.random.default_rng(1)
     features = rng.normal(size=(20, 4))
     codes = np.zeros((20, 2), np.uint8)
-    assert neighbour_recall(codes, codes, features, features, 16, k=50, n=50) == pytest.approx(1)
-    assert neighbour_recall(codes, codes, features, features, 16, k=1, n=5) == pytest.approx(5 / 20)
+    assert neighbor_recall(codes, codes, features, features, 16, k=50, n=50) == pytest.approx(1)
+    assert neighbor_recall(codes, codes, features, features, 16, k=1, n=5) == pytest.approx(5 / 20)
 
 
 @pytest.mark.parametrize(
@@ -87,5 +86,5 @@ def test_bad_features_are_named(queries, database, message) -> None:
 
 def test_codes_must_match_features() -> None:
     codes = np.zeros((3, 1), np.uint8)
-    with pytest.raises(GannetError, match="give one row a code"):
-        neighbour_recall(codes, codes, np.ones((2, 3)), np.ones((3, 3)), 8)
+    with pytest.raises(GannetError, match="give one row per code"):
+        neighbor_recall(codes, codes, np.ones((2, 3)), np.ones((3, 3)), 8)

@@ -1,4 +1,4 @@
-"""Protocols: splits that are what they say, the same in every run."""
+"""Protocols: sizes, rules and reproducibility of splits."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_cifar10_splits_have_the_sizes_of_their_names(name, sizes):
 
 
 def test_the_default_split_is_frozen():
-    # This digest stands beside published results: a change of the split is a change of the protocol.
+    # Published results name this digest: another split is another protocol.
     assert get_protocol("cifar10-uhga").split(CIFAR).digest == "fef1a27a7ef394b0"
 
 
@@ -103,7 +103,7 @@ def test_given_parts_are_taken():
         (small(), np.zeros(14), "needs 15 items"),
         (small(n_train=None), np.zeros(6), "needs 7 items"),
         (small("stratified", n_queries=2, n_train=4), np.array([0, 0, 0, 1, 1]), "3 items of each class, not 2"),
-        (small("stratified"), np.zeros((30, 2)), "needs one class an item"),
+        (small("stratified"), np.zeros((30, 2)), "needs one class per item"),
         (small("given"), np.zeros(30), "has none"),
         (small(n_items=7), np.zeros(30), "all 7 images"),
         (small(train_in_database=False), np.zeros(15), "no part of the split may be empty"),

@@ -1,8 +1,11 @@
-"""Sweeps: reading them, the cells they make, and their tables beside the paper's."""
+"""Sweeps: reading them, their cells, and their tables with the figures of the paper."""
+
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_records import make_record
 
 from gannet.errors import GannetError
 from gannet.evaluation import published
@@ -86,10 +89,7 @@ def test_sweeps_that_cannot_be_run_are_refused_before_any_work(arguments, messag
 
 
 def record(method="uhga", bits=16, value=0.5, seed=0, **settings):
-    return {
-        "method": method, "bits": bits, "seed": seed, "map": value,
-        "settings": {**defaults(get_hasher(method)), **settings},
-    }  # fmt: skip
+    return make_record(method, bits, seed, value, {**defaults(get_hasher(method)), **settings})
 
 
 SWEPT = [
@@ -115,7 +115,7 @@ def test_a_sweep_is_found_in_the_records_in_the_order_of_its_values():
 
 
 def test_two_sweeps_with_other_settings_apart_stay_apart():
-    others = [{**r, "settings": {**r["settings"], "dissimilar": -1.0}} for r in SWEPT[:3]]
+    others = [replace(r, settings={**r.settings, "dissimilar": -1.0}) for r in SWEPT[:3]]
     titles = [swept.title for swept in sweeps(SWEPT[:3] + others, "digits") if swept.setting == THRESHOLD]
     assert titles == ["uhga", "uhga dissimilar=-1.0"]
 
@@ -129,7 +129,7 @@ def test_the_papers_sweep_stands_beside_under_its_protocols_only():
     assert rows[3][:3] == ["0.2", "0.6000", "0.2940"]
     assert "0.6571" not in table
     assert "paper" not in sweep_tables(SWEPT, "digits")[0][1]
-    plain = [{**r, "method": "uhga-plain"} for r in SWEPT]
+    plain = [replace(r, method="uhga-plain") for r in SWEPT]
     assert "paper" not in sweep_tables(plain, "cifar10-uhga")[0][1]
 
 

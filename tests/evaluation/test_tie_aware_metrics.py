@@ -18,14 +18,14 @@ Flags = npt.NDArray[np.bool_]
 
 
 def orders(distances: npt.NDArray[np.int64]) -> Iterator[list[int]]:
-    """Every order of the items by distance: all permutations within each distance."""
+    """Yield every order of the items by distance, with all permutations of each tie."""
     ties = [np.flatnonzero(distances == d).tolist() for d in np.unique(distances)]
     for parts in itertools.product(*(itertools.permutations(tie) for tie in ties)):
         yield list(itertools.chain.from_iterable(parts))
 
 
 def plain_ap(ranked: Flags, top: int, minimum_denominator: bool = False) -> float:
-    """Average precision of one ranking, rank by rank."""
+    """Compute the average precision of one ranking, rank by rank."""
     hits, total = 0, 0.0
     for rank, relevant in enumerate(ranked[:top], start=1):
         if relevant:
@@ -39,7 +39,7 @@ BITS = [1, 7, 24, 63, 64, 65, 128, 300]
 
 
 def histogram(distances: np.ndarray, relevant: np.ndarray) -> DistanceHistograms:
-    """Histograms of one query."""
+    """Return the histograms of one query."""
     width = int(distances.max()) + 1
     return DistanceHistograms(
         np.bincount(distances, minlength=width)[None], np.bincount(distances[relevant], minlength=width)[None]
@@ -79,7 +79,7 @@ def test_precision_and_recall_are_means_over_all_orders_of_ties(ranking) -> None
 
 
 def test_more_hits_in_a_split_tie_can_be_worse() -> None:
-    # One hit at rank 1, then a tie of ten with one more, cut at rank 5: worst is to find that one at rank 5.
+    # A hit at rank 1, then a tie of ten items with one hit, cut at rank 5: the worst order has that hit at rank 5.
     distances = np.array([0] + [1] * 10)
     relevant = np.array([True, True] + [False] * 9)
     ap = average_precision(histogram(distances, relevant), 5)
@@ -142,7 +142,7 @@ def test_perfect_codes_score_one() -> None:
     assert result.map == result.map_best == result.map_worst == result.map_min_denominator == 1
     assert result.precision_radius_2 == result.radius_recall[0] == 1
     assert result.precision_at[10] == result.recall_at[10] == 1
-    assert result.precision_at[100] == pytest.approx(0.25)  # above the database: all of it
+    assert result.precision_at[100] == pytest.approx(0.25)  # more than the database has: all of it
     assert result.map_at == 10 and result.n_without_relevant == 0
 
 
@@ -164,7 +164,7 @@ def test_queries_without_relevant_items_or_near_items_count_zero() -> None:
     result = evaluate(queries, database, [0, 9, 0], [0, 0, 0, 0], 7)
     assert result.map == pytest.approx(2 / 3)
     assert result.n_without_relevant == 1 and result.n_queries == 3 and result.map_at is None
-    assert result.precision_radius_2 == pytest.approx(1 / 3)  # the third query has nothing within 2
+    assert result.precision_radius_2 == pytest.approx(1 / 3)  # the third query finds nothing within distance 2
     assert result.radius_precision.shape == (8,) and result.radius_recall[-1] == pytest.approx(2 / 3)
 
 

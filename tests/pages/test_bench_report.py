@@ -1,6 +1,7 @@
-"""The benchmark's page: whole in one file, with every figure it is given, and charts that fit on their drawing."""
+"""The page of a benchmark: one file with all figures, and charts whose marks stay within the drawing."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -10,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gannet.data.base import ArraySource
-from gannet.evaluation.items import SplitFeatures
 from gannet.evaluation.protocols import Protocol, Split, get_protocol
+from gannet.evaluation.record import Record, Retrieval, TrainingPoint
+from gannet.evaluation.split_data import SplitData
 from gannet.hashers import get_hasher
 from gannet.hashers.settings import defaults
 from gannet.pages.bench_report import bench_page
@@ -21,7 +23,7 @@ VOID = {"img", "meta", "link", "rect", "path", "line", "polyline"}
 
 
 class Page(HTMLParser):
-    """Counts elements and gathers rows of tables and texts; fails where elements are not properly nested."""
+    """Collects the elements, table rows and texts of a page; fails if elements are not properly nested."""
 
     def __init__(self, html):
         super().__init__()
@@ -56,16 +58,16 @@ class Page(HTMLParser):
             self.rows[-1][-1] = f"{self.rows[-1][-1]} {data.strip()}".strip()
 
 
-def record(method, bits, seed=0, value=0.3, bits_on=True, **settings):
+def record(method, bits, seed=0, value=0.3, bits_on=(0.42, 0.61), **settings):
     steps = [i / bits for i in range(bits + 1)]
-    return {
-        "method": method, "bits": bits, "seed": seed, "map": value, "map_at": None, "map_best": value + 0.01,
-        "map_worst": value - 0.01, "float_map": 0.4, "precision_radius_2": 0.2, "fit_seconds": 1.5,
-        "encode_seconds": 0.011, "radius_recall": steps, "radius_precision": [1 - 0.9 * x for x in steps],
-        "n_queries": 1000, "n_database": 10_000, "n_train": 500, "bit_entropy": 0.987, "distinct_codes": 7500,
-        "settings": {**defaults(get_hasher(method)), **settings}, "protocol": "p", "split": "abcdef",
-        "backbone": "efficientnet-lite0", **({"bits_on": [0.42, 0.61]} if bits_on else {}),
-    }  # fmt: skip
+    return Record(
+        method=method, bits=bits, seed=seed, map=value, map_at=None, map_best=value + 0.01, map_worst=value - 0.01,
+        map_min_denominator=value, precision_at={10: 0.5}, recall_at={10: 0.1}, float_map=0.4, precision_radius_2=0.2,
+        fit_seconds=1.5, encode_seconds=0.011, radius_recall=steps, radius_precision=[1 - 0.9 * x for x in steps],
+        n_queries=1000, n_database=10_000, n_without_relevant=0, n_train=500, bit_entropy=0.987, distinct_codes=7500,
+        settings={**defaults(get_hasher(method)), **settings}, protocol="p", split="abcdef",
+        backbone="efficientnet-lite0", bits_on=bits_on,
+    )  # fmt: skip
 
 
 RECORDS = [
@@ -144,11 +146,11 @@ def test_methods_swept_over_one_setting_are_drawn_together():
 
 def test_training_curves_are_drawn_where_records_hold_them():
     def curve(scale, n=4):
-        return [{"step": i + 1, "loss": scale * i, "flipped": 0.1 * scale, "undone": 0.0} for i in range(n)]
+        return [TrainingPoint(i + 1, scale * i, 0.1 * scale, 0.0) for i in range(n)]
 
     assert 'id="training"' not in bench_page(OWN, RECORDS, "x")
-    observed = [{**RECORDS[3], "training": curve(1)}, {**RECORDS[4], "training": curve(2)}, *RECORDS[:3], RECORDS[5]]
-    page = Page(bench_page(OWN, observed, "x"))
+    records = [replace(RECORDS[3], training=curve(1)), replace(RECORDS[4], training=curve(2)), *RECORDS[:3], RECORDS[5]]
+    page = Page(bench_page(OWN, records, "x"))
     labels = {attributes.get("aria-label") for _, attributes in page.tags}
     for title in ("Loss", "Bits that flip in a step, %", "Differing bits flipped on both sides, %"):
         assert title in page.text
@@ -165,13 +167,14 @@ def test_a_sweep_of_words_has_tables_alone():
 
 
 def test_records_without_the_balance_of_bits_and_useless_codes_are_shown():
-    nothing = {**record("lsh", 7, bits_on=False, value=0.0), "radius_recall": [0.0] * 8, "radius_precision": [0.0] * 8}
-    page = Page(bench_page(OWN, [nothing, {**nothing, "method": "itq", "settings": {}}], "x"))
+    nothing = record("lsh", 7, bits_on=None, value=0.0)
+    nothing = replace(nothing, radius_recall=[0.0] * 8, radius_precision=[0.0] * 8)
+    page = Page(bench_page(OWN, [nothing, replace(nothing, method="itq", settings={})], "x"))
     assert ["lsh", "0.987"] in page.rows
 
 
 def test_hostile_names_are_escaped():
-    bad = {**record("itq", 8), "split": "<script>alert(1)</script>", "backbone": '"><img src=x>'}
+    bad = replace(record("itq", 8), split="<script>alert(1)</script>", backbone='"><img src=x>')
     page = Page(bench_page(OWN, [bad], "gannet bench '</code><b>'"))
     assert not {tag for tag, _ in page.tags} & {"script", "img"}
     assert "<script>alert(1)</script>" in page.text
@@ -220,10 +223,10 @@ def test_charts_stay_on_their_drawing(points):
 def test_examples_show_what_each_method_finds():
     source = ArraySource("set", np.zeros((6, 4, 4), np.uint8), {"all": 6}, np.zeros(6, np.int64), ())
     split = Split(np.array([4, 5]), np.array([0, 1, 2, 3]), np.array([0]), "abcdef")
-    features = SplitFeatures(*[np.zeros((2, 1))] * 3, np.zeros(2), np.zeros(4), split, source)
-    found = [{"query": 1, "found": [[3, 2, 1], [0, 5, 0]]}]
-    observed = [{**RECORDS[0], "examples": found}, {**RECORDS[3], "examples": found}]
-    page = Page(bench_page(OWN, observed, "x", features))
+    data = SplitData(np.zeros((6, 1)), np.zeros(6), split, source)
+    found = [Retrieval(1, [(3, 2, 1), (0, 5, 0)])]
+    records = [replace(RECORDS[0], examples=found), replace(RECORDS[3], examples=found)]
+    page = Page(bench_page(OWN, records, "x", data))
     assert "Query 5" in page.text
     assert [
         row for row in page.rows if row[0] == "uhga-plain" and row[1:] == ["2 bits, relevant", "5 bits, not relevant"]
@@ -231,4 +234,4 @@ def test_examples_show_what_each_method_finds():
     pictures = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
     assert len(pictures) == 5
     assert all(src.startswith("data:image/jpeg;base64,") for src in pictures)
-    assert 'id="examples"' not in bench_page(OWN, RECORDS, "x", features)
+    assert 'id="examples"' not in bench_page(OWN, RECORDS, "x", data)

@@ -1,21 +1,30 @@
-"""Data: image folders, archives, official sets and matrices, read safely and by name."""
+"""Reading images, features and labeled data sets: the kinds of sources, the data sets, and the decoding of images."""
 
-from gannet.data.base import ImageSource, Skipped, Subset
+from gannet.data.base import ArraySource, ImageSource, Skipped, Subset
+from gannet.data.datasets import all_datasets, get_dataset
 from gannet.data.files import FolderSource
 from gannet.data.images import RawImage, check_image, decode, digest, thumbnail
+from gannet.data.labelled import Dataset, LabelledImages
 from gannet.data.matrix import MatrixSource
-from gannet.data.sources import open_row, open_source, read_item
+from gannet.data.opening import open_row, open_source, read_item
+from gannet.data.source_kind import SourceKind
 
 __all__ = [
+    "ArraySource",
+    "Dataset",
     "FolderSource",
     "ImageSource",
+    "LabelledImages",
     "MatrixSource",
     "RawImage",
     "Skipped",
+    "SourceKind",
     "Subset",
+    "all_datasets",
     "check_image",
     "decode",
     "digest",
+    "get_dataset",
     "open_row",
     "open_source",
     "read_item",

@@ -1,4 +1,4 @@
-"""What every source of pictures offers: names, reading one picture, and what was left out."""
+"""Sources of images: their items have names, are read one at a time, and what was left out is listed with a reason."""
 
 from __future__ import annotations
 
@@ -21,24 +21,62 @@ MAX_FILE_BYTES = 1 << 29
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something a source left out, and why."""
+    """Something that a source left out.
+
+    Parameters
+    ----------
+    path : str
+        Path of the file or item.
+    reason : str
+        Why it was left out.
+    """
 
     path: str
     reason: str
 
 
 class ImageSource(ABC):
-    """Pictures that can be listed by name and read one at a time, from several threads at once.
+    """Images that are listed by name and read one at a time, from several threads at once.
 
-    Attributes:
-        name: a short name for people.
-        container: the folder, archive or set that the items lie in (an absolute path where it has one).
-        members: names of the items within the container.
-        paths: full names of the items; `gannet.data.read_item` reads one back.
-        skipped: what was found and left out when the source was listed.
-        labels: (n,) int64 class numbers, in official data sets alone; else None.
-        class_names: one name for each class number, where there are labels.
-        is_test: (n,) bool, True for the official test part, where there is one; else None.
+    Subclasses implement `read`.
+
+    Parameters
+    ----------
+    container : str
+        The folder, archive or database that holds the items: an absolute path, or a text such as ``mydb://table``.
+    members : sequence of str
+        Names of the items within the container.
+    separator : str
+        Text between container and member in the path of an item. It is ``#`` or ``!``, unless the items are files of
+        their own.
+    skipped : sequence of Skipped, default=()
+        What was found and left out when the source was listed.
+
+    Attributes
+    ----------
+    name : str
+        A short name for people.
+    paths : list of str
+        Path of each item: container, separator, member. `gannet.data.read_item` reads an item back by its path.
+    labels : ndarray of shape (n,), dtype int64, or None
+        Class numbers; only official data sets have them.
+    class_names : tuple of str
+        One name per class number, if there are labels.
+    is_test : ndarray of shape (n,), dtype bool, or None
+        True for the items of the official test part, if the source has one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gannet.data import ImageSource
+    >>> class Gray(ImageSource):
+    ...     def read(self, index):
+    ...         return np.full((8, 8, 3), index, np.uint8)
+    >>> source = Gray("gray://", ["dark", "light"], "#")
+    >>> source.paths
+    ['gray://#dark', 'gray://#light']
+    >>> source.read(source.find("gray://#light")).shape
+    (8, 8, 3)
     """
 
     def __init__(
@@ -62,17 +100,41 @@ class ImageSource(ABC):
 
     @abstractmethod
     def read(self, index: int) -> RawImage:
-        """Return picture ``index`` as it lies in the source.
+        """Return one image, undecoded.
 
-        Raises:
-            GannetError: it cannot be read; the message is the reason alone, without the name.
+        Parameters
+        ----------
+        index : int
+            Place of the item in ``members``.
+
+        Returns
+        -------
+        bytes or ndarray of shape (h, w, 3), dtype uint8
+            The content of an image file, or RGB pixels.
+
+        Raises
+        ------
+        GannetError
+            If it cannot be read. The message is the reason alone, without the name of the item.
         """
 
     def find(self, path: str) -> int:
-        """Return the index of the item with this full name.
+        """Return the index of the item with this path.
 
-        Raises:
-            GannetError: there is none.
+        Parameters
+        ----------
+        path : str
+            One of ``paths``.
+
+        Returns
+        -------
+        int
+            Its place in ``paths``.
+
+        Raises
+        ------
+        GannetError
+            If there is none.
         """
         try:
             return self._index[path]
@@ -85,11 +147,14 @@ class ImageSource(ABC):
 
 
 class Subset(ImageSource):
-    """Some pictures of another source, under their own full names.
+    """Some images of another source, under the paths that they have there.
 
-    Args:
-        source: where they are.
-        indices: (n,) which ones, in the order wanted.
+    Parameters
+    ----------
+    source : ImageSource
+        The other source.
+    indices : sequence of int
+        Which of its images, in the order wanted.
     """
 
     def __init__(self, source: ImageSource, indices: Sequence[int] | NDArray[np.int64]) -> None:
@@ -101,19 +166,34 @@ class Subset(ImageSource):
         self.class_names = source.class_names
 
     def read(self, index: int) -> RawImage:
-        """Return picture ``index`` of the subset."""
+        """Return image ``index`` of the subset."""
         return self._source.read(self._indices[index])
 
 
 class ArraySource(ImageSource):
-    """Pictures of one size in one array, in parts (such as train and test) that follow one another.
+    """Images of one size in one array, in consecutive parts such as train and test.
 
-    Args:
-        container: the file or folder they came from, or the name of the set.
-        pixels: (n, h, w) grey or (n, h, w, 3) RGB, uint8.
-        parts: name and length of each part; its items are named ``CONTAINER#PART/17``.
-        labels: (n,) int64 class numbers.
-        class_names: one name for each class number.
+    Parameters
+    ----------
+    container : str
+        The file or folder that they came from, or the name of the data set.
+    pixels : ndarray of shape (n, h, w) or (n, h, w, 3), dtype uint8
+        Gray or RGB images.
+    parts : mapping of str to int
+        Name and length of each part. Items are named ``CONTAINER#PART/17``.
+    labels : ndarray of shape (n,), dtype int64
+        Class numbers.
+    class_names : sequence of str
+        One name per class number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gannet.data import ArraySource
+    >>> pixels = np.zeros((3, 8, 8), np.uint8)
+    >>> source = ArraySource("gray://", pixels, {"train": 2, "test": 1}, np.array([0, 1, 1]), ["cat", "dog"])
+    >>> source.paths
+    ['gray://#train/0', 'gray://#train/1', 'gray://#test/0']
     """
 
     def __init__(
@@ -133,20 +213,31 @@ class ArraySource(ImageSource):
         self._pixels = pixels
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Return picture ``index`` as (h, w, 3) uint8."""
-        picture = self._pixels[index]
-        if picture.ndim == 2:
-            picture = np.repeat(picture[:, :, None], 3, axis=2)
-        return np.ascontiguousarray(picture)
+        """Return one image as RGB pixels.
+
+        Parameters
+        ----------
+        index : int
+            Place of the item in ``members``.
+
+        Returns
+        -------
+        ndarray of shape (h, w, 3), dtype uint8
+            The pixels; gray images have three equal channels.
+        """
+        image = self._pixels[index]
+        if image.ndim == 2:
+            image = np.repeat(image[:, :, None], 3, axis=2)
+        return np.ascontiguousarray(image)
 
 
 def absolute(path: str | os.PathLike[str]) -> str:
-    """Return the absolute path without ``.`` and ``..``; links are kept as they are named."""
+    """Return the absolute path without ``.`` and ``..``. Links are not resolved."""
     return os.path.normpath(Path(path).absolute())
 
 
 def is_file(path: str) -> bool:
-    """Tell whether a path, of any length and content, names a readable file."""
+    """Return whether a text, of any length and content, is the path of a file."""
     try:
         return Path(path).is_file()
     except OSError:
@@ -154,7 +245,7 @@ def is_file(path: str) -> bool:
 
 
 def exists(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a path, of any length and content, names what is there and may be looked at."""
+    """Return whether a text, of any length and content, is the path of something that exists and can be accessed."""
     try:
         return Path(path).exists()
     except OSError:
@@ -162,5 +253,5 @@ def exists(path: str | os.PathLike[str]) -> bool:
 
 
 def reason(error: OSError) -> str:
-    """Return the system's own words for a failed read, as a short reason."""
+    """Return the message of the operating system as a short reason."""
     return f"cannot be read: {error.strerror or error}"

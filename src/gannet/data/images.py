@@ -1,4 +1,4 @@
-"""Decode pictures with Pillow: any common format to RGB pixels, and every failure as one short reason."""
+"""Decode images with Pillow: any common format becomes RGB pixels, and every failure becomes one short reason."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from PIL import Image, UnidentifiedImageError, _imaging
 
 from gannet.errors import GannetError
 
-#: A picture as it lies in its source: the bytes of an image file, or (h, w, 3) uint8 pixels.
+#: An image that is not decoded yet: the content of an image file, or pixels ``(h, w, 3)``, uint8.
 RawImage = bytes | NDArray[np.uint8]
 
-#: Larger pictures are refused before a pixel is decoded. It is the size Pillow itself refuses by default.
+#: Larger images are refused before a pixel is decoded. Pillow refuses the same size by default.
 MAX_PIXELS = 178_956_970
 
-#: Side in pixels to which `load_rgb` reduces the shorter side of larger pictures.
+#: Length in pixels to which `load_rgb` reduces the shorter side of larger images.
 MAX_WHOLE_SIDE = 1024
 
-# Only plain raster formats: Pillow's others start outside programs (EPS) or are not photographs.
+# Only plain raster formats: others that Pillow reads start outside programs (EPS) or are not photographs.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _EXIF_ORIENTATION = 0x0112
 _TURNS = {
@@ -38,15 +38,15 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Pillow warns about harmless flaws (odd EXIF, large sizes). The filter is set once, not around each call,
-# because `warnings.catch_warnings` is not safe in the threads that decode.
+# Pillow warns about harmless flaws (odd EXIF, large sizes). The filter is set once, not around each call, because
+# `warnings.catch_warnings` is not safe in several threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def _silence_libtiff() -> None:
-    """Keep libtiff from printing to standard error; Pillow raises its errors all the same."""
-    # Where the platform does not show the library's names through Pillow's, the lines stay.
+    """Keep libtiff from printing to standard error. Pillow raises its errors all the same."""
+    # On platforms where Pillow's library does not export the function, libtiff goes on printing.
     with contextlib.suppress(OSError, AttributeError):
         set_handler = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
         set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
@@ -57,30 +57,54 @@ _silence_libtiff()
 
 
 def decode(raw: RawImage, size: int) -> NDArray[np.uint8]:
-    """Return the picture as (size, size, 3) uint8 RGB.
+    """Return the center square of an image, resized.
 
-    EXIF orientation is applied, transparency is laid on white, the shorter side is resized to ``size``
-    (bicubic) and the centre is cut out. Of an animation the first frame is taken. 16-bit grey maps 0..65535
-    to 0..255; 32-bit grey has no fixed range and is stretched from its own minimum to its maximum.
+    EXIF orientation is applied, transparent pixels are blended with white, the shorter side is resized to ``size``
+    (bicubic) and the center is cut out. For an animation, the first frame is used. 16-bit gray values are scaled from
+    0..65535 to 0..255. 32-bit gray values have no fixed range and are scaled from their minimum and maximum.
 
-    Raises:
-        GannetError: the data are empty, not an image, damaged, or above ``MAX_PIXELS``.
+    Parameters
+    ----------
+    raw : bytes or ndarray of shape (h, w, 3), dtype uint8
+        The content of an image file, or RGB pixels.
+    size : int
+        Side of the square in pixels.
+
+    Returns
+    -------
+    ndarray of shape (size, size, 3), dtype uint8
+        RGB pixels.
+
+    Raises
+    ------
+    GannetError
+        If the data are empty, not an image, damaged, or above ``MAX_PIXELS``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gannet.data import decode
+    >>> decode(np.zeros((20, 30, 3), np.uint8), 16).shape
+    (16, 16, 3)
     """
     image, orientation = _load(raw, 2 * size)
     width, height = image.size
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
-    # The centre square is symmetric, so cutting and resizing first and turning the small result is exact.
+    # The center square is symmetric, so that it can be cut out and resized first; turning the small result is exact.
     square = image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
     return np.array(_turn(_on_white(square), orientation), dtype=np.uint8)
 
 
 def load_rgb(raw: RawImage) -> NDArray[np.uint8]:
-    """Return the whole picture as RGB pixels ``(h, w, 3)`` uint8, turned upright, with transparency laid on white.
+    """Return the whole image as RGB pixels ``(h, w, 3)``, uint8, turned upright and blended with white.
 
-    A picture larger than `MAX_WHOLE_SIDE` pixels on its shorter side is reduced to that.
+    An image with more than `MAX_WHOLE_SIDE` pixels on its shorter side is reduced to that.
 
-    Raises: `GannetError` as for `decode`.
+    Raises
+    ------
+    GannetError
+        As for `decode`.
     """
     image, orientation = _load(raw, 2 * MAX_WHOLE_SIDE)
     width, height = image.size
@@ -91,10 +115,19 @@ def load_rgb(raw: RawImage) -> NDArray[np.uint8]:
 
 
 def thumbnail(raw: RawImage, size: int) -> bytes:
-    """Return a JPEG file of the picture, at most ``size`` pixels on its longer side; small ones stay small.
+    """Return the image as a JPEG file.
 
-    Raises:
-        GannetError: as for `decode`.
+    Parameters
+    ----------
+    raw : bytes or ndarray of shape (h, w, 3), dtype uint8
+        The content of an image file, or RGB pixels.
+    size : int
+        Largest length of the longer side in pixels. Smaller images are not enlarged.
+
+    Raises
+    ------
+    GannetError
+        As for `decode`.
     """
     image, orientation = _load(raw, 2 * size)
     image.thumbnail((size, size), Image.Resampling.BICUBIC)
@@ -104,10 +137,12 @@ def thumbnail(raw: RawImage, size: int) -> bytes:
 
 
 def check_image(raw: bytes, max_pixels: int) -> None:
-    """Look at the header of an image file, before a pixel is decoded.
+    """Check the header of an image file. No pixel is decoded.
 
-    Raises:
-        GannetError: the data are empty, not an image, or above ``max_pixels``.
+    Raises
+    ------
+    GannetError
+        If the data are empty, not an image, or above ``max_pixels``.
     """
     if not raw:
         raise GannetError("empty file")
@@ -115,7 +150,7 @@ def check_image(raw: bytes, max_pixels: int) -> None:
 
 
 def digest(raw: RawImage) -> bytes:
-    """Return 16 bytes that name the content: BLAKE2b of the file, or of the shape and the pixels."""
+    """Return 16 bytes that identify the content: BLAKE2b of the file, or of the shape and the pixels."""
     state = hashlib.blake2b(digest_size=16)
     if isinstance(raw, np.ndarray):
         state.update(f"pixels {raw.shape} ".encode())
@@ -126,9 +161,9 @@ def digest(raw: RawImage) -> bytes:
 
 
 def _load(raw: RawImage, wanted: int) -> tuple[Image.Image, int]:
-    """Return the loaded picture as RGB or RGBA, and its EXIF orientation.
+    """Return the decoded image in RGB or RGBA, and its EXIF orientation.
 
-    A JPEG may come back reduced, with both sides still at least ``wanted``.
+    A JPEG may be decoded at a reduced size, with both sides at least ``wanted`` pixels.
     """
     if isinstance(raw, np.ndarray):
         if raw.dtype != np.uint8 or raw.ndim != 3 or raw.shape[2] != 3 or raw.size == 0:
@@ -140,22 +175,22 @@ def _load(raw: RawImage, wanted: int) -> tuple[Image.Image, int]:
     try:
         image.draft("RGB", (wanted, wanted))
         image.load()
-        # Read after loading: only then has a TIFF turned itself, and has a PNG shown its late EXIF chunk.
+        # The orientation is read after loading: Pillow turns a TIFF, and finds a late EXIF chunk of a PNG, only then.
         return _to_8_bit(image), _orientation(image)
-    except Exception as error:  # the decoders raise anything on damaged data
+    except Exception as error:  # decoders raise errors of any type on damaged data
         truncated = "truncated" in str(error)
         raise GannetError("truncated image file" if truncated else "damaged image file") from error
 
 
 def _open(raw: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Read the header alone, and refuse what must not be decoded."""
+    """Read the header alone, and refuse images that must not be decoded."""
     try:
         image = Image.open(io.BytesIO(raw), formats=_FORMATS)
     except UnidentifiedImageError:
         raise GannetError("not an image (JPEG, PNG, WebP, GIF, BMP or TIFF)") from None
     except Image.DecompressionBombError:
         raise GannetError(f"too many pixels (above {MAX_PIXELS // 10**6} million)") from None
-    except Exception as error:  # the format plugins raise anything on damaged headers
+    except Exception as error:  # format plugins raise errors of any type on damaged headers
         raise GannetError("damaged image file") from error
     width, height = image.size
     if width < 1 or height < 1:
@@ -166,19 +201,19 @@ def _open(raw: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Return the picture as RGB, or as RGBA where it has transparency."""
+    """Return the image in RGB, or in RGBA if it has transparency."""
     if image.mode.startswith("I;16"):
-        return _from_grey(np.asarray(image), 0, 65535)
+        return _from_gray(np.asarray(image), 0, 65535)
     if image.mode in ("I", "F"):
         values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-        return _from_grey(values, float(values.min()), float(values.max()))
+        return _from_gray(values, float(values.min()), float(values.max()))
     return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
-def _from_grey(values: NDArray[Any], low: float, high: float) -> Image.Image:
+def _from_gray(values: NDArray[Any], low: float, high: float) -> Image.Image:
     scale = 255 / (high - low) if high > low else 0.0
-    grey = np.rint((values.astype(np.float64) - low) * scale).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
+    gray = np.rint((values.astype(np.float64) - low) * scale).astype(np.uint8)
+    return Image.fromarray(gray).convert("RGB")
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -191,7 +226,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:  # a damaged EXIF block does not spoil the pixels
+    except Exception:  # a damaged EXIF block leaves the pixels usable
         return 1
 
 

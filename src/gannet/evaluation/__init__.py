@@ -1,6 +1,6 @@
-"""Ranking metrics for binary codes: ties exact, denominators explicit, published evaluators by name."""
+"""Ranking metrics for codes, evaluation protocols, and the benchmark of methods with its records and summaries."""
 
-from gannet.evaluation.float_ranking import float_map, neighbour_recall
+from gannet.evaluation.float_ranking import float_map, neighbor_recall
 from gannet.evaluation.histograms import DistanceHistograms, distance_histograms
 from gannet.evaluation.metrics import (
     AveragePrecision,
@@ -19,7 +19,7 @@ __all__ = [
     "distance_histograms",
     "evaluate",
     "float_map",
-    "neighbour_recall",
+    "neighbor_recall",
     "precision_at",
     "recall_at",
     "within_radius",

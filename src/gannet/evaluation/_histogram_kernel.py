@@ -1,4 +1,4 @@
-"""The compiled inner loop of `gannet.evaluation.histograms`; importing it imports numba."""
+"""The compiled inner loop of `gannet.evaluation.histograms`. Importing this module imports numba."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PAIRS = np.uint64(0x3333333333333333)
 _NIBBLES = np.uint64(0x0F0F0F0F0F0F0F0F)
 _BYTES = np.uint64(0x0101010101010101)
 
-# A block of items is met by a chunk of queries while it lies in the nearest cache.
+# All queries of a chunk are compared with a block of items while the block is in the first-level cache.
 _BLOCK = 2048
 _CHUNK = 32
 
@@ -35,7 +35,7 @@ def _mark_shared(bins: Any, labels: Any, label: Any, mark: Any) -> None:
 
 @jit()
 def _add_distances(bins: Any, words: Any, word: Any) -> None:
-    # Shifts and masks rather than a table: LLVM knows this for a population count and vectorises it.
+    # LLVM recognizes these shifts and masks as a population count and vectorizes it, which it does not do for a table.
     for i in range(bins.size):
         x = words[i] ^ word
         x = x - ((x >> np.uint64(1)) & _ONES)
@@ -59,9 +59,23 @@ def count(
     n_bits: int,
     multi_label: bool,
 ) -> npt.NDArray[np.int32]:
-    """Count items by distance, relevant ones apart: ``(q, 2 * (n_bits + 1))`` int32, not relevant first.
+    """Count the items at each distance from each query, separately for irrelevant and relevant items.
 
-    Words and labels are uint64, ``(words, n)``; see `gannet.evaluation.labels.Relevance`.
+    Parameters
+    ----------
+    query_words, database_words : ndarray of shape (n_words, n), dtype uint64
+        Codes, one word after another.
+    query_labels, database_labels : ndarray of shape (n_words, n), dtype uint64
+        Labels; see `gannet.evaluation.labels.Relevance`.
+    n_bits : int
+        Length of the codes in bits.
+    multi_label : bool
+        Whether the labels are bit masks.
+
+    Returns
+    -------
+    ndarray of shape (q, 2 * (n_bits + 1)), dtype int32
+        Numbers of irrelevant items at distances 0, 1, ..., ``n_bits``, followed by those of relevant items.
     """
     n_queries = query_words.shape[1]
     n_items = database_words.shape[1]

@@ -1,4 +1,4 @@
-"""The benchmark: methods, lengths and seeds under one protocol, each cell fitted without labels and scored."""
+"""The benchmark: fit each method at each code length and seed, and score its codes under one protocol."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gannet.codes import Codes, n_bytes, unpack
+from gannet.code_statistics import code_statistics
+from gannet.codes import n_bytes
 from gannet.errors import GannetError, unknown_name
+from gannet.evaluation.examples import example_retrievals
 from gannet.evaluation.float_ranking import float_map
-from gannet.evaluation.items import SplitFeatures
 from gannet.evaluation.protocols import Protocol
 from gannet.evaluation.ranking import evaluate
-from gannet.evaluation.training_curves import TrainingWatch, examples
+from gannet.evaluation.record import Record
+from gannet.evaluation.split_data import SplitData
+from gannet.evaluation.training_curve import TrainingCurve
 from gannet.hashers import all_hashers, get_hasher
 from gannet.hashers.pairwise import PairwiseHasher
 from gannet.hashers.settings import defaults, make_hasher
@@ -24,12 +27,22 @@ from gannet.hashers.settings import defaults, make_hasher
 if TYPE_CHECKING:
     from gannet.hashers.base import Hasher
 
-Record = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class Cell:
-    """One method at one length with one seed; ``settings`` are all of its settings, as it will run."""
+    """One method at one code length with one seed.
+
+    Parameters
+    ----------
+    method : str
+        Name of the method.
+    bits : int
+        Length of the codes in bits.
+    seed : int
+        Seed of the method.
+    settings : mapping of str to value
+        All other settings of the method.
+    """
 
     method: str
     bits: int
@@ -37,38 +50,68 @@ class Cell:
     settings: Mapping[str, Any]
 
     def hasher(self) -> Hasher:
-        """Return the method, unfitted."""
+        """Return the unfitted method."""
         return get_hasher(self.method)(self.bits, random_state=self.seed, **self.settings)
+
+    def matches(self, record: Record) -> bool:
+        """Return whether a record of the same run is the result of this cell."""
+        key = self.method, self.bits, self.seed, self.settings
+        return key == (record.method, record.bits, record.seed, record.settings)
 
 
 @dataclass(frozen=True)
 class Run:
-    """What all cells of a run share, and what their records say about it."""
+    """What all cells of a benchmark share.
+
+    Parameters
+    ----------
+    protocol : Protocol
+        The protocol.
+    data : SplitData
+        Features and labels of its split.
+    backbone : str
+        Name of the image network that made the features.
+    curves : bool, default=False
+        Whether to record the training curves of methods that learn from pairs. Recording makes fitting slower.
+    """
 
     protocol: Protocol
-    features: SplitFeatures
+    data: SplitData
     backbone: str
     curves: bool = False
-    """Whether records hold training curves of methods that learn from pairs; to watch adds to the seconds to fit."""
-
-    def identity(self) -> Record:
-        """Return what must be equal for two records to compare."""
-        return {"protocol": self.protocol.name, "split": self.features.split.digest, "backbone": self.backbone}
 
     def own(self, records: Sequence[Record]) -> list[Record]:
-        """Return the records of this protocol, split and backbone."""
-        return [record for record in records if self.identity().items() <= record.items()]
+        """Return the records that have this protocol, split and backbone, so that they can be compared."""
+        key = self.protocol.name, self.data.split.digest, self.backbone
+        return [record for record in records if key == (record.protocol, record.split, record.backbone)]
 
 
 def make_cells(
     methods: Sequence[str], bits: Sequence[int], seeds: int, settings: Mapping[str, str] | None = None
 ) -> list[Cell]:
-    """Return the cells of a run, all of them checked.
+    """Return the cells of all combinations of methods, code lengths and seeds, checked.
 
-    Parameters: ``methods``, names, or ``["all"]``; ``seeds``, how many: 0, 1, ...; ``settings`` as texts; one
-    goes to each method that has it, and at least one must.
-    Raises: `GannetError` for unknown names (with the nearest), lengths or numbers of seeds below 1, and for
-    settings that no method has or that do not fit.
+    Parameters
+    ----------
+    methods : sequence of str
+        Names of methods, or ``["all"]``.
+    bits : sequence of int
+        Code lengths in bits.
+    seeds : int
+        Number of seeds: 0, 1, ..., ``seeds - 1``.
+    settings : mapping of str to str, optional
+        Settings as texts. Each one goes to every method that has it; at least one method must have it.
+
+    Returns
+    -------
+    list of Cell
+        The cells, by method, then length, then seed.
+
+    Raises
+    ------
+    GannetError
+        If a name is unknown (the message suggests the nearest), a length or the number of seeds is below 1, no method
+        has a setting, or a setting's text has the wrong type.
     """
     names = list(all_hashers()) if list(methods) == ["all"] else list(dict.fromkeys(methods))
     if not names or not bits:
@@ -87,7 +130,7 @@ def make_cells(
 
 
 def _settings(names: Sequence[str], texts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Return all settings of each method; a text goes to every method that has the setting."""
+    """Return all settings of each method; each text goes to every method that has the setting."""
     own = {name: defaults(get_hasher(name)) for name in names}
     known = set().union(*own.values())
     for key in texts:
@@ -101,97 +144,101 @@ def _settings(names: Sequence[str], texts: Mapping[str, str]) -> dict[str, dict[
     return chosen
 
 
-def learn(hasher: Hasher, train: npt.NDArray[Any], *, watch: TrainingWatch | None = None) -> float:
-    """Fit a method and return the seconds it took. It is given features, or images, to learn from and no more.
+def learn(hasher: Hasher, train: npt.NDArray[Any], *, curve: TrainingCurve | None = None) -> float:
+    """Fit a method to the training set and return the seconds it took.
 
-    A ``watch`` sees the training of a method that learns from pairs.
+    The method is given no labels, and neither queries nor database. If it learns from pairs, its training is added to
+    ``curve``.
     """
-    if watch is not None and isinstance(hasher, PairwiseHasher):
-        hasher.observer = watch.see
+    if curve is not None and isinstance(hasher, PairwiseHasher):
+        hasher.observer = curve.add
     started = time.perf_counter()
     hasher.fit(train)
     return time.perf_counter() - started
 
 
-def run_cell(cell: Cell, run: Run) -> Record:
-    """Fit a cell on the training set, encode queries and database, score them: one record, ready for JSON."""
-    features = run.features
-    watch = TrainingWatch() if run.curves else None
-    hasher = cell.hasher()
-    of_queries, of_database, of_training = features.given_to(hasher)
-    fit_seconds = learn(hasher, of_training, watch=watch)
-    started = time.perf_counter()
-    query, database = hasher.transform(of_queries), hasher.transform(of_database)
-    encode_seconds = time.perf_counter() - started
-    labels = features.query_labels, features.database_labels
-    result = evaluate(query, database, *labels, cell.bits, top=run.protocol.map_at)
-    figures = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(result).items()}
-    del figures["n_bits"]
-    training = watch.judged(features, run.protocol.map_at) if watch else []
-    # As JSON has them, so that a record is the same before and after it was written.
-    for key in ("precision_at", "recall_at"):
-        figures[key] = {str(n): value for n, value in figures[key].items()}
-    return {
-        "method": cell.method,
-        "bits": cell.bits,
-        "seed": cell.seed,
-        "map": figures.pop("map"),
-        "map_at": figures.pop("map_at"),
-        "fit_seconds": fit_seconds,
-        "encode_seconds": encode_seconds,
-        **figures,
-        **_code_statistics(database, cell.bits),
-        "n_train": len(features.train),
-        **({"training": training} if training else {}),
-        "examples": examples(query, database, features, cell.bits),
-        "settings": dict(cell.settings),
-        **run.identity(),
-    }
-
-
 def run_cells(
     cells: Sequence[Cell], run: Run, done: Sequence[Record] = ()
 ) -> Iterator[tuple[Cell, Record | GannetError]]:
-    """Yield each cell with its record, or with the reason why it cannot be had.
+    """Fit and score cells, one after another.
 
-    A cell that ``done`` has a record of, from the same protocol, split, backbone and settings, is not run
-    again. Each record holds ``float_map``, what ranking by the cosine of the features reaches.
+    Parameters
+    ----------
+    cells : sequence of Cell
+        The cells, as `make_cells` returns them.
+    run : Run
+        Protocol and data.
+    done : sequence of Record, optional
+        Earlier records. A cell with a record of the same protocol, split, backbone and settings is not run again.
+
+    Yields
+    ------
+    cell : Cell
+        Each cell, in order.
+    outcome : Record or GannetError
+        Its record, or the error that the method raised.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gannet.evaluation.benchmark import Run, make_cells, run_cells
+    >>> from gannet.evaluation.items import find_protocol
+    >>> from gannet.evaluation.split_data import SplitData
+    >>> protocol, items = find_protocol("digits")
+    >>> pixels = np.stack([items.source.read(i)[:, :, 0].ravel() for i in range(len(items.labels))])
+    >>> data = SplitData(pixels.astype("f4"), items.labels, protocol.split(items.labels), items.source)
+    >>> for cell, record in run_cells(make_cells(["itq", "lsh"], [16], seeds=1), Run(protocol, data, "none")):
+    ...     print(f"{cell.method}: {record.map:.2f}")
+    itq: 0.63
+    lsh: 0.35
     """
-    known = {_key(record): record for record in done}
-    ceiling = next((record["float_map"] for record in done if run.identity().items() <= record.items()), None)
+    own = run.own(done)
+    ceiling = own[0].float_map if own else None
     for cell in cells:
-        key = _key({**vars(cell), **run.identity()})
-        if key in known:
-            yield cell, known[key]
+        known = next((record for record in reversed(own) if cell.matches(record)), None)
+        if known is not None:
+            yield cell, known
             continue
         if ceiling is None:
-            ceiling = _float_map(run)
+            data = run.data
+            labels = data.query_labels, data.database_labels
+            ceiling = float_map(data.features.query, data.features.database, *labels, top=run.protocol.map_at)
         try:
-            yield cell, {**run_cell(cell, run), "float_map": ceiling}
+            outcome: Record | GannetError = _run_cell(cell, run, ceiling)
         except GannetError as error:
-            yield cell, error
+            outcome = error
+        yield cell, outcome
 
 
-def _float_map(run: Run) -> float:
-    features = run.features
-    labels = features.query_labels, features.database_labels
-    return float_map(features.query, features.database, *labels, top=run.protocol.map_at)
-
-
-def _key(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    names = ("protocol", "split", "backbone", "method", "bits", "seed")
-    return (*(record[name] for name in names), tuple(sorted(record["settings"].items())))
-
-
-def _code_statistics(codes: Codes, n_bits: int) -> Record:
-    """Return the mean entropy of a bit (1: on in half of the database), how many codes are different, and how often
-    the rarest and the commonest bit are on.
-    """
-    on = unpack(codes, n_bits).mean(axis=0)
-    sure = np.stack([on, 1 - on])
-    entropy = -(sure * np.log2(np.where(sure > 0, sure, 1))).sum(axis=0)
-    return {
-        "bit_entropy": float(entropy.mean()),
-        "distinct_codes": len(np.unique(codes, axis=0)),
-        "bits_on": [float(on.min()), float(on.max())],
-    }
+def _run_cell(cell: Cell, run: Run, ceiling: float) -> Record:
+    """Fit a cell on the training set, encode queries and database, and score the codes."""
+    data, map_at = run.data, run.protocol.map_at
+    hasher = cell.hasher()
+    arrays = data.given_to(hasher)
+    curve = TrainingCurve() if run.curves else None
+    fit_seconds = learn(hasher, arrays.train, curve=curve)
+    started = time.perf_counter()
+    query, database = hasher.transform(arrays.query), hasher.transform(arrays.database)
+    encode_seconds = time.perf_counter() - started
+    result = evaluate(query, database, data.query_labels, data.database_labels, cell.bits, top=map_at)
+    figures = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(result).items()}
+    del figures["n_bits"]
+    statistics = code_statistics(database, cell.bits)
+    figures["bit_entropy"], figures["distinct_codes"] = statistics["entropy"], statistics["distinct"]
+    figures["bits_on"] = statistics["balance_min"], statistics["balance_max"]
+    return Record(
+        method=cell.method,
+        bits=cell.bits,
+        seed=cell.seed,
+        fit_seconds=fit_seconds,
+        encode_seconds=encode_seconds,
+        **figures,
+        n_train=len(arrays.train),
+        training=(curve.scored(arrays, data, map_at) or None) if curve else None,
+        examples=example_retrievals(query, database, data, cell.bits),
+        settings=dict(cell.settings),
+        protocol=run.protocol.name,
+        split=data.split.digest,
+        backbone=run.backbone,
+        float_map=ceiling,
+    )

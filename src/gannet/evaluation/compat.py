@@ -1,7 +1,7 @@
-"""Published projects' evaluators by name, quirks included, so that a published number can be explained.
+"""Evaluators of published projects, reproduced with their peculiarities, to explain published values.
 
-They all sort by Hamming distance and let the sort decide the order of ties: the value depends on the order of
-the database rows, on the sort and, for NumPy's, on the processor. `gannet.evaluation.evaluate` does not.
+All of them sort by Hamming distance, and the sort decides the order of ties. Their values therefore depend on the order
+of the database and on the sorting algorithm, which in NumPy depends on the processor.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.errors import MissingExtraError, unknown_name
-from gannet.evaluation.histograms import check_pair, labelled
+from gannet.evaluation.histograms import check_pair, pair_relevance
 from gannet.evaluation.metrics import cutoff
 
 Distances = npt.NDArray[np.float32]
@@ -22,18 +22,27 @@ Distances = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Evaluator:
-    """How one project turns a ranking into a number."""
+    """How a project computes mean average precision.
+
+    Parameters
+    ----------
+    source : str
+        Repository, file and function.
+    quirks : str
+        How its value differs from others, in sentences.
+    order : callable
+        Returns the rows of the database, nearest first, from the distances ``(m,)`` float32 of one query.
+    stop : callable
+        Returns the number of ranks that count, from the cutoff (or None) and the size of the database.
+    skips_queries : callable
+        Returns whether queries without hits are left out of the mean, from whether items have several labels.
+    """
 
     source: str
-    """Repository, file and function."""
     quirks: str
-    """What sets its number apart, in sentences."""
     order: Callable[[Distances], npt.NDArray[Any]]
-    """Sorts the distances ``(m,)`` float32 of one query: the row numbers, nearest first."""
     stop: Callable[[int | None, int], int]
-    """Gives the end of the ranking from ``top`` and the size of the database."""
     skips_queries: Callable[[bool], bool] = lambda multi_label: False
-    """Whether a query without hits leaves the mean, given whether items have several labels."""
 
 
 def _numpy_order(distances: Distances) -> npt.NDArray[Any]:
@@ -51,15 +60,15 @@ def _torch_order(distances: Distances) -> npt.NDArray[Any]:
 
 
 _ARGSORT = (
-    "Ties stand as an unstable np.argsort of float32 leaves them. The denominator is the relevant items "
-    "within the cutoff. A query without any adds 0 and is counted."
+    "The order of ties is that of an unstable np.argsort of float32. The denominator is the number of relevant "
+    "items within the cutoff. A query without any counts as 0."
 )
 
 EVALUATORS: dict[str, Evaluator] = {
     "deephash-pytorch": Evaluator(
         "swuxyj/DeepHash-pytorch, utils/tools.py, CalcTopMap",
         f"{_ARGSORT} Its setting for the whole ranking, topK = -1, is used as the slice [0:-1], which drops "
-        "the last item. Its loaders shuffle the database, so each run breaks ties another way.",
+        "the last item. Its loaders shuffle the database, so each run orders ties differently.",
         _numpy_order,
         stop=lambda top, n: n - 1 if top is None else cutoff(top, n),
     ),
@@ -67,7 +76,7 @@ EVALUATORS: dict[str, Evaluator] = {
         "liyunqianggyn/Deep-Unsupervised-Image-Hashing, ImageHashing/cal_map_single.py and cal_map_mult.py, "
         "calculate_top_map and calculate_map",
         f"{_ARGSORT} It reports CIFAR-10 at 1000 and Flickr25k over the whole ranking. Its CIFAR-10 loaders "
-        "shuffle the database, so each run breaks ties another way.",
+        "shuffle the database, so each run orders ties differently.",
         _numpy_order,
         stop=cutoff,
     ),
@@ -79,9 +88,9 @@ EVALUATORS: dict[str, Evaluator] = {
     ),
     "fire": Evaluator(
         "CISiPLab/cisip-FIRe, utils/hashing.py, calculate_mAP",
-        "Ties stand as torch.topk leaves them. The denominator is the relevant items within the cutoff. A "
-        "query without any adds 0 and is counted where items have one class, but leaves the mean where they "
-        "have several labels. The original sums in float32: expect six equal digits.",
+        "The order of ties is that of torch.topk. The denominator is the number of relevant items within the cutoff. "
+        "A query without any counts as 0 if items have one class, but is left out of the mean if they have several "
+        "labels. The original sums in float32, so about six digits agree.",
         _torch_order,
         stop=cutoff,
         skips_queries=lambda multi_label: multi_label,
@@ -90,7 +99,7 @@ EVALUATORS: dict[str, Evaluator] = {
 
 
 def evaluator(name: str) -> Evaluator:
-    """Return a published evaluator, or raise a `GannetError` that suggests a name."""
+    """Return the evaluator of that name. Raises a `GannetError` for an unknown name, which suggests the nearest."""
     if name not in EVALUATORS:
         raise unknown_name("evaluator", name, EVALUATORS)
     return EVALUATORS[name]
@@ -107,13 +116,28 @@ def compat_map(
 ) -> float:
     """Return mean average precision as a published project computes it.
 
-    ``name`` is one of `EVALUATORS`; the rest is as in `gannet.evaluation.evaluate`, and ``top=None`` is what
-    the project calls the whole ranking. A ``top`` above the database means all of it; where no query stays
-    in the mean the value is 0.
+    Parameters
+    ----------
+    name : str
+        A key of `EVALUATORS`.
+    query_codes, database_codes, query_labels, database_labels, n_bits
+        See `gannet.evaluation.evaluate`.
+    top : int, optional
+        Cutoff of average precision. By default, the project's setting for the whole ranking.
+
+    Returns
+    -------
+    float
+        The value of the project, or 0 if its mean is over no queries.
+
+    Raises
+    ------
+    GannetError
+        If the name is unknown (the message suggests the nearest), or codes or labels are malformed.
     """
     published = evaluator(name)
     queries, database = check_pair(query_codes, database_codes, n_bits)
-    labels = labelled(queries, database, query_labels, database_labels)
+    labels = pair_relevance(queries, database, query_labels, database_labels)
     stop = published.stop(top, len(database))
     total, counted = 0.0, 0
     for row, code in enumerate(queries):

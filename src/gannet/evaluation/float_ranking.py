@@ -1,4 +1,4 @@
-"""Cosine rankings of the features that codes are made from: the ceiling, and the neighbours to keep."""
+"""Rankings by cosine similarity of the features, to compare the rankings by codes with."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gannet.evaluation.histograms import DistanceHistograms, check_pair, distanc
 from gannet.evaluation.labels import relevance
 from gannet.evaluation.metrics import cutoff, recall_at
 
-# Similarities held at a time: 2^22 sort keys of 8 bytes are 32 MiB.
-_BLOCK_ITEMS = 1 << 22
+#: Similarities that are held in memory at a time; their sort keys take 8 bytes each, 32 MiB in all.
+MAX_SIMILARITIES = 1 << 22
 
 
 def float_map(
@@ -23,10 +23,40 @@ def float_map(
     database_labels: npt.ArrayLike,
     top: int | None = None,
 ) -> float:
-    """Return mean average precision of ranking by cosine similarity, what codes of these features compare to.
+    """Return the mean average precision of ranking by cosine similarity of features.
 
-    Features are ``(q, d)`` and ``(m, d)`` real; labels and ``top`` as in `gannet.evaluation.evaluate`. The
-    denominator is the hits within the cutoff, no hits count 0, and equal similarities keep database order.
+    It is the value that codes of these features are compared with. Average precision is divided by the number of
+    relevant items within the cutoff, and is 0 if there are none. Items with equal similarity are in database order.
+
+    Parameters
+    ----------
+    query_features : array-like of shape (q, d)
+        Features of the queries.
+    database_features : array-like of shape (m, d)
+        Features of the database.
+    query_labels : array-like of shape (q,) or (q, n_labels)
+        Class ids, where an item is relevant if it has the class of the query; or 0/1 rows, where it is relevant if it
+        shares a label with the query.
+    database_labels : array-like of shape (m,) or (m, n_labels)
+        Labels of the database, of the same kind.
+    top : int, optional
+        Cutoff of average precision. By default, the whole database is ranked.
+
+    Returns
+    -------
+    float
+        Mean over the queries.
+
+    Raises
+    ------
+    GannetError
+        If features or labels are malformed, if their numbers do not match, or if ``top`` is below 1.
+
+    Examples
+    --------
+    >>> from gannet.evaluation import float_map
+    >>> float_map([[1.0, 0.0]], [[2.0, 0.1], [0.0, 1.0], [1.0, 1.0]], ["cat"], ["cat", "cat", "dog"])
+    0.8333333333333333
     """
     queries, database = _unit_pair(query_features, database_features)
     labels = relevance(query_labels, database_labels)
@@ -47,7 +77,7 @@ def float_map(
     return total / len(queries)
 
 
-def neighbour_recall(
+def neighbor_recall(
     query_codes: npt.ArrayLike,
     database_codes: npt.ArrayLike,
     query_features: npt.ArrayLike,
@@ -56,22 +86,58 @@ def neighbour_recall(
     k: int = 10,
     n: int = 100,
 ) -> float:
-    """Return the share of the ``k`` nearest items by cosine that are among the ``n`` nearest by code.
+    """Return the share of the ``k`` nearest items by cosine similarity that are among the ``n`` nearest by code.
 
-    It needs no labels. Packed codes ``(q, w)``, ``(m, w)`` uint8 and the features ``(q, d)``, ``(m, d)`` that
-    they stand for. Ties in Hamming distance are averaged over; ties in cosine go to the lower row. Queries
-    should not be in the database: each would find itself. k and n above the database mean all of it.
+    It needs no labels. The value is expected over all orders of items at equal Hamming distance. Of items with equal
+    cosine similarity, those in lower rows are nearer. The queries should not be in the database, where each would find
+    itself.
+
+    Parameters
+    ----------
+    query_codes : array-like of shape (q, ceil(n_bits / 8)), dtype uint8
+        Packed codes of the queries.
+    database_codes : array-like of shape (m, ceil(n_bits / 8)), dtype uint8
+        Packed codes of the database.
+    query_features : array-like of shape (q, d)
+        Features from which the codes of the queries were made.
+    database_features : array-like of shape (m, d)
+        Features from which the codes of the database were made.
+    n_bits : int
+        Length of the codes in bits.
+    k : int, default=10
+        Number of nearest items by cosine similarity, at most the size of the database.
+    n : int, default=100
+        Number of nearest items by code, at most the size of the database.
+
+    Returns
+    -------
+    float
+        Mean over the queries.
+
+    Raises
+    ------
+    GannetError
+        If codes or features are malformed, if their numbers do not match, or if ``k`` or ``n`` is below 1.
+
+    Examples
+    --------
+    >>> from gannet.codes import pack
+    >>> from gannet.evaluation import neighbor_recall
+    >>> features = [[3.0, 1.0], [-1.0, 2.0], [2.0, -1.0]]
+    >>> codes = pack([[1, 1], [0, 1], [1, 0]])
+    >>> neighbor_recall(codes[:1], codes, features[:1], features, n_bits=2, k=2, n=2)
+    0.75
     """
     codes, database = check_pair(query_codes, database_codes, n_bits)
     queries, items = _unit_pair(query_features, database_features)
     if (len(codes), len(database)) != (len(queries), len(items)):
         raise GannetError(
             f"{len(codes)} query and {len(database)} database codes do not match {len(queries)} and "
-            f"{len(items)} rows of features: give one row a code"
+            f"{len(items)} rows of features: give one row per code"
         )
     k = cutoff(k, len(items))
-    unlabelled = np.zeros(len(codes), np.int64), np.zeros(len(database), np.int64)
-    counts = distance_histograms(codes, database, *unlabelled, n_bits).items
+    unlabeled = np.zeros(len(codes), np.int64), np.zeros(len(database), np.int64)
+    counts = distance_histograms(codes, database, *unlabeled, n_bits).items
     kept = np.zeros_like(counts)
     for rows, keys in _sort_keys(queries, items):
         nearest = (np.partition(keys, k - 1, axis=1)[:, :k] & np.uint64(0xFFFFFFFF)) >> np.uint64(1)
@@ -85,7 +151,7 @@ def neighbour_recall(
 def _unit_pair(
     query_features: npt.ArrayLike, database_features: npt.ArrayLike
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return both matrices as rows of length 1 (a row of zeros stays: similarity 0 to everything)."""
+    """Return both matrices with rows of unit length; rows of zeros stay, and have similarity 0 to every row."""
     units: list[npt.NDArray[np.float32]] = []
     for features, name in ((query_features, "query_features"), (database_features, "database_features")):
         array = np.asarray(features, np.float32)
@@ -107,16 +173,16 @@ def _unit_pair(
 def _sort_keys(
     queries: npt.NDArray[np.float32], database: npt.NDArray[np.float32]
 ) -> Iterator[tuple[slice, npt.NDArray[np.uint64]]]:
-    """Yield blocks of query rows with one integer an item that sorts by similarity, highest first, then row.
+    """Yield blocks of queries with one sort key per database item, which orders by similarity, highest first, then row.
 
-    The upper 32 bits order the similarity, the lower 32 hold twice the row: sorting plain integers is far
-    faster than a stable argsort, and the lowest bit is free to carry relevance along.
+    The upper 32 bits of a key order the similarity, and the lower 32 bits are twice the row. Sorting integers is much
+    faster than a stable argsort, and the lowest bit is free for the relevance of the item.
     """
     rows = np.arange(len(database), dtype=np.uint64) << np.uint64(1)
-    step = max(1, _BLOCK_ITEMS // len(database))
+    step = max(1, MAX_SIMILARITIES // len(database))
     for start in range(0, len(queries), step):
         block = slice(start, min(start + step, len(queries)))
-        distances = 0 - queries[block] @ database.T  # 0 - x, for -x would tell 0 from -0
+        distances = 0 - queries[block] @ database.T  # not -x, which would distinguish 0 from -0
         bits = distances.view(np.uint32)
         ordered = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(1 << 31))
         yield block, ordered.astype(np.uint64) << np.uint64(32) | rows

@@ -1,4 +1,4 @@
-"""Histograms of Hamming distances: all that tie-aware ranking metrics need to know of a ranking."""
+"""Histograms of Hamming distances, from which all tie-aware ranking metrics are computed."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gannet.codes import Codes, check_codes
+from gannet.codes import Codes, as_words, check_codes
 from gannet.errors import GannetError
-from gannet.evaluation.labels import Relevance, as_words, relevance
+from gannet.evaluation.labels import Relevance, relevance
 
 Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class DistanceHistograms:
-    """How many items, and how many relevant items, lie at each distance from each query.
+    """Numbers of items and of relevant items at each distance from each query.
 
-    ``items`` and ``relevant`` are ``(q, n_bits + 1)`` int64; column ``d`` counts distance ``d``.
+    Attributes
+    ----------
+    items, relevant : ndarray of shape (q, n_bits + 1), dtype int64
+        Column ``d`` holds the counts at Hamming distance ``d``.
     """
 
     items: Counts
@@ -26,17 +29,17 @@ class DistanceHistograms:
 
     @property
     def n_queries(self) -> int:
-        """The number of queries."""
+        """Number of queries."""
         return len(self.items)
 
     @property
     def n_items(self) -> int:
-        """The number of items in the database."""
+        """Number of items in the database."""
         return int(self.items[0].sum())
 
 
 def check_pair(query_codes: npt.ArrayLike, database_codes: npt.ArrayLike, n_bits: int) -> tuple[Codes, Codes]:
-    """Return both sets of packed codes, checked; neither may be empty."""
+    """Return checked codes of queries and database. Raises a `GannetError` if one of them is empty."""
     queries = check_codes(query_codes, n_bits, "query_codes")
     database = check_codes(database_codes, n_bits, "database_codes")
     for codes, name in ((queries, "query_codes"), (database, "database_codes")):
@@ -45,8 +48,10 @@ def check_pair(query_codes: npt.ArrayLike, database_codes: npt.ArrayLike, n_bits
     return queries, database
 
 
-def labelled(queries: Codes, database: Codes, query_labels: npt.ArrayLike, database_labels: npt.ArrayLike) -> Relevance:
-    """Return the relevance of database to query codes; raise unless each code has its labels."""
+def pair_relevance(
+    queries: Codes, database: Codes, query_labels: npt.ArrayLike, database_labels: npt.ArrayLike
+) -> Relevance:
+    """Return the relevance of the database to the queries. Raises a `GannetError` unless every code has its labels."""
     labels = relevance(query_labels, database_labels)
     for side, codes, words in (("query", queries, labels.queries), ("database", database, labels.database)):
         if len(codes) != words.shape[1]:
@@ -63,19 +68,51 @@ def distance_histograms(
     database_labels: npt.ArrayLike,
     n_bits: int,
 ) -> DistanceHistograms:
-    """Count the database by distance from each query, in blocks: the distances themselves are never stored.
+    """Count the database items at each distance from each query.
 
-    Parameters: packed codes ``(q, w)`` and ``(m, w)`` uint8 with ``w = ceil(n_bits / 8)``; labels as class
-    ids ``(n,)`` (relevant: the same class) or 0/1 rows ``(n, n_labels)`` (relevant: a shared label).
-    Raises: `GannetError` for codes or labels that do not fit together.
+    The distances themselves are not stored.
+
+    Parameters
+    ----------
+    query_codes : array-like of shape (q, ceil(n_bits / 8)), dtype uint8
+        Packed codes of the queries.
+    database_codes : array-like of shape (m, ceil(n_bits / 8)), dtype uint8
+        Packed codes of the database.
+    query_labels : array-like of shape (q,) or (q, n_labels)
+        Class ids, where an item is relevant if it has the class of the query; or 0/1 rows, where it is relevant if it
+        shares a label with the query.
+    database_labels : array-like of shape (m,) or (m, n_labels)
+        Labels of the database, of the same kind.
+    n_bits : int
+        Length of the codes in bits.
+
+    Returns
+    -------
+    DistanceHistograms
+        The counts.
+
+    Raises
+    ------
+    GannetError
+        If codes or labels are malformed, or if their numbers do not match.
+
+    Examples
+    --------
+    >>> from gannet.codes import pack
+    >>> from gannet.evaluation import distance_histograms
+    >>> histograms = distance_histograms(pack([[0, 0]]), pack([[0, 0], [0, 1], [1, 0]]), [7], [7, 7, 8], n_bits=2)
+    >>> histograms.items
+    array([[1, 2, 0]])
+    >>> histograms.relevant
+    array([[1, 1, 0]])
     """
     queries, database = check_pair(query_codes, database_codes, n_bits)
-    labels = labelled(queries, database, query_labels, database_labels)
-    from gannet.evaluation._histogram_kernel import count  # numba takes a while to import
+    labels = pair_relevance(queries, database, query_labels, database_labels)
+    from gannet.evaluation._histogram_kernel import count  # imports numba, which takes a while
 
     counts = count(
-        as_words(queries),
-        as_words(database),
+        np.ascontiguousarray(as_words(queries).T),
+        np.ascontiguousarray(as_words(database).T),
         np.ascontiguousarray(labels.queries),
         np.ascontiguousarray(labels.database),
         n_bits,

@@ -1,4 +1,4 @@
-"""What makes a database item relevant to a query: the same class, or at least one label in common."""
+"""Labels, and the relevance that follows from them: a shared class, or at least one shared label."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gannet.codes import as_words
 from gannet.errors import GannetError
 
 
 @dataclass(frozen=True)
 class Relevance:
-    """Labels of both sides as 64-bit words, words first: queries ``(w, q)``, database ``(w, m)`` uint64.
+    """Labels of queries and database as 64-bit words, from which relevance is computed.
 
-    With ``multi_label`` the words are bit masks and an item is relevant if any word shares a bit with the
-    query's; otherwise there is one word, the number of the class, and relevant means equal.
+    Attributes
+    ----------
+    queries, database : ndarray of shape (n_words, n), dtype uint64
+        One column per item. With ``multi_label``, the words are bit masks, and an item is relevant to a query if their
+        masks share a bit. Otherwise there is one word, the number of the class, and an item is relevant if it is equal.
+    multi_label : bool
+        Whether an item can have several labels.
     """
 
     queries: npt.NDArray[np.uint64]
@@ -24,16 +30,17 @@ class Relevance:
     multi_label: bool
 
     def rows(self, queries: slice) -> npt.NDArray[np.bool_]:
-        """Return the relevance ``(q, m)`` of every database item to the queries of a slice."""
+        """Return the relevance of every database item to a slice of the queries, shape ``(q, m)``."""
         left, right = self.queries[:, queries, None], self.database[:, None, :]
         relevant = ((left & right) != 0).any(axis=0) if self.multi_label else left[0] == right[0]
         return np.asarray(relevant, np.bool_)
 
 
 def relevance(query_labels: npt.ArrayLike, database_labels: npt.ArrayLike) -> Relevance:
-    """Read class ids ``(n,)``, numbers or names, or 0/1 rows ``(n, n_labels)`` for several labels an item.
+    """Return the relevance that follows from labels.
 
-    Raises: `GannetError` if the two sides are of different kinds or hold anything else.
+    Labels are class ids ``(n,)``, numbers or names, or 0/1 rows ``(n, n_labels)``. Raises a `GannetError` if they are
+    anything else, or if the two sides are of different kinds.
     """
     queries = _checked(query_labels, "query_labels")
     database = _checked(database_labels, "database_labels")
@@ -46,7 +53,7 @@ def relevance(query_labels: npt.ArrayLike, database_labels: npt.ArrayLike) -> Re
         if queries.shape[1] != database.shape[1]:
             raise GannetError(
                 f"query_labels have {queries.shape[1]} columns and database_labels {database.shape[1]}: "
-                "both need one column a label, in one order"
+                "both need one column per label, in the same order"
             )
         return Relevance(_bit_masks(queries), _bit_masks(database), multi_label=True)
     if (queries.dtype.kind in "US") != (database.dtype.kind in "US"):
@@ -73,12 +80,4 @@ def _checked(labels: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
 
 
 def _bit_masks(rows: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
-    return as_words(np.packbits(rows.astype(np.bool_), axis=1))
-
-
-def as_words(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
-    """Return packed bytes ``(n, width)`` as contiguous 64-bit words ``(ceil(width / 8), n)``, zero-padded."""
-    n, width = packed.shape
-    padded = np.zeros((n, -(-width // 8) * 8), np.uint8)
-    padded[:, :width] = packed
-    return np.ascontiguousarray(padded.view(np.uint64).T)
+    return as_words(np.packbits(rows.astype(np.bool_), axis=1)).T

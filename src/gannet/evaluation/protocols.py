@@ -1,6 +1,6 @@
-"""Protocols: which images are queries, database and training set, and how a ranking is scored.
+"""Protocols: the data set, its split into queries, database and training set, and the cutoff of average precision.
 
-A protocol is a name that settles all of it, with its source, so that two numbers under one name compare.
+Values that were measured under the same protocol can be compared.
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of the queries ``(q,)``, the database ``(m,)`` and the training set ``(t,)``, int64.
+    """The rows of the queries, the database and the training set.
 
-    ``digest`` names the split: a hash of the rows and of all labels, so that the same rows of a data set in
-    another order are another split.
+    Attributes
+    ----------
+    query, database, train : ndarray of shape (n,), dtype int64
+        Rows of each part, in order.
+    digest : str
+        Hash of the rows and of all labels. The same rows of a data set in another order have another digest.
     """
 
     query: Rows
@@ -34,34 +38,78 @@ class Split:
 
 @dataclass(frozen=True)
 class Protocol:
-    """One agreed way to measure. ``n_queries`` and ``n_train`` count items; None takes the whole part."""
+    """A way to split a data set and to score rankings.
+
+    Parameters
+    ----------
+    name : str
+        Name of the protocol.
+    dataset : {"cifar10", "nuswide21", "fashion-mnist", "digits", "own"}
+        The data set; "own" is the user's.
+    citation : str
+        The source that defines the protocol.
+    reading : str
+        The split, and how it was chosen where the source leaves it open.
+    rule : {"random", "stratified", "given"}
+        How the split is drawn: at random, at random with equal numbers per class, or from the data set's own parts.
+    n_queries : int, optional
+        Number of queries. By default, the whole part.
+    n_train : int, optional
+        Number of items in the training set. By default, the whole part.
+    map_at : int, optional
+        Cutoff of average precision. By default, the whole ranking.
+    multi_label : bool, default=False
+        Whether an item can have several labels.
+    train_in_database : bool, default=True
+        Whether the training set is a part of the database, rather than taken out of it.
+    n_items : int, optional
+        Number of images that the data set must have. By default, any number.
+    seed : int, default=0
+        Seed of the split.
+
+    Examples
+    --------
+    >>> from gannet.evaluation.protocols import Protocol
+    >>> protocol = Protocol("small", "own", "none", "20 queries at random.", "random", n_queries=20, n_train=50)
+    >>> split = protocol.split([0, 1] * 50)
+    >>> len(split.query), len(split.database), len(split.train)
+    (20, 80, 50)
+    """
 
     name: str
     dataset: str
-    """Which data set: ``cifar10``, ``nuswide21``, ``fashion-mnist``, ``digits`` or ``own``."""
     citation: str
     reading: str
-    """How the source's words about the split are read here."""
     rule: str
-    """``random``; ``stratified`` (as many of each class); ``given`` (the data set's own parts)."""
     n_queries: int | None = None
     n_train: int | None = None
     map_at: int | None = None
-    """Cutoff of average precision; None for the whole ranking."""
     multi_label: bool = False
     train_in_database: bool = True
-    """Whether the training set is part of the database, or taken out of it."""
     n_items: int | None = None
-    """How many images the data set must have; None where that is not settled."""
     seed: int = 0
 
     def split(self, labels: npt.ArrayLike, parts: Mapping[str, Rows] | None = None) -> Split:
-        """Return the split of items with these labels, the same in every run.
+        """Return the split of a data set, which is the same in every run.
 
-        Parameters: ``labels``, class ids ``(n,)`` or 0/1 rows ``(n, n_labels)``, which decide only as far as
-        the rule says; ``parts``, the data set's own ``query`` and ``database`` rows and, where it lays one
-        down, its ``train`` rows.
-        Raises: `GannetError` if there are too few items, or no parts where the rule takes those.
+        Parameters
+        ----------
+        labels : array-like of shape (n,) or (n, n_labels)
+            Class ids or 0/1 rows. They influence the split only if the rule is "stratified".
+        parts : mapping of str to ndarray, optional
+            Rows of the data set's own parts ``query`` and ``database``, and ``train`` if it has one. Needed if the rule
+            is "given".
+
+        Returns
+        -------
+        Split
+            The rows of each part.
+
+        Raises
+        ------
+        GannetError
+            If there are too few items, not the number that the protocol requires, or no parts although the rule needs
+            them.
         """
         array = np.asarray(labels)
         n = len(array)
@@ -85,7 +133,7 @@ def _stratified_split(
     protocol: Protocol, labels: npt.NDArray[Any], parts: Mapping[str, Rows]
 ) -> tuple[Rows, Rows, Rows]:
     if labels.ndim != 1:
-        raise GannetError(f"{protocol.name} takes as many of each class: it needs one class an item")
+        raise GannetError(f"{protocol.name} takes equal numbers per class: it needs one class per item")
     classes = np.unique(labels)
     random = _random(protocol)
     return _cut(protocol, [random.permutation(np.flatnonzero(labels == label)) for label in classes], len(classes))
@@ -108,12 +156,12 @@ _RULES: dict[str, Callable[[Protocol, npt.NDArray[Any], Mapping[str, Rows]], tup
 
 
 def _random(protocol: Protocol) -> np.random.RandomState:
-    # NumPy guarantees the stream of this generator for ever; that of `default_rng` may change.
+    # NumPy guarantees that the stream of this generator never changes, which it does not for `default_rng`.
     return np.random.RandomState(protocol.seed)
 
 
 def _cut(protocol: Protocol, groups: list[Rows], n_groups: int) -> tuple[Rows, Rows, Rows]:
-    """Cut each shuffled group into queries, training set and rest, by equal shares of the wanted numbers."""
+    """Cut each shuffled group into queries, training set and rest, with equal numbers of each from every group."""
     n_queries = (protocol.n_queries or 0) // n_groups
     stop = None if protocol.n_train is None else n_queries + protocol.n_train // n_groups
     shortest = min(len(group) for group in groups)
@@ -136,7 +184,7 @@ def _sample(random: np.random.RandomState, rows: Rows, n: int | None) -> Rows:
 
 def _digest(labels: npt.NDArray[Any], *parts: Rows) -> str:
     total = hashlib.sha256()
-    # Class ids by first appearance, so that it does not matter how the classes are called.
+    # Classes are numbered by first appearance, so that the digest does not depend on their names.
     classes = labels.astype("<i8") if labels.ndim == 2 else _by_first_appearance(labels)
     for array in (classes, *parts):
         total.update(f"{array.shape}".encode())
@@ -156,8 +204,8 @@ _PROTOCOLS = (
         "cifar10-uhga",
         "cifar10",
         _UHGA,
-        "The paper gives no split. Read here as 1,000 queries drawn at random from all 60,000 images, the other 59,000 "
-        "the database, and 10,000 of the database, drawn at random, for training.",
+        "The paper gives no split. Here, 1,000 queries are drawn at random from all 60,000 images, the other 59,000 "
+        "are the database, and 10,000 of the database, drawn at random, are the training set.",
         "random",
         n_queries=1000,
         n_train=10_000,
@@ -167,8 +215,8 @@ _PROTOCOLS = (
         "nuswide21-uhga",
         "nuswide21",
         _UHGA,
-        "The paper gives no split. Queries, database and training set are what test.txt, database.txt and train.txt "
-        "name; images that share one of the 21 concepts are relevant.",
+        "The paper gives no split. Queries, database and training set are listed in test.txt, database.txt and "
+        "train.txt; an image is relevant if it shares one of the 21 concepts with the query.",
         "given",
         map_at=5000,
         multi_label=True,
@@ -177,7 +225,7 @@ _PROTOCOLS = (
         "cifar10-1000q-54000db-5000train",
         "cifar10",
         "DeepHash-pytorch (github.com/swuxyj), data set 'cifar10'",
-        "100 queries and 500 training images of each class; the training images are not in the database.",
+        "100 queries and 500 training images per class; the training images are not in the database.",
         "stratified",
         n_queries=1000,
         n_train=5000,
@@ -188,7 +236,7 @@ _PROTOCOLS = (
         "cifar10-1000q-59000db-5000train",
         "cifar10",
         "Su, Zhang, Han, Tian, Greedy Hash, NeurIPS 2018, CIFAR-10 (I); DeepHash-pytorch, 'cifar10-1'",
-        "100 queries of each class, all others the database, 500 of each class in it for training.",
+        "100 queries per class; all other images are the database, and 500 of them per class are the training set.",
         "stratified",
         n_queries=1000,
         n_train=5000,
@@ -198,8 +246,8 @@ _PROTOCOLS = (
         "cifar10-10000q-50000db-50000train",
         "cifar10",
         "Li, van Gemert, Deep Unsupervised Image Hashing by Maximizing Bit Entropy, AAAI 2021, Cifar-10 (I)",
-        "1,000 queries of each class drawn from all 60,000 images, as its code does; all others are both database and "
-        "training set. MAP@1000.",
+        "1,000 queries per class are drawn from all 60,000 images, as in the authors' code; all other images are both "
+        "database and training set. MAP@1000.",
         "stratified",
         n_queries=10_000,
         map_at=1000,
@@ -209,8 +257,8 @@ _PROTOCOLS = (
         "cifar10-10000q-50000db-5000train",
         "cifar10",
         "Li, van Gemert, Deep Unsupervised Image Hashing by Maximizing Bit Entropy, AAAI 2021, Cifar-10 (II)",
-        "1,000 queries of each class drawn from all 60,000 images, as its code does; all others the database, 500 of "
-        "each class in it for training.",
+        "1,000 queries per class are drawn from all 60,000 images, as in the authors' code; all other images are the "
+        "database, and 500 of them per class are the training set.",
         "stratified",
         n_queries=10_000,
         n_train=5000,
@@ -220,8 +268,8 @@ _PROTOCOLS = (
         "fashion-mnist",
         "fashion-mnist",
         "Xiao, Rasul, Vollgraf, Fashion-MNIST, arXiv:1708.07747, 2017",
-        "1,000 queries drawn at random from the official test part; the official training part is the database, "
-        "10,000 images of it, drawn at random, for training.",
+        "1,000 queries are drawn at random from the official test part; the official training part is the database, "
+        "and 10,000 of its images, drawn at random, are the training set.",
         "given",
         n_queries=1000,
         n_train=10_000,
@@ -231,8 +279,8 @@ _PROTOCOLS = (
         "digits",
         "digits",
         "scikit-learn, load_digits; Alpaydin, Kaynak, Optical Recognition of Handwritten Digits, UCI 1998",
-        "A small set to try things on: 200 queries drawn at random, the other 1,597 images are database and training "
-        "set.",
+        "A small data set for experiments: 200 queries are drawn at random; the other 1,597 images are both database "
+        "and training set.",
         "random",
         n_queries=200,
         n_items=1797,
@@ -241,12 +289,12 @@ _PROTOCOLS = (
 
 
 def all_protocols() -> dict[str, Protocol]:
-    """Return every named protocol."""
+    """Return every named protocol by name."""
     return {protocol.name: protocol for protocol in _PROTOCOLS}
 
 
 def get_protocol(name: str) -> Protocol:
-    """Return the protocol of that name, or raise a `GannetError` with the nearest one."""
+    """Return the protocol of that name. Raises a `GannetError` for an unknown name, which suggests the nearest."""
     protocols = all_protocols()
     if name not in protocols:
         raise unknown_name("protocol", name, protocols)
@@ -254,13 +302,13 @@ def get_protocol(name: str) -> Protocol:
 
 
 def own_protocol(name: str, n: int, has_parts: bool, multi_label: bool) -> Protocol:
-    """Return the protocol of a user's own ``n`` labelled images, called by the name of their folder or list."""
+    """Return the protocol of a user's own ``n`` labeled images, named after their folder or list."""
     if has_parts:
         return Protocol(
             name,
             "own",
             "your own data",
-            "Queries and database are the test and training part of the data, or what its lists name.",
+            "Queries and database are the test and training parts of the data, or those that its lists name.",
             "given",
             multi_label=multi_label,
         )
@@ -268,7 +316,8 @@ def own_protocol(name: str, n: int, has_parts: bool, multi_label: bool) -> Proto
         name,
         "own",
         "your own data",
-        "A tenth of the images, at most 1,000, drawn at random, are queries; the others are database and training set.",
+        "A tenth of the images, at most 1,000, are drawn at random as queries; the others are both database and "
+        "training set.",
         "random",
         n_queries=min(1000, max(1, n // 10)),
         multi_label=multi_label,

@@ -1,4 +1,4 @@
-"""The tables of the paper, as printed, to stand beside what is measured here."""
+"""The figures that the paper on gradient attention printed, to compare measured ones with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SOURCE = (
     "Jiang, Wang, Cheng, Du, Li, Unsupervised Hashing with Gradient Attention, Symmetry 2020, 12(7), 1193, "
     "doi:10.3390/sym12071193"
 )
-#: The network whose features the paper's figures rest on.
+#: The image network of the paper.
 BACKBONE = "AlexNet, FC-7"
 
 _NAMES = {
@@ -27,7 +27,7 @@ _NAMES = {
     "UHGA without GA": "uhga-plain",
     "UHGA (with GA)": "uhga",
 }
-#: The method and its setting that the paper sweeps.
+#: The method and the setting that the paper sweeps.
 SWEPT = ("uhga", "similarity_threshold")
 
 _COLUMNS = {"cifar10-uhga": "cifar10_map_at_all", "nuswide21-uhga": "nuswide_map_at_5000"}
@@ -35,16 +35,16 @@ _COLUMNS = {"cifar10-uhga": "cifar10_map_at_all", "nuswide21-uhga": "nuswide_map
 
 @functools.cache
 def tables() -> Mapping[str, Any]:
-    """Return the paper's tables as they ship: comparison, effect of gradient attention, sweep of the threshold."""
+    """Return the tables of the paper: comparison, effect of gradient attention, sweep of the similarity threshold."""
     text = resources.files("gannet.evaluation").joinpath("data/uhga_published.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     return found
 
 
 def published(protocol: str) -> dict[str, dict[int, float]]:
-    """Return the paper's MAP as method -> bits -> value; empty where it has none under this protocol.
+    """Return MAP in the paper as method -> code length -> MAP; empty if the paper does not use the protocol.
 
-    A figure that is illegible in print is left out.
+    Figures that are illegible in print are left out.
     """
     column = _COLUMNS.get(protocol)
     if column is None:
@@ -60,7 +60,7 @@ def published(protocol: str) -> dict[str, dict[int, float]]:
 
 
 def published_sweep(protocol: str) -> dict[float, dict[int, float]]:
-    """Return the paper's MAP of UHGA as similarity threshold -> bits -> value; empty as for `published`."""
+    """Return the MAP of UHGA in the paper as similarity threshold -> code length -> MAP; empty as for `published`."""
     column = _COLUMNS.get(protocol)
     if column is None:
         return {}

@@ -1,4 +1,4 @@
-"""Evaluate codes against labels: every figure of one retrieval run in one result."""
+"""Evaluation of codes against labels, with all metrics in one result."""
 
 from __future__ import annotations
 
@@ -18,37 +18,63 @@ from gannet.evaluation.metrics import (
     within_radius,
 )
 
+#: Ranks at which precision and recall are computed by default.
 RANKS = (1, 10, 100, 1000)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures of one set of codes; each is the mean over all queries.
+    """The metrics of a set of codes, each the mean over all queries.
 
-    A query with no relevant item in the database scores 0 and stays in every mean, as published evaluators
-    have it; ``n_without_relevant`` says how many there are.
+    A query without a relevant item in the database has the value 0 in every mean, as in published evaluators. The means
+    are expected values over all orders of items at equal distance, unless stated otherwise.
+
+    Attributes
+    ----------
+    map : float
+        Mean average precision; average precision is divided by the number of relevant items within the cutoff.
+    map_best, map_worst : float
+        Means of the largest and of the smallest average precision that an order of ties attains.
+    map_min_denominator : float
+        Mean average precision, divided by ``min(cutoff, number of relevant items)`` instead.
+    map_at : int or None
+        Cutoff of average precision, at most the size of the database; None for the whole ranking.
+    precision_at : dict of int to float
+        Precision among the N nearest items, by N.
+    recall_at : dict of int to float
+        Share of the relevant items that are among the N nearest, by N.
+    precision_radius_2 : float
+        Precision of all items within Hamming distance 2; a query that finds none has the value 0.
+    radius_precision, radius_recall : ndarray of shape (n_bits + 1,), dtype float64
+        Precision and recall of all items within distances 0, 1, ..., ``n_bits``: the precision-recall curve.
+    n_bits : int
+        Length of the codes in bits.
+    n_queries : int
+        Number of queries.
+    n_database : int
+        Number of items in the database.
+    n_without_relevant : int
+        Number of queries without a relevant item in the database.
+
+    Examples
+    --------
+    >>> from gannet.codes import pack
+    >>> from gannet.evaluation import evaluate
+    >>> result = evaluate(pack([[0, 0]]), pack([[0, 0], [0, 1], [1, 1]]), ["cat"], ["cat", "dog", "cat"], n_bits=2)
+    >>> result.radius_precision.round(2)
+    array([1.  , 0.5 , 0.67])
     """
 
     map: float
-    """Expected AP over random orders within a distance, divided by the hits within the cutoff."""
     map_best: float
-    """The highest that AP can be, whatever the order within a distance."""
     map_worst: float
-    """The lowest that AP can be, whatever the order within a distance."""
     map_min_denominator: float
-    """Expected AP divided by ``min(cutoff, all relevant)`` in place of the hits."""
     map_at: int | None
-    """The cutoff used, never above the size of the database; None for the whole ranking."""
     precision_at: dict[int, float]
-    """Expected precision among the N nearest."""
     recall_at: dict[int, float]
-    """Expected share of the relevant items among the N nearest."""
     precision_radius_2: float
-    """Precision of all items within Hamming distance 2; a query with none counts 0."""
     radius_precision: Floats
-    """The precision-recall curve by radius: precision within distance 0, 1, ... n_bits, ``(n_bits + 1,)``."""
     radius_recall: Floats
-    """Recall within distance 0, 1, ... n_bits, ``(n_bits + 1,)``."""
     n_bits: int
     n_queries: int
     n_database: int
@@ -64,12 +90,44 @@ def evaluate(
     top: int | None = None,
     ranks: Sequence[int] = RANKS,
 ) -> Evaluation:
-    """Rank the database for each query by Hamming distance and score the ranking against labels.
+    """Rank the database by Hamming distance from each query, and score the rankings against labels.
 
-    Parameters: packed codes ``(q, w)`` and ``(m, w)`` uint8, ``w = ceil(n_bits / 8)``; labels as class ids
-    ``(n,)`` or 0/1 rows ``(n, n_labels)``, where one shared label makes an item relevant; ``top``, the cutoff
-    of average precision (None: the whole database); ``ranks``, the N of precision@N and recall@N.
-    Raises: `GannetError` if codes and labels do not fit together or the cutoff is below 1.
+    Parameters
+    ----------
+    query_codes : array-like of shape (q, ceil(n_bits / 8)), dtype uint8
+        Packed codes of the queries.
+    database_codes : array-like of shape (m, ceil(n_bits / 8)), dtype uint8
+        Packed codes of the database.
+    query_labels : array-like of shape (q,) or (q, n_labels)
+        Class ids, where an item is relevant if it has the class of the query; or 0/1 rows, where it is relevant if it
+        shares a label with the query.
+    database_labels : array-like of shape (m,) or (m, n_labels)
+        Labels of the database, of the same kind.
+    n_bits : int
+        Length of the codes in bits.
+    top : int, optional
+        Cutoff of average precision. By default, the whole database is ranked.
+    ranks : sequence of int, default=(1, 10, 100, 1000)
+        Numbers of nearest items at which precision and recall are computed.
+
+    Returns
+    -------
+    Evaluation
+        All metrics.
+
+    Raises
+    ------
+    GannetError
+        If codes or labels are malformed, if their numbers do not match, or if a cutoff is below 1.
+
+    Examples
+    --------
+    >>> from gannet.codes import pack
+    >>> from gannet.evaluation import evaluate
+    >>> query, database = pack([[0, 0]]), pack([[0, 0], [0, 0], [0, 1], [1, 0], [1, 1]])
+    >>> result = evaluate(query, database, [1], [1, 0, 0, 1, 0], n_bits=2)
+    >>> round(result.map, 3), round(result.map_best, 3), round(result.map_worst, 3)
+    (0.667, 0.833, 0.5)
     """
     histograms = distance_histograms(query_codes, database_codes, query_labels, database_labels, n_bits)
     ap = average_precision(histograms, top)

@@ -1,4 +1,4 @@
-"""A folder of benchmark results: one line of JSON a finished cell, and the table of all of them."""
+"""The folder of benchmark results, and its tables in Markdown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from filelock import FileLock, Timeout
 
 from gannet.errors import GannetError
 from gannet.evaluation import published
-from gannet.evaluation.benchmark import Record, Run
+from gannet.evaluation.benchmark import Run
+from gannet.evaluation.record import Record
 from gannet.evaluation.summary import Figure, Groups, SweptMethod, baseline, grouped, lengths, sweeps, variants
 from gannet.support.atomic import write_atomically
 
@@ -20,21 +21,32 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _LINES, _TABLE, _PAGE, _LOCK = "results.jsonl", "table.md", "report.html", ".lock"
-# What the tables and the page show; every record that `run_cell` makes has it.
-_NEEDED = frozenset(
-    {
-        *("protocol", "split", "backbone", "method", "bits", "seed", "settings"),
-        *("map", "map_best", "map_worst", "float_map", "precision_radius_2", "radius_precision", "radius_recall"),
-        *("fit_seconds", "encode_seconds", "bit_entropy", "distinct_codes", "n_queries", "n_database", "n_train"),
-    }
-)
 
 
 class ResultsFolder:
-    """Records of finished cells in ``results.jsonl``; a run that was killed goes on where it was.
+    """A folder with one record per line in ``results.jsonl``, so that an interrupted run can be continued.
 
-    One run at a time may have a folder: use it as a context manager, or `close` it.
-    Raises: `GannetError` where the folder holds something else, or records of another protocol, or is in use.
+    The folder is locked for one run at a time: use it as a context manager, or call `close`.
+
+    Parameters
+    ----------
+    path : str or path
+        The folder, which is made if it does not exist.
+    protocol : str
+        Name of the protocol of all its records.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    records : list of Record
+        The records in it.
+
+    Raises
+    ------
+    GannetError
+        If the folder holds other files or records of another protocol, if a line is not a record, or if another run has
+        locked it.
     """
 
     def __init__(self, path: str | os.PathLike[str], protocol: str) -> None:
@@ -47,7 +59,7 @@ class ResultsFolder:
         self._lock = self._locked()
         try:
             self.records = self._read()
-            others = {record["protocol"] for record in self.records} - {protocol}
+            others = {record.protocol for record in self.records} - {protocol}
             if others:
                 raise GannetError(f"{path} holds results of {min(others)}: name another folder for {protocol}")
         except BaseException:
@@ -55,7 +67,7 @@ class ResultsFolder:
             raise
 
     def close(self) -> None:
-        """Let other runs have the folder."""
+        """Unlock the folder."""
         self._lock.release()
 
     def __enter__(self) -> Self:
@@ -67,19 +79,19 @@ class ResultsFolder:
         self.close()
 
     def add(self, record: Record) -> None:
-        """Append a record; it is on disk when this returns."""
+        """Append a record and flush it to disk."""
         with self._lines.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps(record.to_json()) + "\n")
             file.flush()
             os.fsync(file.fileno())
         self.records.append(record)
 
     def write_table(self, text: str) -> Path:
-        """Write ``table.md`` in one step and return its path."""
+        """Write ``table.md`` atomically and return its path."""
         return self._write(_TABLE, text)
 
     def write_page(self, html: str) -> Path:
-        """Write ``report.html`` in one step and return its path."""
+        """Write ``report.html`` atomically and return its path."""
         return self._write(_PAGE, html)
 
     def _write(self, name: str, text: str) -> Path:
@@ -105,43 +117,42 @@ class ResultsFolder:
             return []
         data = self._lines.read_bytes()
         whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):  # a run was killed as it wrote its last line
+        if len(whole) < len(data):  # a run was killed while writing its last line
             with self._lines.open("r+b") as file:
                 file.truncate(len(whole))
         return [self._record(line, number) for number, line in enumerate(whole.splitlines(), 1) if line.strip()]
 
     def _record(self, line: bytes, number: int) -> Record:
         try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
-        if not isinstance(record, dict) or not record.keys() >= _NEEDED:
-            raise GannetError(f"{self._lines}, line {number}: not a result; take the line out, or name another folder")
-        return record
+            return Record.from_json(json.loads(line))
+        except ValueError as error:  # a GannetError is one too
+            raise GannetError(
+                f"{self._lines}, line {number}: not a result ({error}); take the line out, or name another folder"
+            ) from None
 
 
 def text_table(records: Sequence[Record]) -> str:
-    """Return mean ± standard deviation of MAP over seeds, a row a method and a column a length, in Markdown.
+    """Return a Markdown table of MAP, mean ± standard deviation over seeds, by method (rows) and code length (columns).
 
-    Behind ``×`` stands the ratio to ITQ at that length, where ITQ was run.
+    The number after ``×`` is the ratio to ITQ at that length, if ITQ was run.
     """
     groups = grouped(records)
     of_baseline = baseline(groups)
 
     def cell(bits: int, records: Sequence[Record]) -> str:
-        figure = Figure.of(records)
+        figure = Figure.of_map(records)
         return figure.text() if bits not in of_baseline else f"{figure.text()} ×{figure.mean / of_baseline[bits]:.2f}"
 
     rows = _rows(groups, cell)
     columns = lengths(groups)
-    rows.append(["float cosine", *[f"{records[0]['float_map']:.4f}" for _ in columns]])
+    rows.append(["float cosine", *[f"{records[0].float_map:.4f}" for _ in columns]])
     return _markdown(["method", *[f"{bits} bits" for bits in columns]], rows)
 
 
 def sweep_tables(records: Sequence[Record], protocol: str) -> list[tuple[str, str]]:
-    """Return each setting that was run with several values, as a title and a Markdown table, a row a value.
+    """Return a title and a Markdown table for each setting that was run at several values, with values as rows.
 
-    The paper's figures stand in columns of their own where it sweeps the same setting.
+    If the paper sweeps the same setting, its figures have their own columns.
     """
     return [
         (f"{swept.title} by {swept.setting}", _markdown(*_sweep_rows(swept))) for swept in sweeps(records, protocol)
@@ -149,19 +160,21 @@ def sweep_tables(records: Sequence[Record], protocol: str) -> list[tuple[str, st
 
 
 def report(run: Run, records: Sequence[Record], command: str) -> str:
-    """Return the Markdown page of a run: what was measured and how, and the paper's figures beside it."""
+    """Return the report of a run in Markdown: how it was measured, its tables, and the figures of the paper."""
     mine = run.own(records)
-    protocol, features = run.protocol, run.features
+    protocol, split = run.protocol, run.data.split
     at = "ALL" if protocol.map_at is None else f"{protocol.map_at:,}"
     groups = grouped(mine)
     heads = ["method", *[f"{bits} bits" for bits in lengths(groups)]]
-    seconds = _markdown(heads, _rows(groups, lambda _, of: Figure.of(of, "fit_seconds").text(".1f")))
+    seconds = _markdown(
+        heads, _rows(groups, lambda _, of: Figure.of([record.fit_seconds for record in of]).text(".1f"))
+    )
     parts = [
         f"# {protocol.name}",
         f"{protocol.reading}\nSource: {protocol.citation}.",
         f"- command: `{command}`\n"
-        f"- split: `{features.split.digest}` (seed {protocol.seed}): {len(features.query):,} queries, "
-        f"{len(features.database):,} in the database, {len(features.train):,} for training, without labels\n"
+        f"- split: `{split.digest}` (seed {protocol.seed}): {len(split.query):,} queries, "
+        f"{len(split.database):,} in the database, {len(split.train):,} for training, without labels\n"
         f"- features: {run.backbone}\n"
         f"- MAP@{at}, expected over the orders of ties; mean ± standard deviation over the methods' seeds; "
         "× the ratio to ITQ",
@@ -177,7 +190,7 @@ def report(run: Run, records: Sequence[Record], command: str) -> str:
         bits = published.tables()["bits"]
         rows = [[name, *[_paper(values, b) for b in bits]] for name, values in printed.items()]
         parts += [
-            f"## As the paper has it, on features of {published.BACKBONE}",
+            f"## The figures of the paper, on features of {published.BACKBONE}",
             _markdown(["method", *[f"{b} bits" for b in bits]], rows),
             f"{published.SOURCE}. Other features: compare the order of the methods, not the values.",
         ]

@@ -1,4 +1,4 @@
-"""Score a file of codes and labels, whatever made it."""
+"""Scores of a file of codes and labels, which any program can have written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REQUIRED = ("query_codes", "database_codes", "query_labels", "database_labels")
 
 @dataclass(frozen=True)
 class CodesFile:
-    """What a file of codes holds: packed codes of both sides, labels as given, the length in bits."""
+    """The contents of a file of codes, with packed codes and with labels as stored."""
 
     query_codes: Codes
     database_codes: Codes
@@ -31,11 +31,11 @@ class CodesFile:
 
 
 def read_codes_file(path: str | Path) -> CodesFile:
-    """Read an ``.npz`` with ``query_codes``, ``database_codes``, ``query_labels`` and ``database_labels``.
+    """Read an ``.npz`` file with ``query_codes``, ``database_codes``, ``query_labels`` and ``database_labels``.
 
-    Codes are ``(n, n_bits)`` of 0/1 or of -1/+1, or packed ``(n, ceil(n_bits / 8))`` uint8 beside a scalar
-    ``bits``; labels are class ids ``(n,)`` or 0/1 rows ``(n, n_labels)``. Nothing is unpickled.
-    Raises: `GannetError` that names the array and says what is wrong with it.
+    Codes are 0/1 or -1/+1 of shape ``(n, n_bits)``, or packed uint8 of shape ``(n, ceil(n_bits / 8))`` with a scalar
+    ``bits``. Labels are class ids ``(n,)`` or 0/1 rows ``(n, n_labels)``. Pickled objects are refused. A `GannetError`
+    names the array that is missing or malformed.
     """
     arrays = _load(Path(path))
     missing = [name for name in _REQUIRED if name not in arrays]
@@ -88,12 +88,12 @@ def _scalar_bits(bits: npt.NDArray[Any]) -> int:
 def _is_packed(queries: npt.NDArray[Any], database: npt.NDArray[Any], n_bits: int) -> bool:
     if queries.shape[1] != n_bytes(n_bits) or queries.dtype != np.uint8 or database.dtype != np.uint8:
         return False
-    # One bit fills one column either way: packed it is 0 or 128, unpacked 0 or 1.
+    # A code of one bit has one column in both forms; packed it is 0 or 128, unpacked 0 or 1.
     return n_bits > 1 or max(queries.max(), database.max()) > 1
 
 
 def _pack_pair(queries: npt.NDArray[Any], database: npt.NDArray[Any], n_bits: int) -> tuple[Codes, Codes]:
-    """Pack codes of 0/1 or -1/+1; both sides are looked at together, for one alone may show only +1."""
+    """Pack codes of 0/1 or -1/+1. The form is decided from both sides, because one alone may hold nothing but +1."""
     width = queries.shape[1]
     if width != n_bits:
         raise GannetError(
@@ -109,19 +109,47 @@ def _pack_pair(queries: npt.NDArray[Any], database: npt.NDArray[Any], n_bits: in
             )
     if any((side == -1).any() for side in sides) and any((side == 0).any() for side in sides):
         raise GannetError(
-            "codes mix -1, 0 and 1, as sign(0) gives or as two forms in one file do: "
+            "codes mix -1, 0 and 1, because of sign(0) or because the two sides have different forms: "
             "write both sides as -1/+1 (values >= 0 as +1) or both as 0/1"
         )
     return pack(queries > 0), pack(database > 0)
 
 
 def score(path: str | Path, top: int | None = None, compat: str | None = None) -> dict[str, Any]:
-    """Evaluate a file that `read_codes_file` reads; the result is ready for JSON.
+    """Evaluate the codes in a file.
 
-    ``top`` is the cutoff of average precision (None: the whole ranking), ``compat`` the name of a published
-    evaluator (`gannet.evaluation.compat.EVALUATORS`) to run beside. The keys are the fields of
-    `gannet.evaluation.Evaluation`, ``compat`` (``{name: value}``) and ``notes``, sentences on what moves the
-    number in this file.
+    Parameters
+    ----------
+    path : str or Path
+        An ``.npz`` file with the arrays ``query_codes`` and ``database_codes``, 0/1 or -1/+1 of shape ``(n, n_bits)``,
+        or packed uint8 of shape ``(n, ceil(n_bits / 8))`` with a scalar ``bits``; and ``query_labels`` and
+        ``database_labels``, class ids ``(n,)`` or 0/1 rows ``(n, n_labels)``.
+    top : int, optional
+        Cutoff of average precision. By default, the whole database is ranked.
+    compat : str, optional
+        Name of a published evaluator to run too, a key of `gannet.evaluation.compat.EVALUATORS`.
+
+    Returns
+    -------
+    dict
+        The fields of `gannet.evaluation.Evaluation` as JSON values; ``notes``, a list of sentences on how ties, the
+        cutoff and the denominator change the value; and with ``compat`` the value of that evaluator by its name.
+
+    Raises
+    ------
+    GannetError
+        If the file cannot be read, an array is missing or malformed, or the evaluator is unknown.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from gannet.evaluation.score import score
+    >>> codes = {"query_codes": [[0, 1]], "database_codes": [[0, 1], [1, 0]]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/codes.npz", **codes, query_labels=[3], database_labels=[3, 5])
+    ...     score(f"{folder}/codes.npz")["map"]
+    1.0
     """
     published = evaluator(compat) if compat is not None else None
     file = read_codes_file(path)
@@ -136,23 +164,22 @@ def score(path: str | Path, top: int | None = None, compat: str | None = None) -
 
 
 def _notes(result: Evaluation) -> list[str]:
-    """Say how ties, the denominator and the cutoff move this result."""
+    """Return sentences on how ties, the denominator and the cutoff change the result."""
     notes = [
-        f"Items at one distance have no order: depending on it MAP lies between {result.map_worst:.4f} and "
-        f"{result.map_best:.4f}; map {result.map:.4f} is the mean over all such orders."
+        f"Items at equal distance have no order: depending on the order, MAP is between {result.map_worst:.4f} and "
+        f"{result.map_best:.4f}; map {result.map:.4f} is the mean over all orders."
     ]
     if result.map_at is None:
-        notes.append("MAP is over the whole ranking, where every denominator is the number of relevant items.")
+        notes.append("MAP is over the whole ranking, so the denominator is the number of relevant items.")
     else:
         notes.append(
-            f"MAP is over the {result.map_at} nearest of {result.n_database}: it divides by the relevant "
-            f"items found there. Divided by min({result.map_at}, all relevant) it is "
-            f"{result.map_min_denominator:.4f}. "
-            "MAP at different cutoffs does not compare."
+            f"MAP is over the {result.map_at} nearest of {result.n_database}; the denominator is the number of "
+            f"relevant items among them. With the denominator min({result.map_at}, all relevant) it is "
+            f"{result.map_min_denominator:.4f}. MAP values at different cutoffs cannot be compared."
         )
     if result.n_without_relevant:
         notes.append(
             f"{result.n_without_relevant} of {result.n_queries} queries have no relevant item in the "
-            "database; each counts 0 in every mean."
+            "database; each counts as 0 in every mean."
         )
     return notes

@@ -1,37 +1,43 @@
-"""Records of finished cells brought together: mean and deviation over seeds, sweeps, the effect of attention."""
+"""Summaries of records: means over seeds, sweeps of a setting, and the gain from gradient attention."""
 
 from __future__ import annotations
 
+import functools
 import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gannet.errors import GannetError
 from gannet.evaluation import published
-from gannet.evaluation.benchmark import Record
-from gannet.hashers import all_hashers
+from gannet.evaluation.record import Record
+from gannet.hashers import get_hasher
 from gannet.hashers.settings import defaults
 
-#: The method that others are compared with.
+#: The method that the tables give ratios to.
 BASELINE = "itq"
 
 Groups = Mapping[tuple[str, int], list[Record]]
-"""The records of all seeds by variant and number of bits."""
+"""The records of all seeds, by variant and code length."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """The mean over seeds; ``deviation`` is the standard deviation, None for one seed."""
+    """Mean and sample standard deviation over seeds; the deviation of a single seed is None."""
 
     mean: float
     deviation: float | None
 
     @classmethod
-    def of(cls, records: Sequence[Record], key: str = "map") -> Figure:
-        """Return the figure of one entry of all ``records``."""
-        values = [record[key] for record in records]
+    def of(cls, values: Sequence[float]) -> Figure:
+        """Return the figure of one value per seed."""
         return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+
+    @classmethod
+    def of_map(cls, records: Sequence[Record]) -> Figure:
+        """Return the figure of MAP."""
+        return cls.of([record.map for record in records])
 
     def text(self, form: str = ".4f") -> str:
         """Return "mean ± deviation"."""
@@ -41,48 +47,49 @@ class Figure:
 
 @dataclass(frozen=True)
 class SweptMethod:
-    """What a method reached by the values of one setting, all others equal."""
+    """MAP of a method at several values of one setting, with all other settings equal."""
 
     title: str
     setting: str
     measured: Mapping[Any, Mapping[int, Figure]]
-    """MAP as value -> bits -> figure, values in order."""
+    """MAP as value -> code length -> figure, with the values in order."""
     published: Mapping[float, Mapping[int, float]]
-    """The paper's MAP as value -> bits -> figure; empty where it has none."""
+    """MAP in the paper as value -> code length -> MAP; empty if the paper has no such sweep."""
     variants: frozenset[str]
-    """The names of the variants that the values make."""
+    """Names of the variants, one per value."""
 
     @property
     def bits(self) -> list[int]:
-        """The numbers of bits that were measured, in order."""
+        """The measured code lengths, in order."""
         return sorted({bits for of in self.measured.values() for bits in of})
 
 
 @dataclass(frozen=True)
 class AttentionGain:
-    """How much MAP gradient attention adds to a method, as bits -> difference, here and in the paper."""
+    """MAP of a method with gradient attention minus MAP without it, as code length -> difference."""
 
     plain: str
     attending: str
     measured: Mapping[int, float]
     published: Mapping[int, float]
+    """The differences in the paper."""
 
 
 def variant(record: Record) -> str:
-    """Return the method's name and those of its settings that are not at their default."""
-    return _title(record["method"], record["settings"])
+    """Return the name of the method with the settings that differ from their defaults, or all if those are unknown."""
+    return _title(record.method, record.settings)
 
 
 def grouped(records: Sequence[Record]) -> Groups:
-    """Return the records of all seeds by variant and number of bits, in the order of the records."""
+    """Group the records of all seeds by variant and code length, in the order of the records."""
     groups: dict[tuple[str, int], list[Record]] = {}
     for record in records:
-        groups.setdefault((variant(record), record["bits"]), []).append(record)
+        groups.setdefault((variant(record), record.bits), []).append(record)
     return groups
 
 
 def lengths(groups: Groups) -> list[int]:
-    """Return the numbers of bits that occur, in order."""
+    """Return the code lengths that occur, in order."""
     return sorted({bits for _, bits in groups})
 
 
@@ -92,29 +99,28 @@ def variants(groups: Groups) -> list[str]:
 
 
 def baseline(groups: Groups) -> dict[int, float]:
-    """Return the mean MAP of ITQ as bits -> value, where it was run."""
-    return {bits: Figure.of(records).mean for (name, bits), records in groups.items() if name == BASELINE}
+    """Return the mean MAP of ITQ as code length -> MAP, for the lengths at which it was run."""
+    return {bits: Figure.of_map(records).mean for (name, bits), records in groups.items() if name == BASELINE}
 
 
 def sweeps(records: Sequence[Record], protocol: str) -> list[SweptMethod]:
-    """Return every setting of a method that was run with several values, beside the paper's sweep where it has one."""
+    """Return every setting that a method was run with at several values, with the paper's figures for its sweep."""
     found: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
-        for setting in record["settings"]:
-            others = {key: value for key, value in record["settings"].items() if key != setting}
-            found.setdefault((record["method"], setting, json.dumps(others, sort_keys=True)), []).append(record)
+        for setting in record.settings:
+            others = {key: value for key, value in record.settings.items() if key != setting}
+            found.setdefault((record.method, setting, json.dumps(others, sort_keys=True)), []).append(record)
     return [
         _swept(method, setting, json.loads(others), mine, protocol)
         for (method, setting, others), mine in found.items()
-        if len({json.dumps(record["settings"][setting]) for record in mine}) > 1
+        if len({json.dumps(record.settings[setting]) for record in mine}) > 1
     ]
 
 
 def attention_gains(records: Sequence[Record], protocol: str) -> list[AttentionGain]:
-    """Return what attention adds to methods that were run with and without it, all settings at their default.
+    """Return the gain of every method that was run with and without attention at its default settings.
 
-    Two methods are the same but for attention where one is named after the other: ``X`` and ``X-plain``, or ``X+ga``
-    and ``X``.
+    Two methods differ only in attention if they are named ``X`` and ``X-plain``, or ``X+ga`` and ``X``.
     """
     groups, printed = grouped(records), published.published(protocol)
     gains = []
@@ -122,7 +128,7 @@ def attention_gains(records: Sequence[Record], protocol: str) -> list[AttentionG
     for plain, attending in [pair for name in names for pair in ((f"{name}-plain", name), (name, f"{name}+ga"))]:
         both = [bits for bits in lengths(groups) if (plain, bits) in groups and (attending, bits) in groups]
         measured = {
-            bits: Figure.of(groups[attending, bits]).mean - Figure.of(groups[plain, bits]).mean for bits in both
+            bits: Figure.of_map(groups[attending, bits]).mean - Figure.of_map(groups[plain, bits]).mean for bits in both
         }
         of_paper = {
             bits: value - printed[plain][bits]
@@ -138,22 +144,32 @@ def _swept(
     method: str, setting: str, others: Mapping[str, Any], records: Sequence[Record], protocol: str
 ) -> SweptMethod:
     by_value: dict[Any, dict[int, list[Record]]] = {}
-    for record in sorted(records, key=lambda record: _rank(record["settings"][setting])):
-        by_value.setdefault(record["settings"][setting], {}).setdefault(record["bits"], []).append(record)
-    measured = {value: {bits: Figure.of(seeds) for bits, seeds in sorted(of.items())} for value, of in by_value.items()}
+    for record in sorted(records, key=lambda record: _rank(record.settings[setting])):
+        by_value.setdefault(record.settings[setting], {}).setdefault(record.bits, []).append(record)
+    measured = {
+        value: {bits: Figure.of_map(seeds) for bits, seeds in sorted(of.items())} for value, of in by_value.items()
+    }
     has_paper = (method, setting) == published.SWEPT
     printed = published.published_sweep(protocol) if has_paper else {}
     return SweptMethod(_title(method, others), setting, measured, printed, frozenset(map(variant, records)))
 
 
 def _title(method: str, settings: Mapping[str, Any]) -> str:
-    hasher = all_hashers().get(method)
-    known = defaults(hasher) if hasher else {}
-    changed = [f"{key}={value}" for key, value in settings.items() if known.get(key, value) != value]
+    known = _defaults(method)
+    changed = [f"{key}={value}" for key, value in settings.items() if known is None or known.get(key, value) != value]
     return " ".join([method, *changed])
 
 
+@functools.cache
+def _defaults(method: str) -> Mapping[str, Any] | None:
+    """Return the default settings of a method, or None if the distribution that brought it is no longer installed."""
+    try:
+        return defaults(get_hasher(method))
+    except GannetError:
+        return None
+
+
 def _rank(value: Any) -> tuple[bool, float, str]:
-    """Order numbers by size, and everything else after them by name."""
+    """Return a sort key that orders numbers by size, and other values after them by their text."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return not is_number, float(value) if is_number else 0.0, str(value)

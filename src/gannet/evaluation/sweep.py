@@ -1,4 +1,4 @@
-"""Sweeps: one setting of the methods, at each of several values."""
+"""Sweeps: running methods at several values of one setting."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _FORM = "SETTING=START:STOP:STEP, such as similarity_threshold=0:0.9:0.1, or SET
 
 @dataclass(frozen=True)
 class Sweep:
-    """A setting and the values it takes, as texts."""
+    """A setting and its values, as texts."""
 
     setting: str
     values: tuple[str, ...]
 
 
 def read_sweep(text: str) -> Sweep:
-    """Return the sweep that ``SETTING=START:STOP:STEP``, with the stop, or ``SETTING=VALUE,VALUE,...`` says.
+    """Read a sweep from ``SETTING=START:STOP:STEP``, with the stop included, or ``SETTING=VALUE,VALUE,...``.
 
-    Raises: `GannetError` if the text is neither, if the step does not lead from start to stop, or if it takes more
+    Raises a `GannetError` if the text is neither, if the step does not lead from start to stop, or if there are more
     than 1,000 values.
     """
     setting, _, given = text.partition("=")
@@ -40,9 +40,10 @@ def read_sweep(text: str) -> Sweep:
 def sweep_cells(
     methods: Sequence[str], bits: Sequence[int], seeds: int, settings: Mapping[str, str], sweep: Sweep
 ) -> list[Cell]:
-    """Return the cells of a run at every value; a method without the setting is run once, to compare with.
+    """Return the cells at every value of a sweep; a method without the setting is run once, for comparison.
 
-    Parameters and errors are those of `make_cells`; the setting may not be among ``settings`` too.
+    The other parameters and the errors are those of `gannet.evaluation.benchmark.make_cells`. A `GannetError` is also
+    raised if the setting is among ``settings``.
     """
     if sweep.setting in settings:
         raise GannetError(f"{sweep.setting} is both set and swept: leave out --set {sweep.setting}=...")
@@ -54,7 +55,7 @@ def sweep_cells(
 
 
 def _range(text: str, given: str) -> list[str]:
-    # As decimals: in binary, 0.9 would be missed by adding 0.1.
+    # Decimals, because repeatedly adding 0.1 in binary misses 0.9.
     try:
         start, stop, step = (Decimal(part.strip()) for part in given.split(":"))
     except (ArithmeticError, ValueError):
@@ -64,5 +65,5 @@ def _range(text: str, given: str) -> list[str]:
         raise GannetError(
             f"--sweep goes up from START to STOP, at most {_LARGEST:,}, by a STEP above 0; {given!r} does not"
         )
-    # One more than is allowed is enough to refuse a range without end.
+    # One value more than allowed is enough to refuse the range.
     return [format(start + i * step, "f") for i in range(_MOST + 1) if start + i * step <= stop]

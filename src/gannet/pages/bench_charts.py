@@ -1,36 +1,35 @@
-"""The charts of a benchmark's page, from its records."""
+"""The charts on the page of a benchmark."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from gannet.evaluation.benchmark import Record
+from gannet.evaluation.record import TrainingPoint
 from gannet.evaluation.summary import Figure, Groups, SweptMethod, lengths
 from gannet.pages.charts import Chart, Series, line_chart
 
 _QUARTERS = [(0.0, "0"), (0.25, "0.25"), (0.5, "0.5"), (0.75, "0.75"), (1.0, "1")]
 
-#: What is observed of a training step, and how its chart is called.
-_OBSERVED = {
+# The fields of a training point that have a chart, with its title.
+_TRAINING = {
     "map": "MAP",
     "loss": "Loss",
     "flipped": "Bits that flip in a step, %",
     "undone": "Differing bits flipped on both sides, %",
 }
-# Longer names stand in a key below the chart, not beside its curves.
+# Charts with longer names have a legend below instead of labels next to the curves.
 _LONGEST_NAME = 20
 
 
 def map_chart(shown: Sequence[str], groups: Groups, float_map: float, at: str) -> Chart:
-    """Return MAP against the number of bits, on a scale of doublings, with the float features' as a line."""
+    """Return the chart of MAP against code length, on a logarithmic scale, with MAP of the float features as a line."""
     columns = lengths(groups)
     series = []
     for style, name in enumerate(shown):
         here = [bits for bits in columns if (name, bits) in groups]
-        figures = [Figure.of(groups[name, bits]) for bits in here]
+        figures = [Figure.of_map(groups[name, bits]) for bits in here]
         points = [(math.log2(bits), figure.mean) for bits, figure in zip(here, figures, strict=True)]
         series.append(Series(name, points, style, spread=[figure.deviation or 0.0 for figure in figures]))
     if len(columns) > 1:
@@ -47,57 +46,53 @@ def map_chart(shown: Sequence[str], groups: Groups, float_map: float, at: str) -
 
 
 def precision_recall_chart(shown: Sequence[str], groups: Groups, bits: int) -> Chart:
-    """Return precision against recall by radius, the mean over seeds; radii at which nothing is found are left out."""
+    """Return the chart of precision against recall by radius, averaged over seeds, without radii that find nothing."""
     series = []
     for style, name in enumerate(shown):
         if (name, bits) not in groups:
             continue
-        recall, precision = (_mean_curve(groups[name, bits], key) for key in ("radius_recall", "radius_precision"))
+        recall = _mean_curve([record.radius_recall for record in groups[name, bits]])
+        precision = _mean_curve([record.radius_precision for record in groups[name, bits]])
         points = [(r, p) for r, p in zip(recall, precision, strict=True) if r > 0]
         series.append(Series(name, points or [(0.0, 0.0)], style, marked=False))
     return line_chart(series, f"Precision against recall at {bits} bits", "recall", "precision", _QUARTERS, named=False)
 
 
 def training_charts(shown: Sequence[str], groups: Groups) -> list[tuple[int, list[tuple[str, Chart]]]]:
-    """Return bits and charts by title, where records hold training curves."""
-    observed = {key: [r["training"] for r in of if "training" in r] for key, of in groups.items()}
-    return [
-        (
-            bits,
-            [
-                (title, _training_chart(shown, observed, bits, key, title))
-                for key, title in _OBSERVED.items()
-                if any(key in step for name in shown for run in observed.get((name, bits), []) for step in run)
-            ],
-        )
-        for bits in lengths(groups)
-        if any(observed.get((name, bits)) for name in shown)
-    ]
+    """Return the code lengths with training curves, each with its charts by title."""
+    charts = []
+    for bits in lengths(groups):
+        runs = {name: [record.training for record in groups.get((name, bits), ()) if record.training] for name in shown}
+        of_bits = [
+            (title, _training_chart(runs, bits, key, title))
+            for key, title in _TRAINING.items()
+            if any(getattr(point, key) is not None for seeds in runs.values() for points in seeds for point in points)
+        ]
+        if of_bits:
+            charts.append((bits, of_bits))
+    return charts
 
 
-def _training_chart(
-    shown: Sequence[str], observed: Mapping[tuple[str, int], Sequence[Any]], bits: int, key: str, title: str
-) -> Chart:
+def _training_chart(runs: Mapping[str, Sequence[Sequence[TrainingPoint]]], bits: int, key: str, title: str) -> Chart:
+    """Return the chart of one field of the training points, averaged over seeds, for methods by name."""
+    unit = 1.0 if key in ("loss", "map") else 100.0
     series = []
-    for style, name in enumerate(shown):
-        runs = observed.get((name, bits))
-        if runs:
-            unit = 1.0 if key in ("loss", "map") else 100.0
-            seen = [steps for steps in zip(*runs, strict=False) if all(key in step for step in steps)]
-            points = [(float(of[0]["step"]), unit * statistics.fmean(step[key] for step in of)) for of in seen]
-            if points:
-                series.append(Series(name, points, style, marked=key == "map"))
+    for style, (name, seeds) in enumerate(runs.items()):
+        steps = [(points[0].step, [getattr(point, key) for point in points]) for points in zip(*seeds, strict=False)]
+        mean = [(float(step), unit * statistics.fmean(values)) for step, values in steps if None not in values]
+        if mean:
+            series.append(Series(name, mean, style, marked=key == "map"))
     last = max(x for each in series for x, _ in each.points)
     ticks = [(last * part, f"{last * part:,.0f}") for part in (0.25, 0.5, 0.75, 1.0)]
     return line_chart(series, f"{title}, against steps, at {bits} bits", "step", "", ticks, named=False)
 
 
-def _mean_curve(records: Sequence[Record], key: str) -> list[float]:
-    return [statistics.fmean(values) for values in zip(*(record[key] for record in records), strict=True)]
+def _mean_curve(curves: Sequence[Sequence[float]]) -> list[float]:
+    return [statistics.fmean(values) for values in zip(*curves, strict=True)]
 
 
 def compared_sweeps(swept: Sequence[SweptMethod], at: str) -> list[tuple[str, list[tuple[int, Chart]]]]:
-    """Return settings that several methods were swept over, each with charts of the methods by bits."""
+    """Return the settings of which several methods have a sweep, each with code lengths and charts of the methods."""
     by_setting: dict[str, list[SweptMethod]] = {}
     for each in filter(_has_numbers, swept):
         by_setting.setdefault(each.setting, []).append(each)
@@ -122,7 +117,7 @@ def _compared_chart(together: Sequence[SweptMethod], bits: int, at: str) -> Char
 
 
 def sweep_chart(swept: SweptMethod, at: str) -> Chart | None:
-    """Return MAP against the values, where they are numbers, with the paper's dashed."""
+    """Return the chart of MAP against the values, with the paper's dashed; None if the values are not numbers."""
     if not _has_numbers(swept):
         return None
     series = []
@@ -146,6 +141,6 @@ def _swept_series(name: str, swept: SweptMethod, bits: int, style: int) -> Serie
 
 
 def _value_ticks(series: Sequence[Series]) -> list[tuple[float, str]]:
-    """Return up to a dozen of the values that occur."""
+    """Return ticks at no more than twelve of the values."""
     places = sorted({x for each in series for x, _ in each.points})
     return [(x, f"{x:g}") for x in places[:: math.ceil(len(places) / 12)]]

@@ -1,4 +1,4 @@
-"""Example retrievals of a benchmark, as pictures: what each method finds for the same few queries."""
+"""The example retrievals on the page of a benchmark: pictures that each method finds for a few queries."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from gannet.data import thumbnail
+from gannet.data import ImageSource, thumbnail
 from gannet.errors import GannetError
-from gannet.evaluation.items import SplitFeatures
+from gannet.evaluation.split_data import SplitData
 from gannet.evaluation.summary import Groups, lengths
 from gannet.pages.page import Picture, make_picture
 
@@ -18,7 +18,7 @@ _SIDE = 64
 
 @dataclass(frozen=True)
 class FoundItem:
-    """A neighbour, its distance in bits, and whether it is relevant to the query."""
+    """A retrieved item, its Hamming distance, and whether it is relevant to the query."""
 
     picture: Picture
     distance: int
@@ -27,28 +27,34 @@ class FoundItem:
 
 @dataclass(frozen=True)
 class Example:
-    """A query and what each method finds for it, nearest first."""
+    """A query, and the items that each method finds for it, nearest first."""
 
     query: Picture
     found: Sequence[tuple[str, Sequence[FoundItem]]]
 
 
-def retrievals(shown: Sequence[str], groups: Groups, features: SplitFeatures) -> tuple[int, list[Example]]:
-    """Return a number of bits, as near to 64 as was measured, and examples by the first seed at that length."""
+def retrievals(shown: Sequence[str], groups: Groups, data: SplitData) -> tuple[int, list[Example]]:
+    """Return the measured code length that is nearest to 64, and the examples of the first seed at that length."""
     bits = min(lengths(groups), key=lambda n: abs(n - _USUAL_BITS))
     first = {name: groups[name, bits][0] for name in shown if (name, bits) in groups}
     of_methods = {
-        name: {example["query"]: example["found"] for example in record["examples"]}
+        name: {example.query: example.found for example in record.examples}
         for name, record in first.items()
-        if "examples" in record
+        if record.examples
     }
-    picture = cache(_reader(features))
-    split = features.split
+    picture = cache(_picture_reader(data.source))
+    split = data.split
     return bits, [
         Example(
             picture(int(split.query[asked])),
             [
-                (name, [FoundItem(picture(int(split.database[row])), *rest) for row, *rest in queries[asked]])
+                (
+                    name,
+                    [
+                        FoundItem(picture(int(split.database[row])), distance, bool(relevant))
+                        for row, distance, relevant in queries[asked]
+                    ],
+                )
                 for name, queries in of_methods.items()
             ],
         )
@@ -56,9 +62,7 @@ def retrievals(shown: Sequence[str], groups: Groups, features: SplitFeatures) ->
     ]
 
 
-def _reader(features: SplitFeatures) -> Callable[[int], Picture]:
-    source = features.source
-
+def _picture_reader(source: ImageSource) -> Callable[[int], Picture]:
     def read(item: int) -> Picture:
         try:
             jpeg = thumbnail(source.read(item), _SIDE)

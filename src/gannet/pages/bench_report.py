@@ -1,14 +1,15 @@
-"""The page of a benchmark: what was measured, beside what the paper printed."""
+"""The page of a benchmark: its tables and charts, with the figures of the paper."""
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gannet.evaluation import published
-from gannet.evaluation.benchmark import Record
-from gannet.evaluation.items import SplitFeatures
 from gannet.evaluation.protocols import Protocol
+from gannet.evaluation.record import Record
+from gannet.evaluation.split_data import SplitData
 from gannet.evaluation.summary import (
     BASELINE,
     Figure,
@@ -42,7 +43,7 @@ class _Cell:
 
 @dataclass(frozen=True)
 class _Table:
-    """A row a name and a column a head; a None is something that was not measured."""
+    """A table with named rows; a cell that was not measured is None."""
 
     caption: str
     heads: Sequence[str]
@@ -57,13 +58,19 @@ class _Sweep:
     chart: Chart | None
 
 
-def bench_page(
-    protocol: Protocol, records: Sequence[Record], command: str, features: SplitFeatures | None = None
-) -> str:
-    """Return the HTML page of a benchmark, complete in one file.
+def bench_page(protocol: Protocol, records: Sequence[Record], command: str, data: SplitData | None = None) -> str:
+    """Return the HTML page of a benchmark, which loads no other files.
 
-    Parameters: ``records``, at least one, all of this protocol and of one split and backbone, as `run_cells` yields
-    them; ``command``, the command line that made them; ``features``, of the split, for pictures of examples.
+    Parameters
+    ----------
+    protocol : Protocol
+        The protocol.
+    records : sequence of Record
+        At least one record; all have this protocol, the same split and the same backbone.
+    command : str
+        The command line that made the records.
+    data : SplitData, optional
+        Data of the split, for the pictures of example retrievals. By default, the page has none.
     """
     swept = sweeps(records, protocol.name)
     every = grouped(records)
@@ -71,7 +78,7 @@ def bench_page(
     groups = {key: of for key, of in every.items() if key[0] in shown}
     at = "ALL" if protocol.map_at is None else f"{protocol.map_at:,}"
     first = records[0]
-    example_bits, examples = (0, []) if features is None else retrievals(shown, groups, features)
+    example_bits, examples = (0, []) if data is None else retrievals(shown, groups, data)
     return render(
         "bench.html",
         tiny=False,
@@ -79,30 +86,30 @@ def bench_page(
         command=command,
         run=first,
         at=at,
-        n_seeds=len({record["seed"] for record in records}),
-        measured=_measured(groups, f"Measured MAP@{at}, features of {first['backbone']}", first["float_map"]),
+        n_seeds=len({record.seed for record in records}),
+        measured=_measured(groups, f"Measured MAP@{at}, features of {first.backbone}", first.float_map),
         printed=_printed(protocol.name, at),
         source=published.SOURCE,
         paper_backbone=published.BACKBONE,
-        gains=_gains(records, protocol.name, first["backbone"]),
-        map_chart=map_chart(shown, groups, first["float_map"], at),
+        gains=_gains(records, protocol.name, first.backbone),
+        map_chart=map_chart(shown, groups, first.float_map, at),
         curves=[(bits, precision_recall_chart(shown, groups, bits)) for bits in lengths(groups)],
         compared=compared_sweeps(swept, at),
-        sweeps=[_sweep(each, at, first["backbone"]) for each in swept],
+        sweeps=[_sweep(each, at, first.backbone) for each in swept],
         training=training_charts(shown, groups),
         speed=_speed(groups),
         example_bits=example_bits,
         examples=examples,
         codes=_codes(groups),
-        settings={name: of[0]["settings"] for (name, _), of in every.items()},
+        settings={name: of[0].settings for (name, _), of in every.items()},
     )
 
 
 def _beside_sweeps(groups: Groups, swept: Sequence[SweptMethod]) -> list[str]:
-    """Return the variants for the charts and tables of methods: the values of a sweep have their own."""
+    """Return the variants for the charts and tables of methods, without the values of sweeps, which have their own."""
     hidden = set().union(*(each.variants for each in swept))
     every = variants(groups)
-    methods = {records[0]["method"] for records in groups.values()}
+    methods = {records[0].method for records in groups.values()}
     return [name for name in every if name not in hidden or name in methods] or every
 
 
@@ -122,12 +129,12 @@ def _bits(columns: Sequence[int]) -> list[str]:
 def _measured(groups: Groups, caption: str, float_map: float) -> _Table:
     of_baseline = baseline(groups)
     best = {
-        bits: max(Figure.of(records).mean for (_, b), records in groups.items() if b == bits)
+        bits: max(Figure.of_map(records).mean for (_, b), records in groups.items() if b == bits)
         for bits in lengths(groups)
     }
 
     def cell(records: Sequence[Record]) -> _Cell:
-        bits, figure = records[0]["bits"], Figure.of(records)
+        bits, figure = records[0].bits, Figure.of_map(records)
         spread = [] if figure.deviation is None else [f"± {figure.deviation:.4f}"]
         notes = [*spread, *_ratio(figure.mean, of_baseline.get(bits))]
         return _Cell(f"{figure.mean:.4f}", " ".join(notes), figure.mean == best[bits])
@@ -174,7 +181,7 @@ def _gains(records: Sequence[Record], protocol: str, backbone: str) -> _Table | 
         rows.append((f"{gain.attending} over {gain.plain}, {backbone}", row(gain.measured)))
         if gain.published:
             rows.append((f"{gain.attending} over {gain.plain}, the paper, {published.BACKBONE}", row(gain.published)))
-    return _Table("MAP with gradient attention less MAP without", _bits(columns), rows) if rows else None
+    return _Table("MAP with gradient attention minus MAP without", _bits(columns), rows) if rows else None
 
 
 def _sweep(swept: SweptMethod, at: str, backbone: str) -> _Sweep:
@@ -205,37 +212,41 @@ def _swept_cell(figure: Figure) -> _Cell:
 
 def _speed(groups: Groups) -> list[_Table]:
     def fit(records: Sequence[Record]) -> _Cell:
-        figure = Figure.of(records, "fit_seconds")
+        figure = Figure.of([record.fit_seconds for record in records])
         return _Cell(f"{figure.mean:.2f}", "" if figure.deviation is None else f"± {figure.deviation:.2f}")
 
     def encode(records: Sequence[Record]) -> _Cell:
-        items = records[0]["n_queries"] + records[0]["n_database"]
-        return _Cell(f"{1e6 * Figure.of(records, 'encode_seconds').mean / items:.2f}")
+        items = records[0].n_queries + records[0].n_database
+        return _Cell(f"{1e6 * statistics.fmean(record.encode_seconds for record in records) / items:.2f}")
 
-    return [_table("Seconds to fit", groups, fit), _table("Microseconds to encode one item's features", groups, encode)]
+    return [
+        _table("Seconds to fit", groups, fit),
+        _table("Microseconds to encode the features of one item", groups, encode),
+    ]
 
 
 def _codes(groups: Groups) -> list[_Table]:
     def balance(records: Sequence[Record]) -> _Cell:
-        ranges = [record["bits_on"] for record in records if "bits_on" in record]
+        ranges = [record.bits_on for record in records if record.bits_on]
         low, high = min((r[0] for r in ranges), default=0.0), max((r[1] for r in ranges), default=0.0)
         note = f"on in {100 * low:.0f} to {100 * high:.0f}%" if ranges else ""
-        return _Cell(f"{Figure.of(records, 'bit_entropy').mean:.3f}", note)
+        return _Cell(f"{statistics.fmean(record.bit_entropy for record in records):.3f}", note)
 
     def distinct(records: Sequence[Record]) -> _Cell:
-        mean, total = Figure.of(records, "distinct_codes").mean, records[0]["n_database"]
+        mean, total = statistics.fmean(record.distinct_codes for record in records), records[0].n_database
         return _Cell(f"{100 * mean / total:.1f}%", f"{total - mean:,.0f} repeat")
 
     def ties(records: Sequence[Record]) -> _Cell:
-        worst, best = (Figure.of(records, key).mean for key in ("map_worst", "map_best"))
+        worst = statistics.fmean(record.map_worst for record in records)
+        best = statistics.fmean(record.map_best for record in records)
         return _Cell(f"{best - worst:.4f}", f"{worst:.3f} to {best:.3f}")
 
     def lookup(records: Sequence[Record]) -> _Cell:
-        return _Cell(f"{Figure.of(records, 'precision_radius_2').mean:.4f}")
+        return _Cell(f"{statistics.fmean(record.precision_radius_2 for record in records):.4f}")
 
     return [
-        _table("Mean entropy of a bit; 1 is on in half of the database", groups, balance),
+        _table("Mean entropy per bit; 1 if every bit is on in half of the database", groups, balance),
         _table("Distinct codes in the database", groups, distinct),
-        _table("How far the order of ties could move MAP", groups, ties),
-        _table("Precision within distance 2; a query that finds nothing counts 0", groups, lookup),
+        _table("Range of MAP over the orders of ties", groups, ties),
+        _table("Precision within distance 2; a query that finds nothing counts as 0", groups, lookup),
     ]

@@ -1,65 +1,38 @@
-"""Images named by text lists, a path and its labels a line: the public layout of NUS-WIDE's 21 concepts."""
+"""Labeled images in text lists, one path with its labels per line: the format in which NUS-WIDE is shared."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gannet.data.base import ImageSource, absolute, reason
+from gannet.data.base import absolute, reason
 from gannet.data.files import FolderSource
+from gannet.data.labelled import LabelledImages
 from gannet.errors import GannetError
-
-#: The concepts that label the NUS-WIDE images of the hashing literature.
-NUSWIDE_LABELS = 21
 
 _DATABASE, _QUERY, _TRAIN = "database.txt", "test.txt", "train.txt"
 _SHOWN = 3
 
 
-@dataclass(frozen=True)
-class ListedImages:
-    """Images that lists name, with their labels. The labels judge a method; no method sees them.
-
-    Attributes:
-        source: the images, each once.
-        labels: (n, n_labels) bool, or (n,) class names where the list gives one name an image.
-        query, database, train: (q,), (m,), (t,) int64, the rows that each list names; None for a single list.
-    """
-
-    source: ImageSource
-    labels: NDArray[np.bool_] | NDArray[np.str_]
-    query: NDArray[np.int64] | None = None
-    database: NDArray[np.int64] | None = None
-    train: NDArray[np.int64] | None = None
-
-
 def has_lists(folder: str | os.PathLike[str]) -> bool:
-    """Tell whether a folder is laid out by ``database.txt`` and ``test.txt``."""
+    """Return whether a folder holds ``database.txt`` and ``test.txt``."""
     return all((Path(folder) / name).is_file() for name in (_DATABASE, _QUERY))
 
 
-def load_nuswide(folder: str | os.PathLike[str]) -> ListedImages:
-    """Return NUS-WIDE as `load_lists` reads it, with the 21 concepts as labels."""
-    found = load_lists(folder)
-    if found.labels.ndim != 2 or found.labels.shape[1] != NUSWIDE_LABELS:
-        width = found.labels.shape[1] if found.labels.ndim == 2 else "one name"
-        raise GannetError(f"the lists in {folder} label each image by {width}; NUS-WIDE has {NUSWIDE_LABELS} columns")
-    return found
-
-
-def load_lists(folder: str | os.PathLike[str]) -> ListedImages:
+def load_lists(folder: str | os.PathLike[str]) -> LabelledImages:
     """Return the images that ``database.txt``, ``test.txt`` (queries) and ``train.txt`` in a folder name.
 
-    A line is a path relative to the folder and one 0 or 1 a label. Without ``train.txt`` the database is the
-    training set; its images need not be in the database, but no query may be in either.
+    A line holds a path relative to the folder, and one 0 or 1 per label. Without ``train.txt`` the database is the
+    training set. Training images need not be in the database, but no query may be in either.
 
-    Raises:
-        GannetError: a list is missing, malformed or contradicts another, or an image that it names is missing.
+    Raises
+    ------
+    GannetError
+        If a list is missing, malformed or contradicts another, or if an image that it names is missing.
     """
     root = absolute(folder)
     names = [name for name in (_DATABASE, _QUERY, _TRAIN) if name != _TRAIN or (Path(root) / name).is_file()]
@@ -74,33 +47,35 @@ def load_lists(folder: str | os.PathLike[str]) -> ListedImages:
             elif labels[row] != values:
                 raise GannetError(f"{path} has other labels in {name} than in another list of {root}: correct one")
     for name in names:
-        _refuse_shared(lists[_QUERY], lists[name], name if name != _QUERY else None)
+        if name != _QUERY:
+            _refuse_shared(lists[_QUERY], lists[name], name)
     members = list(rows)
     _check_present(root, members)
     places = {name: np.array([rows[path] for path in entries], np.int64) for name, entries in lists.items()}
-    return ListedImages(
-        FolderSource(root, members),
-        _as_array(labels, root),
-        places[_QUERY],
-        places[_DATABASE],
-        places.get(_TRAIN, places[_DATABASE]),
-    )
+    parts = {"query": places[_QUERY], "database": places[_DATABASE], "train": places.get(_TRAIN, places[_DATABASE])}
+    return LabelledImages(Path(root).name, FolderSource(root, members), _as_array(labels, root), parts=parts)
 
 
-def load_list(path: str | os.PathLike[str]) -> ListedImages:
-    """Return the images of one list, without a split; paths are relative to the folder of the list.
+def load_list(path: str | os.PathLike[str]) -> LabelledImages:
+    """Return the images of one list, without a split. Paths are relative to the folder of the list.
 
-    A line is a path and either one class name or one 0 or 1 a label. Errors are those of `load_lists`.
+    A line holds a path, and either the name of a class or one 0 or 1 per label.
+
+    Raises
+    ------
+    GannetError
+        As for `load_lists`.
     """
     file = Path(absolute(path))
     entries = _read_list(file)
     root = str(file.parent)
     _check_present(root, list(entries))
-    return ListedImages(FolderSource(root, list(entries)), _as_array(list(entries.values()), str(file)))
+    labels = _as_array(list(entries.values()), str(file))
+    return LabelledImages(file.stem, FolderSource(root, list(entries)), labels)
 
 
 def _read_list(file: Path) -> dict[str, tuple[str, ...]]:
-    """Return path -> labels as written; each line has as many labels as the first."""
+    """Return the labels, as written, by path. Each line has as many labels as the first."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -115,7 +90,7 @@ def _read_list(file: Path) -> dict[str, tuple[str, ...]]:
         if not line.strip():
             continue
         n_labels = n_labels or _count_labels(line)
-        # From the right: a path may hold spaces.
+        # Split from the right, because a path may contain spaces.
         path, *values = line.strip().rsplit(maxsplit=n_labels)
         if len(values) != n_labels or (n_labels > 1 and not set(values) <= {"0", "1"}):
             what = "a class" if n_labels == 1 else f"{n_labels} zeros and ones"
@@ -131,15 +106,15 @@ def _read_list(file: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _count_labels(line: str) -> int:
-    """Return how many zeros and ones end a line; 1, for the name of a class, where none does."""
+    """Return the number of zeros and ones at the end of a line; 1 if there is none, for the name of a class."""
     words = line.split()[1:]
     n_labels = next((place for place, word in enumerate(reversed(words)) if word not in ("0", "1")), len(words))
     return max(1, n_labels)
 
 
-def _refuse_shared(queries: dict[str, tuple[str, ...]], others: dict[str, tuple[str, ...]], name: str | None) -> None:
-    """Raise where a query is in the list ``name`` too; nothing for the list of queries itself."""
-    shared = [path for path in queries if path in others] if name else []
+def _refuse_shared(queries: dict[str, tuple[str, ...]], others: dict[str, tuple[str, ...]], name: str) -> None:
+    """Raise if a query is also in the list ``name``."""
+    shared = [path for path in queries if path in others]
     if shared:
         raise GannetError(
             f"{len(shared):,} images of {_QUERY} are in {name} too (first {shared[0]}): take them out of {name}"

@@ -1,0 +1,188 @@
+"""Open the source that a path names, and read single items back by their paths."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gannet.data.base import ImageSource, absolute, exists, is_file, reason
+from gannet.data.files import read_file
+from gannet.data.images import RawImage
+from gannet.data.matrix import MATRIX_EXTENSIONS, MatrixSource
+from gannet.data.source_kind import SourceKind
+from gannet.errors import GannetError
+
+if TYPE_CHECKING:
+    from gannet.registry import Registry
+
+_ROW = re.compile(r"(?P<matrix>.+)#(?P<row>\d{1,18})", re.DOTALL)
+
+
+@functools.cache
+def registry() -> Registry[SourceKind]:
+    """Return the registry of kinds of sources."""
+    from gannet.registry import Registry
+
+    return Registry("data source", SourceKind, "gannet.data.sources", "gannet.sources")  # type: ignore[type-abstract]
+
+
+@functools.cache
+def own_kinds() -> list[SourceKind]:
+    """Return Gannet's kinds of sources in the order in which they are asked.
+
+    The kinds exclude each other, except that any folder is a folder of images: that kind is asked last.
+    """
+    return [kind() for _, kind in sorted(registry().own().items(), key=lambda item: item[0] == "image-folder")]
+
+
+@functools.cache
+def other_kinds() -> list[SourceKind]:
+    """Return the kinds of other distributions, by name. They are looked up once per process."""
+    return [kind() for kind in registry().others().values() if issubclass(kind, SourceKind)]
+
+
+def open_source(path: str | os.PathLike[str]) -> ImageSource | MatrixSource:
+    """Open a source by its path.
+
+    Gannet's own kinds of sources are asked first: the official CIFAR-10 as folder or archive, a folder of IDX files, an
+    image file, a zip archive of images, a matrix in .npy, .npz or Parquet, scikit-learn's digits by the name
+    ``sklearn-digits``, and last a folder of images with its subfolders. Then the kinds of other distributions are
+    asked, in alphabetical order; they can take texts that are not paths too, such as ``mydb://table``.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Path of a file or folder, or another text that a kind of source takes.
+
+    Returns
+    -------
+    ImageSource or MatrixSource
+        Images, or a matrix of features.
+
+    Raises
+    ------
+    GannetError
+        If the path is missing, of another kind, empty or damaged.
+    """
+    text = _resolved(os.fspath(path))
+    for kind in _kinds():
+        if kind.takes(text):
+            return kind.open(text)
+    try:
+        Path(absolute(path)).stat()
+    except (OSError, ValueError) as error:
+        why = reason(error) if isinstance(error, OSError) else str(error)
+        raise GannetError(f"{path} {why}") from error
+    problem = "of an unknown type" if is_file(text) else "neither a file nor a folder"
+    accepted = ", ".join(kind.description for kind in _kinds())
+    raise GannetError(f"{path} is {problem}; accepted: {accepted}")
+
+
+def read_item(path: str) -> RawImage:
+    """Return one image by its path in an image source.
+
+    A container, such as the archive in ``A.zip!b.jpg``, is opened by the kind of source that takes it. The last four
+    stay open; a file that has changed is opened anew.
+
+    Parameters
+    ----------
+    path : str
+        Path of an image file, or a path that `ImageSource.paths` holds.
+
+    Returns
+    -------
+    bytes or ndarray of shape (h, w, 3), dtype uint8
+        The content of an image file, or RGB pixels.
+
+    Raises
+    ------
+    GannetError
+        If it no longer exists or cannot be read, or if the path names a row of a matrix.
+    """
+    if is_file(path):
+        return read_file(path)
+    located = _locate(path)
+    if located is None:
+        raise GannetError(f"no such picture: {path}")
+    kind, container, member = located
+    source = None if kind.items == "rows" else _open_container(kind, container, _modified(container))
+    if not isinstance(source, ImageSource):
+        raise GannetError(f"{path} is a row of a matrix and has no picture")
+    return source.read(source.find(container + member))
+
+
+def open_row(text: str) -> NDArray[Any] | None:
+    """Return one row of a matrix, for a text such as ``MATRIX.npy#17``.
+
+    Parameters
+    ----------
+    text : str
+        A text that a kind of source with rows takes, ``#``, and the number of a row.
+
+    Returns
+    -------
+    ndarray of shape (1, d), or None
+        The row; None if the text is not of this form.
+
+    Raises
+    ------
+    GannetError
+        If there is no such matrix or row.
+    """
+    match = _ROW.fullmatch(text)
+    if match is None:
+        return None
+    matrix, row = match["matrix"], int(match["row"])
+    if matrix.lower().endswith(MATRIX_EXTENSIONS) and not is_file(matrix):
+        raise GannetError(f"no such file: {matrix}")
+    full = _resolved(matrix)
+    kind = next((kind for kind in _kinds() if kind.takes(full)), None)
+    source = kind.open(full) if kind is not None and kind.items == "rows" else None
+    if not isinstance(source, MatrixSource):
+        return None
+    if row >= len(source):
+        raise GannetError(f"{matrix} has no row {row}; its rows are 0 to {len(source) - 1}")
+    return np.array(source.features[row : row + 1])
+
+
+def _resolved(text: str) -> str:
+    """Return the absolute path of a file or folder that exists; any other text unchanged."""
+    full = absolute(text)
+    return full if exists(full) else text
+
+
+def _kinds() -> Iterator[SourceKind]:
+    """Yield all kinds in the order in which they are asked; entry points are looked up only after Gannet's own."""
+    yield from own_kinds()
+    yield from other_kinds()
+
+
+def _locate(path: str) -> tuple[SourceKind, str, str] | None:
+    """Return the kind and the container of an item by its path, and the rest of the path from the mark on."""
+    splits = [(path[: mark.start()], path[mark.start() :]) for mark in re.finditer("[!#]", path)]
+    if not splits:  # it can only be the path of a file, so no kind needs to be asked
+        return None
+    containers = [(_resolved(container), member) for container, member in splits]
+    for kind in _kinds():
+        for container, member in containers:
+            if kind.items != "files" and kind.takes(container):
+                return kind, container, member
+    return None
+
+
+def _modified(text: str) -> int:
+    """Return the time when a file was last changed; 0 for a text that is not a path."""
+    return Path(text).stat().st_mtime_ns if exists(text) else 0
+
+
+@functools.lru_cache(maxsize=4)
+def _open_container(kind: SourceKind, container: str, modified: int) -> ImageSource | MatrixSource:
+    """Open a container, or return it if it is among the last four: a page reads many items of one container."""
+    return kind.open(container)

@@ -1,0 +1,1 @@
+"""The kinds of sources that Gannet opens, one file per kind."""

@@ -1,0 +1,1 @@
+"""Extensions of Gannet, one module each."""
