@@ -15,7 +15,8 @@ _CODES_AT_ONCE = 1 << 16
 class CodeStatistics(TypedDict):
     """Statistics of ``n`` codes; None where there are none.
 
-    Attributes:
+    Attributes
+    ----------
         distinct: different codes.
         balance_min: of the shares of ones, over the bits, the lowest; one half is best.
         balance_max: the highest.

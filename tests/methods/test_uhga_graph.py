@@ -69,7 +69,7 @@ def test_parts_of_a_graph_stay_apart_and_whole():
     random = np.random.default_rng(4)
     labels = np.arange(120) % 4
     items = unit((10 * np.eye(4)[labels] + 0.1 * random.normal(size=(120, 4))).astype(np.float32))
-    found = diffusion.diffusion_components(items, 8, 3, 3, torch.Generator().manual_seed(0))
+    found = diffusion.diffusion_coordinates(items, 8, 3, 3, torch.Generator().manual_seed(0))
     cosines = (found @ found.T).numpy()
     same = labels[:, None] == labels
     assert cosines[same].min() > 0.99 > 0.5 > cosines[~same].max()
@@ -81,7 +81,7 @@ def test_parts_of_a_graph_stay_apart_and_whole():
 def test_items_outside_the_graph_take_the_mean_of_their_neighbours_modes(monkeypatch):
     monkeypatch.setattr(diffusion, "MOST_ITEMS", 60)
     items = unit(np.random.default_rng(7).normal(size=(90, 5)))
-    found = diffusion.diffusion_components(items, 5, 4, 3, torch.Generator().manual_seed(0)).numpy()
+    found = diffusion.diffusion_coordinates(items, 5, 4, 3, torch.Generator().manual_seed(0)).numpy()
     inside = np.sort(torch.randperm(90, generator=torch.Generator().manual_seed(0))[:60].numpy())
     values, modes = diffusion.walk_modes(diffusion.neighbour_graph(items[inside], 5), 4)
     cosines = (items @ items[inside].T).numpy()
@@ -103,7 +103,7 @@ def test_threshold_leaves_the_share(share):
 def test_walks_find_the_kin_that_cosines_miss():
     items, labels = arcs(400)
     items, same = torch.from_numpy(items), labels[:, None] == labels
-    walked = diffusion.diffusion_components(items, 6, 8, 3, torch.Generator().manual_seed(0))
+    walked = diffusion.diffusion_coordinates(items, 6, 8, 3, torch.Generator().manual_seed(0))
 
     def kinship(vectors):
         similar = (vectors @ vectors.T).numpy() > threshold_of_share(vectors, 0.25)

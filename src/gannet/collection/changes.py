@@ -22,7 +22,8 @@ _ITEMS_A_BATCH = 100_000
 class Encoded:
     """A source, or the part of it that a collection did not know, turned into codes.
 
-    Attributes:
+    Attributes
+    ----------
         codes: ``(n, w)`` uint8.
         paths: name of each item.
         digests: content digest of each item; empty for a matrix.
@@ -43,7 +44,8 @@ class Encoded:
 class Changes:
     """What was done, in items.
 
-    Attributes:
+    Attributes
+    ----------
         added: new ones, those that replace an older version included.
         replaced: older versions that went.
         known: left as they were.

@@ -32,16 +32,19 @@ class DeclaresSettings:
             if is_dataclass(cls) and name in (setting.name for setting in fields(cls)):
                 raise TypeError(f"{cls.__name__}.{name} overrides a setting: annotate it, as in `{name}: int = ...`")
         text = cls.__doc__
-        dataclass(init=not _has_own_init(cls), eq=False, repr=False, kw_only=True)(cls)
+        generates = not _has_own_init(cls)
+        dataclass(init=generates, eq=False, repr=False, kw_only=True)(cls)
+        if generates:
+            cls.__init__.__signature__ = inspect.Signature(_in_order(cls))  # type: ignore[attr-defined]
         if text is not None:
             cls.__doc__ = _with_inherited_entries(cls, text)
 
 
-def setting_names(cls: type) -> list[str]:
-    """Return the names of a hasher's settings: the length of the codes, then the class's own, then inherited ones."""
-    parameters = inspect.signature(cls).parameters
+def _in_order(cls: type) -> list[inspect.Parameter]:
+    """Return the constructor's parameters: self, the length of the codes, the class's own settings, inherited ones."""
+    parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
     declared = (name for base in cls.__mro__ for name in inspect.get_annotations(base) if name in parameters)
-    return list(dict.fromkeys([*list(parameters)[:1], *declared, *parameters]))
+    return [parameters[name] for name in dict.fromkeys([*list(parameters)[:2], *declared])]
 
 
 def _has_own_init(cls: type) -> bool:
@@ -61,7 +64,7 @@ def _with_inherited_entries(cls: type, text: str) -> str:
     }
     entries |= _entries(own)
     # One entry may document several settings.
-    lines = dict.fromkeys(entries[name] for name in setting_names(cls) if name in entries)
+    lines = dict.fromkeys(entries[name] for name in inspect.signature(cls).parameters if name in entries)
     return "\n\n".join(part for part in (before, _PARAMETERS + "\n".join(lines), after) if part) + "\n"
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from gannet.codes import n_bytes
 from gannet.errors import GannetError, unknown_name
 from gannet.hashers import get_hasher
-from gannet.hashers.fields import setting_names
 from gannet.training.fine_tuning import FineTuning
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def current_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
 def defaults(hasher: type[Hasher]) -> dict[str, Any]:
     """Return a method's settings with their defaults, without the length of the codes and the seed."""
     parameters = inspect.signature(hasher).parameters
-    return {name: parameters[name].default for name in setting_names(hasher) if name not in _OWN_OPTIONS}
+    return {name: p.default for name, p in parameters.items() if name not in _OWN_OPTIONS}
 
 
 def make_hasher(name: str, n_bits: int, seed: int, settings: Mapping[str, str]) -> Hasher:

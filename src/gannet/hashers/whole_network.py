@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 class TrainingImages:
     """Images with what the frozen network says of them.
 
-    Attributes:
+    Attributes
+    ----------
         features: float32 ``(n, d)``, from which similarities come, once.
         digests: content digest of each image.
         read: place to the raw image; called from several threads.

@@ -35,7 +35,8 @@ class HammingIndex:
     first; answers are the same. Searches may run in several threads at once; a change excludes other changes, and
     searches see the index before or after it.
 
-    Parameters:
+    Parameters
+    ----------
         codes: ``(n, ceil(n_bits / 8))`` uint8, see `gannet.codes`; ``n`` may be 0. Not copied if ids are ascending.
         n_bits: length of the codes in bits.
         ids: ``n`` different integers in any order; by default 0 to n - 1.

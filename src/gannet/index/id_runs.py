@@ -14,7 +14,8 @@ Ids = npt.NDArray[np.int64]
 class IdRuns:
     """``n`` ascending ids.
 
-    Attributes:
+    Attributes
+    ----------
         starts: position at which each run begins, ascending from 0.
         shifts: id minus position, within each run.
     """

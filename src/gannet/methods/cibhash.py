@@ -30,12 +30,10 @@ class UnitMLP(Encoder):
 
     @property
     def n_features(self) -> int:
-        """Number of features of an item."""
         return int(self.hidden_weight.shape[0])
 
     @property
     def n_bits(self) -> int:
-        """Length of the codes in bits."""
         return int(self.weight.shape[1])
 
     def values(self, features: Floats) -> Floats:

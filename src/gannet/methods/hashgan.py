@@ -35,17 +35,14 @@ class StridedConvolutions(Encoder):
 
     @property
     def item_shape(self) -> tuple[int, ...]:
-        """Shape of an image."""
         return (32, 32, 3)
 
     @property
     def n_features(self) -> int:
-        """Values per image."""
         return int(np.prod(self.item_shape))
 
     @property
     def n_bits(self) -> int:
-        """Length of the codes in bits."""
         return int(self.weight.shape[1])
 
     def values(self, features: npt.NDArray[np.uint8] | Floats) -> Floats:

@@ -24,12 +24,10 @@ class Spheres(Encoder):
 
     @property
     def n_features(self) -> int:
-        """Number of features of an item."""
         return int(self.pivots.shape[1])
 
     @property
     def n_bits(self) -> int:
-        """Length of the codes in bits."""
         return int(self.pivots.shape[0])
 
     def values(self, features: Floats) -> Floats:

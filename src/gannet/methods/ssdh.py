@@ -78,7 +78,6 @@ class SSDH(PairwiseHasher):
     n_sampled: int = 2000
 
     def pair_similarity(self, features: Floats) -> Similarity:
-        """Return the semantic structure by the two fitted half-Gaussians, which are kept as ``half_gaussians_``."""
         import torch
 
         from gannet.methods._semantic_structure import fit_half_gaussians, pair_distances, semantic_structure
@@ -94,7 +93,6 @@ class SSDH(PairwiseHasher):
         return semantic_structure(unit, *self.half_gaussians_.thresholds(self.alpha, self.beta))
 
     def pair_loss(self) -> PairLoss:
-        """Return the squared error of the pairs whose similarity is known."""
         from gannet.methods._semantic_structure import structure_loss
 
         return structure_loss

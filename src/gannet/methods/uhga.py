@@ -71,7 +71,6 @@ class UHGA(PairwiseHasher):
     tanh_growth: float = 0.0
 
     def pair_similarity(self, features: Floats) -> Similarity:
-        """Return the similarity by threshold (eq. 3): 1 for similar pairs, ``dissimilar`` for the others."""
         from gannet.training.similarity import check_threshold, thresholded_cosine
 
         if self.dissimilar not in (0, -1):
@@ -81,14 +80,12 @@ class UHGA(PairwiseHasher):
         return thresholded_cosine(unit, self.similarity_threshold, self.dissimilar)
 
     def pair_loss(self) -> PairLoss:
-        """Return the loss that ``loss`` names."""
         from gannet.training.losses import likelihood_loss, pair_loss
 
         loss = pair_loss(self.loss)
         return partial(likelihood_loss, gamma=self.gamma) if loss is likelihood_loss else loss
 
     def schedule(self) -> Schedule:
-        """Return the training schedule, with the growth of tanh."""
         return replace(super().schedule(), tanh_growth=self.tanh_growth)
 
 

@@ -65,7 +65,6 @@ class UHGAGraph(PairwiseHasher):
     similar_share: float = 0.04
 
     def pair_similarity(self, features: Floats) -> Similarity:
-        """Return 1 for the ``similar_share`` of pairs that the walk brings closest, and 0 for the others."""
         import torch
 
         from gannet.training.diffusion import walk_similarity
@@ -86,7 +85,6 @@ class UHGAGraph(PairwiseHasher):
         )
 
     def pair_loss(self) -> PairLoss:
-        """Return the squared error."""
         from gannet.training.losses import squared_loss
 
         return squared_loss

@@ -82,7 +82,6 @@ class UHGAViews(ViewsHasher, PairwiseHasher):
     n_steps: int = 2000
 
     def pair_similarity(self, features: Floats) -> Similarity:
-        """Return 1 for the ``similar_share`` of pairs that the walk brings closest, and 0 for the others."""
         import torch
 
         from gannet.encoders import center_and_normalize
@@ -106,7 +105,6 @@ class UHGAViews(ViewsHasher, PairwiseHasher):
         return walk_similarity(space, **_GRAPH, similar_share=self.similar_share, generator=generator)
 
     def pair_loss(self) -> PairLoss:
-        """Return the squared error."""
         from gannet.training.losses import squared_loss
 
         return squared_loss

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 class Score:
     """One bar of the chart and one row of its table.
 
-    Attributes:
+    Attributes
+    ----------
         name: the method, such as ``UHGA``.
         size: what it keeps of a picture, such as ``64 bits``.
         map: mean average precision, 0 to 1; the expectation over ties.
@@ -53,7 +54,8 @@ class DemoQuery:
 class DemoReport:
     """Everything the demo's page shows.
 
-    Attributes:
+    Attributes
+    ----------
         dataset: name of the data set for people, such as ``CIFAR-10``.
         found: where it was found.
         attempts: what was tried before and why it failed, one line each.

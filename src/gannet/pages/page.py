@@ -116,7 +116,8 @@ def search_page(
         n_bits: length of the codes, which the distances are out of.
         picture: a JPEG thumbnail of the item with this path, or None where there is none; see `read_picture`.
 
-    Raises:
+    Raises
+    ------
         GannetError: ``n_bits`` is not a length of codes.
     """
     n_bytes(n_bits)

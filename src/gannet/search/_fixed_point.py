@@ -25,7 +25,8 @@ class FixedPoint:
     A value is off by 2^-16 at most, which moves cosines of real features by some 1e-5. A row of zeros stays one: it is
     like no other.
 
-    Attributes:
+    Attributes
+    ----------
         values: ``(n, parts, 128)`` int16, filled up with zeros.
         lengths: ``(n, parts)`` float64, the length of what is left of a row from each part on.
     """

@@ -48,7 +48,8 @@ class Item:
 class Neighbours:
     """What a search found, nearest first, then by id.
 
-    Attributes:
+    Attributes
+    ----------
         ids, distances: ``(m,)`` int64, distances in bits.
         paths: ``m`` names.
         codes: ``(m, w)`` uint8.

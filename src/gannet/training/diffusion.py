@@ -38,13 +38,13 @@ def walk_similarity(
 ) -> Similarity:
     """Return 1 for the ``similar_share`` of pairs that a walk on the graph brings nearest to each other, 0 for others.
 
-    The other parameters and errors are those of `diffusion_components`.
+    The other parameters and errors are those of `diffusion_coordinates`.
     """
-    coordinates = diffusion_components(unit_features, n_neighbors, n_components, n_walk_steps, generator)
+    coordinates = diffusion_coordinates(unit_features, n_neighbors, n_components, n_walk_steps, generator)
     return thresholded_cosine(coordinates, threshold_of_share(coordinates, similar_share), 0.0)
 
 
-def diffusion_components(
+def diffusion_coordinates(
     unit_features: Tensor, n_neighbors: int, n_components: int, n_walk_steps: int, generator: torch.Generator
 ) -> Tensor:
     """Return vectors ``(N, n_components)`` of unit length: where a random walk of some steps leads from each item.

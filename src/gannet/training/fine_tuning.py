@@ -11,7 +11,8 @@ from gannet.errors import GannetError
 class FineTuning:
     """Settings of training the whole network; steps, batches, optimizer and learning rate are the method's own.
 
-    Attributes:
+    Attributes
+    ----------
         backbone_rate: the backbone's learning rate as a share of the hash layer's ``learning_rate`` (GAH: 0.1).
         warm_up: steps that the hash layer first takes alone, on the frozen features; 0 starts it at random, as in
             the paper.

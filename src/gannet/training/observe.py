@@ -12,7 +12,8 @@ from torch import Tensor
 class ObservedStep:
     """One step of the training, seen on its own batch.
 
-    Attributes:
+    Attributes
+    ----------
         step: its number, from 1.
         loss: before the step, as the trainer sums it.
         flipped: share of the batch's bits that the step flipped, 0 to 1.

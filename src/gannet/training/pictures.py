@@ -24,7 +24,8 @@ _MARGIN = 8
 class Pictures:
     """The images of a training.
 
-    Attributes:
+    Attributes
+    ----------
         n: how many there are.
         read: place to the raw image; called from several threads.
         size: side in pixels that the network sees.
