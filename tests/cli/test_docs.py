@@ -1,4 +1,5 @@
-"""The examples in the README, in docs/ and in docstrings run as written; those of one page run in order.
+"""The examples in the README, in docs/ and in docstrings run as written; those of one page run in order and share
+their names.
 
 Blocks marked `python` run, and so does every `gannet` command in blocks marked `sh`, which contain nothing else. Blocks
 marked `console` do not run: they wait for a person, need a download or a data set, or are not commands of Gannet.
@@ -89,12 +90,13 @@ def network(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_examples_run(page: Path, home: Path, network: None, run: Callable) -> None:
+    names: dict[str, object] = {"__name__": "example"}
     for mark, block in blocks(page):
         assert mark in RUN + READ, f"a block of {page.name} is marked {mark}: mark it {' or '.join(RUN + READ[:1])}"
         if mark == "console":
             assert block.startswith("$ "), f"show the commands of a console block behind a $: {block}"
         if mark == "python":
-            exec(compile(block, page.name, "exec", dont_inherit=True), {"__name__": "example"})
+            exec(compile(block, page.name, "exec", dont_inherit=True), names)
         for words in commands(block) if mark == "sh" else ():
             assert words[0] == "gannet", f"{shlex.join(words)!r} is no gannet command: mark its block console"
             result = run(*quick(words[1:]))
