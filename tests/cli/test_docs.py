@@ -1,5 +1,4 @@
-"""The examples in the README, in docs/ and in docstrings run as written; those of one page run in order and share
-their names.
+"""The examples in the README, in docs/ and in docstrings run as written; those of one page run in order.
 
 Blocks marked `python` run, and so does every `gannet` command in blocks marked `sh`, which contain nothing else. Blocks
 marked `console` do not run: they wait for a person, need a download or a data set, or are not commands of Gannet.
