@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from gannet.codes import Codes
 from gannet.errors import GannetError
+from gannet.support.arrays import unit_rows
 
 Floats = npt.NDArray[np.float32]
 
@@ -189,6 +190,4 @@ def check_finite(features: Floats, first_row: int = 0) -> None:
 
 def center_and_normalize(features: Floats, mean: Floats) -> Floats:
     """Return ``features (..., d) - mean (d,)`` scaled to unit Euclidean length; a zero vector stays zero."""
-    centered = features - mean
-    lengths = np.linalg.norm(centered, axis=-1, keepdims=True)
-    return np.asarray(centered / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)
+    return np.asarray(unit_rows(features - mean), np.float32)
