@@ -58,7 +58,7 @@ def get_index(name: str) -> type[Index]:
 
 
 def index_factory(index: str | IndexFactory) -> IndexFactory:
-    """Return what makes an index, given its name, its class or another callable."""
+    """Return the callable that makes an index, given its name, its class or the callable itself."""
     if isinstance(index, str):
         return get_index(index)
     if not callable(index):
