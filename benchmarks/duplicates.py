@@ -26,7 +26,7 @@ from gannet.collection.feature_rows import half_unit
 from gannet.data import Subset, decode
 from gannet.data.datasets.cifar10 import Cifar10
 from gannet.hashers import get_hasher
-from gannet.search.duplicates import group_alike, group_codes
+from gannet.retrieval.duplicates import group_alike, group_codes
 
 SIDE = 32
 

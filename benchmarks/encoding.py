@@ -1,8 +1,10 @@
-"""Images a second through the default backbone, by runtime, on this machine's CPU: ``python benchmarks/encoding.py``.
+"""Measure the images per second that an image network encodes on this machine's CPU, with several runtimes.
 
-Prints each runtime's rate and its largest difference from eager torch, relative to the largest feature. The images are
-random pixels already in memory, so that the network alone is timed. ONNX Runtime is measured where ``onnx``,
-``onnxscript`` and ``onnxruntime`` are installed, bf16 where the CPU has it.
+    python benchmarks/encoding.py [--backbone efficientnet-lite0] [--size 128] [--images 256] [--seconds 5]
+
+The script prints the rate of each runtime and its largest difference from eager torch, relative to the largest feature.
+The images are random pixels in memory, so that only the network is timed. ONNX Runtime is measured if ``onnx``,
+``onnxscript`` and ``onnxruntime`` are installed, bf16 if the CPU supports it.
 """
 
 from __future__ import annotations
@@ -52,8 +54,8 @@ def batches(images: Images, n: int) -> Iterator[NDArray[np.uint8]]:
 
 
 def measure(run: Run, images: Images, seconds: float) -> tuple[float, Vectors]:
-    """Return images a second, the best of the passes that fit in the time, and the features."""
-    features = run(images)  # warms up
+    """Return the images per second of the fastest pass within the time, and the features."""
+    features = run(images)  # warm-up
     best, end = np.inf, time.perf_counter() + seconds
     while time.perf_counter() < end or np.isinf(best):
         start = time.perf_counter()
@@ -65,9 +67,9 @@ def measure(run: Run, images: Images, seconds: float) -> tuple[float, Vectors]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="efficientnet-lite0", choices=all_backbones())
-    parser.add_argument("--size", type=int, help="pixels a side; the backbone's own default if not given")
-    parser.add_argument("--images", type=int, default=256, help="a multiple of 8")
-    parser.add_argument("--seconds", type=float, default=5.0, help="at least this long a runtime")
+    parser.add_argument("--size", type=int, help="side of the images in pixels; by default the backbone's own")
+    parser.add_argument("--images", type=int, default=256, help="number of images, a multiple of 8")
+    parser.add_argument("--seconds", type=float, default=5.0, help="minimum time per runtime")
     options = parser.parse_args()
 
     backbone = get_backbone(options.backbone, options.size)

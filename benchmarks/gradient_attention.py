@@ -29,8 +29,9 @@ from gannet.methods.uhga import UHGA
 from gannet.training.gradient_attention import GradientAttention
 from gannet.training.losses import squared_loss
 from gannet.training.preprocessing import preprocess
+from gannet.training.schedule import batches, single_threaded
 from gannet.training.similarity import thresholded_cosine
-from gannet.training.trainer import PairwiseTrainer, Schedule, batches, single_threaded
+from gannet.training.trainer import PairwiseTrainer
 
 N_FEATURES, PUBLISHED_HIDDEN = 1280, 100
 NEVER = 10**9
@@ -92,8 +93,14 @@ def make_trainer(kind: str, n_bits: int, hidden: int, device: str, optimizer: st
     attention = GradientAttention(hidden).to(device)
     if kind == "published":
         return PublishedTrainer(layer, attention)
-    schedule = Schedule(1, 2, optimizer, RATE)
-    return PairwiseTrainer(layer, squared_loss, schedule, attention if kind == "ours" else None, ATTENTION_RATE, every)
+    return PairwiseTrainer(
+        layer,
+        optimizer=optimizer,
+        learning_rate=RATE,
+        attention=attention if kind == "ours" else None,
+        attention_learning_rate=ATTENTION_RATE,
+        attention_every=every,
+    )
 
 
 def make_features(n: int) -> tuple[Tensor, Tensor]:

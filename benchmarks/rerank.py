@@ -23,7 +23,7 @@ from gannet.collection.indexing import build_collection, encode_source
 from gannet.data import Subset
 from gannet.data.datasets.cifar10 import Cifar10
 from gannet.hashers import get_hasher
-from gannet.search.query import rank_by_cosine
+from gannet.retrieval.query import rank_by_cosine
 
 K = 10
 

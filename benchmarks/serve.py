@@ -1,10 +1,10 @@
-"""Measure id queries a second over HTTP against a collection of a million codes, with a concurrent load.
+"""Measure searches by id per second over HTTP, in a collection of a million codes with concurrent clients.
 
-    python benchmarks/serve.py [--codes 1000000] [--bits 64] [--clients 16] [--seconds 15] [-k 10]
+    python benchmarks/serve.py [--codes 1000000] [--bits 64] [--clients 1,4,16,64] [--seconds 15] [-k 10]
 
-The server is `gannet serve` as it is, in its own process; the clients are in another, one connection each, and send the
-next query as soon as the last is answered. Both share two cores. Every answer is checked for its query's own id.
-Needs `pip install 'gannet-hash[serve]'`.
+The server is an unmodified `gannet serve` in its own process. The clients share another process, with one connection
+each, and send the next query as soon as the previous one is answered. Both processes share two cores. Every response is
+checked: its first result must have distance 0. Requires `pip install 'gannet-hash[serve]'`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WARM_UP_SECONDS = 3
 
 
 def make_collection(path: Path, n: int, n_bits: int) -> None:
-    """Store random codes."""
+    """Create a collection of random codes."""
     random = np.random.default_rng(0)
     arrays = [np.zeros(shape, np.float32) for shape in ((4,), (4, n_bits), (n_bits,))]
     with Collection.create(path, Model(Linear(*arrays), "lsh")) as collection:
@@ -42,7 +42,7 @@ def make_collection(path: Path, n: int, n_bits: int) -> None:
 
 
 async def ask(port: int, n: int, k: int, seed: int, end: float, times: list[tuple[float, float]]) -> None:
-    """Send queries over one connection until ``end``; note when each was answered and after how long."""
+    """Send queries over one connection until ``end``, and record the time of each response and its latency in ms."""
     random = np.random.default_rng(seed)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while time.perf_counter() < end:
@@ -66,7 +66,7 @@ async def ask(port: int, n: int, k: int, seed: int, end: float, times: list[tupl
 
 
 async def load(port: int, n: int, k: int, clients: int, seconds: float) -> tuple[float, list[float]]:
-    """Return queries a second and the time of each in ms, after the warm-up."""
+    """Return the queries per second and the latencies in ms, without those of the warm-up."""
     begin = time.perf_counter() + WARM_UP_SECONDS
     times: list[tuple[float, float]] = []
     await asyncio.gather(*(ask(port, n, k, seed, begin + seconds, times) for seed in range(clients)))

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from numpydoc.docscrape import NumpyDocString
 from numpydoc.validate import validate
 
 import gannet
@@ -53,15 +54,33 @@ def public_methods(cls: type) -> Iterator[str]:
             yield name
 
 
+def applies(code: str, value: Any) -> bool:
+    """Return whether a check applies to an object.
+
+    Keyword-only parameters have no order, a protocol is not called, and a record may list its fields as attributes.
+    """
+    if code not in ("PR01", "PR03"):
+        return True
+    parameters = inspect.signature(value).parameters
+    if code == "PR03":
+        return sum(parameter.kind is not parameter.KEYWORD_ONLY for parameter in parameters.values()) > 1
+    documented = NumpyDocString(inspect.getdoc(value))
+    entries = [*documented["Parameters"], *documented["Attributes"]]
+    names = {name for entry in entries for name in re.split(r",\s*", entry.name)}
+    return not (getattr(value, "_is_protocol", False) or (inspect.isclass(value) and names.issuperset(parameters)))
+
+
 def problems(name: str) -> Iterator[tuple[str, str, str]]:
     """Yield the place, the name and the message of each failed check of a public name and its methods."""
     found = resolve(name)
-    methods = public_methods(found) if inspect.isclass(found) else ()
-    for checked in (name, *(f"{name}.{method}" for method in methods)):
+    checked_objects = {name: found}
+    if inspect.isclass(found):
+        checked_objects |= {f"{name}.{method}": getattr(found, method) for method in public_methods(found)}
+    for checked, value in checked_objects.items():
         result = validate(checked)
         place = f"{Path(result['file']).name}:{result['file_line']}" if result["file"] else name
         for code, message in result["errors"]:
-            if code in CHECKS and not (checked == name and code == "PR01" and getattr(found, "_is_protocol", False)):
+            if code in CHECKS and applies(code, value):
                 yield place, checked, f"{code} {message}"
 
 

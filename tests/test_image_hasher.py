@@ -24,7 +24,8 @@ from gannet.methods.cibhash import CIBHash
 from gannet.methods.hashgan import HashGAN
 from gannet.methods.uhga_views import UHGAViews
 from gannet.model import Model
-from gannet.training.hash_network import NetworkTrainer
+from gannet.training import picture_loop
+from gannet.training.trainer import PairwiseTrainer
 
 
 class Tiny(Backbone):
@@ -335,13 +336,13 @@ def test_training_the_network_changes_codes_and_is_saved(tmp_path: Path, pixels)
 def test_codes_are_those_of_the_network_that_was_trained(pixels, monkeypatch) -> None:
     """The fast runtime and the encoder give what the torch network gave, and a second fit starts afresh."""
     networks = []
-    real = NetworkTrainer.fit_pictures
+    real = picture_loop.train_on_pictures
 
-    def keeping(self: NetworkTrainer, *arguments: Any) -> None:
-        real(self, *arguments)
-        networks.append(self.network)
+    def keeping(trainer: PairwiseTrainer, *arguments: Any) -> None:
+        real(trainer, *arguments)
+        networks.append(trainer.network)
 
-    monkeypatch.setattr(NetworkTrainer, "fit_pictures", keeping)
+    monkeypatch.setattr(picture_loop, "train_on_pictures", keeping)
     for fine_tuning in (FineTuning(warm_up=5), FineTuning(warm_up=0, unit_input=False)):
         networks.clear()
         hasher = ImageHasher(uhga(), "tiny", train_backbone=fine_tuning).fit(list(pixels))
@@ -357,18 +358,23 @@ def test_codes_are_those_of_the_network_that_was_trained(pixels, monkeypatch) ->
 def test_a_training_goes_on_from_its_checkpoints(tmp_path: Path, pixels, monkeypatch) -> None:
     fine_tuning = FineTuning(warm_up=3, checkpoint_every=2)
     whole = ImageHasher(uhga(), "tiny", fine_tuning).fit(list(pixels)).model.to_bytes()
-    real = NetworkTrainer.step_on
+    real = PairwiseTrainer.step
+    steps = []
 
-    def dying(self: NetworkTrainer, *arguments: Any) -> Any:
-        if self.step_count == 3:
+    def dying(self: PairwiseTrainer, inputs: torch.Tensor, similarity: torch.Tensor) -> torch.Tensor:
+        if inputs.ndim == 4 and self.step_count == 3:  # of the whole network, on images
             raise KeyboardInterrupt
-        return real(self, *arguments)
+        return real(self, inputs, similarity)
+
+    def counting(self: PairwiseTrainer, inputs: torch.Tensor, similarity: torch.Tensor) -> torch.Tensor:
+        if inputs.ndim == 4:
+            steps.append(self.step_count)
+        return real(self, inputs, similarity)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="run the same command again"):
-        patch.setattr(NetworkTrainer, "step_on", dying)
+        patch.setattr(PairwiseTrainer, "step", dying)
         ImageHasher(uhga(), "tiny", fine_tuning, tmp_path / "run").fit(list(pixels))
-    steps = []
-    monkeypatch.setattr(NetworkTrainer, "step_on", lambda self, *a: steps.append(self.step_count) or real(self, *a))
+    monkeypatch.setattr(PairwiseTrainer, "step", counting)
     assert ImageHasher(uhga(), "tiny", fine_tuning, tmp_path / "run").fit(list(pixels)).model.to_bytes() == whole
     assert steps == [2, 3]
     for other, name in (({"n_steps": 9}, r"n_steps \(4 then, 9 now\)"), ({"random_state": 5}, "random_state")):

@@ -108,14 +108,14 @@ class FeatureReader:
         name, size = str(model.backbone), model.image_size
         if backbone is None:
             try:
-                extractor = make_extractor(name, size, model.weights or None)
+                extractor = make_extractor(name, size, model.weights)
             except GannetError as error:
                 raise GannetError(
                     f"the model needs the image network {name!r}, which it does not hold: install it, or pass it as in "
                     f"ImageHasher.load(path, backbone=...) ({error})"
                 ) from None
         else:
-            extractor = make_extractor(backbone, weights=model.weights or None)
+            extractor = make_extractor(backbone, weights=model.weights)
         if (extractor.name, extractor.size) != (name, size):
             raise GannetError(
                 f"the model was made with the image network {name!r} at {size} pixels, not with {extractor.name!r} at "
@@ -166,7 +166,20 @@ class FeatureReader:
                 return _read_pixels(source, side)
 
     def read_view(self, images: Images, view: View) -> Features:
-        """Read the features of one view of each image, such as `gannet.backbones.augment.Mirrored`."""
+        """Read the features of one view of each image.
+
+        Parameters
+        ----------
+        images : path, source or sequence of images
+            Images, in any form that `read` takes.
+        view : View
+            The view, such as `gannet.backbones.augment.Mirrored`.
+
+        Returns
+        -------
+        Features
+            One row per image that could be read.
+        """
         source = open_images(images)
         if isinstance(source, MatrixSource):
             raise GannetError(f"{source.name} is a matrix, which has no views and no pixels: give images")

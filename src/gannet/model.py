@@ -105,7 +105,13 @@ class Model:
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def to_bytes(self) -> bytes:
-        """Return the model as the bytes of a model file."""
+        """Return the model as a model file.
+
+        Returns
+        -------
+        bytes
+            The whole file.
+        """
         from safetensors.numpy import save
 
         tensors = {f"encoder.{name}": value for name, value in self.encoder.arrays().items()}
@@ -125,12 +131,31 @@ class Model:
         return save(contiguous, metadata={FORMAT: f"{_digest(text, tensors)} {text}"})
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model file in one step: if the process is killed or the disk is full, the old file stays."""
+        """Write the model file in one step: if the process is killed or the disk is full, the old file stays.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+        """
         write_atomically(Path(path), self.to_bytes())
 
     @classmethod
     def from_bytes(cls, data: bytes, origin: str = "the model") -> Model:
-        """Return the model in the bytes of a model file; error messages call it ``origin``."""
+        """Return the model in the bytes of a model file.
+
+        Parameters
+        ----------
+        data : bytes
+            The whole file.
+        origin : str, default="the model"
+            What error messages call it.
+
+        Returns
+        -------
+        Model
+            The model.
+        """
         header, tensors = _read(data, origin)
         kind = _encoder_kind(header, origin)
         try:

@@ -1,4 +1,4 @@
-"""Running the command line within the tests, on small pictures and a small network."""
+"""Run the command line in the tests, on small pictures and with a small network."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from gannet import backbones
-from gannet.backbones.base import Backbone
-from gannet.backbones.extractor import FeatureExtractor
+from gannet.backbones import FeatureExtractor
 from gannet.cli import main
 
+NETWORKS = Path(__file__).parents[1] / "networks"
 N_IMAGES = 60
 
 
@@ -30,33 +30,6 @@ class Result:
 
 
 Run = Callable[..., Result]
-
-
-class Tiny(Backbone):
-    """Two small convolutions in place of a pre-trained network: traced in no time, from 16-pixel images."""
-
-    name = "tiny"
-    reference = "none"
-    n_features = 24
-    default_size = 16
-    min_size = 8
-    mean = (0.5, 0.5, 0.5)
-    std = (0.5, 0.5, 0.5)
-
-    def build(self) -> Any:
-        from torch import nn
-
-        return nn.Sequential(nn.Conv2d(3, self.n_features, 4, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-    def weights_file(self) -> Path:
-        raise AssertionError("the weights are below")
-
-    def weights(self, source: str | Path | None = None) -> dict[str, Any]:
-        random = np.random.default_rng(0)
-        return {
-            "0.weight": random.standard_normal((self.n_features, 3, 4, 4)).astype(np.float32),
-            "0.bias": random.standard_normal(self.n_features).astype(np.float32),
-        }
 
 
 @pytest.fixture(autouse=True)
@@ -84,18 +57,14 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put `Tiny` in place of the default backbone; other names stay what they are."""
-    real = backbones.get_backbone
-
-    def get_backbone(name: str, size: int | None = None) -> Backbone:
-        return Tiny(size) if name in ("tiny", backbones.DEFAULT_BACKBONE) else real(name, size)
-
-    monkeypatch.setattr(backbones, "get_backbone", get_backbone)
+    """Install the network ``tiny`` and make it the default one."""
+    monkeypatch.syspath_prepend(NETWORKS)
+    monkeypatch.setattr(backbones, "DEFAULT_BACKBONE", "tiny")
 
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Count the images that pass through the network, one entry an image."""
+    """Record the images that the network encodes, one entry per image."""
     images: list[int] = []
     stream = FeatureExtractor.stream
 
@@ -113,7 +82,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture(name="save_image")
 def save_image_fixture() -> Callable[[Path, int], Path]:
-    """The function that makes the pictures."""
+    """Return the function that makes the pictures."""
     return save_image
 
 
@@ -137,10 +106,10 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def vectors() -> np.ndarray:
-    """Vectors around 5 centres."""
+    """Return vectors around 5 centers."""
     random = np.random.default_rng(0)
-    centres = random.standard_normal((5, 20))
-    return (centres[np.arange(100) % 5] + 0.3 * random.standard_normal((100, 20))).astype(np.float32)
+    centers = random.standard_normal((5, 20))
+    return (centers[np.arange(100) % 5] + 0.3 * random.standard_normal((100, 20))).astype(np.float32)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Bad input: one line on standard error that says what is wrong, exit status 2, and nothing stored is lost."""
+"""Bad input is refused with one line on standard error and exit status 2, and no stored data is lost."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def refused(result: Any, *words: str) -> str:
 
 
 def bomb(path: Path) -> Path:
-    """Write a PNG that says it has 60,000 by 60,000 pixels."""
+    """Write a PNG whose header claims 60,000 by 60,000 pixels."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -48,7 +48,7 @@ def bomb(path: Path) -> Path:
 
 
 def spoil(folder: Path, save_image) -> dict[str, str]:
-    """Put one file of each bad kind in a folder; return their names with a word of the reason."""
+    """Write one bad file of each kind to a folder; return their names, each with a part of the reason."""
     whole = save_image(folder / "whole.png", 99).read_bytes()
     (folder / "whole.png").unlink()
     (folder / "truncated.png").write_bytes(whole[: len(whole) // 2])
@@ -303,7 +303,7 @@ def no_space(*_arguments):
 
 
 class Full:
-    """A file on a disk with no room left."""
+    """A file on a full disk."""
 
     def __init__(self, file) -> None:
         self._file = file
@@ -342,14 +342,14 @@ def test_a_full_disk_leaves_the_model_as_it_was(tmp_path: Path, matrix, matrix_m
 
 
 def content(file: Path) -> tuple[list[str], bytes]:
-    """Return what a collection holds, checked."""
+    """Return the paths and codes of a collection, after checking it."""
     with Collection.open(file, readonly=True) as collection:
         collection.check()
         return collection.paths(collection.ids), collection.codes().tobytes()
 
 
 def test_a_small_disk(tmp_path: Path, vectors, matrix_model: Path, matrix_collection: Path, run) -> None:
-    """The same on a real file system that is full, where one can be mounted."""
+    """Repeat the test on a real, full file system, if one can be mounted."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = shutil.which("mount")
@@ -395,7 +395,7 @@ def test_unknown_names_come_with_the_nearest(tmp_path: Path, matrix: Path, photo
         (["--bits", "0"], "at least 1 bit"),
         (["--bits", "-3"], "at least 1 bit"),
         (["--bits", "abc"], "'abc' is not a valid integer"),
-        (["--bits", "21", "--method", "itq"], "at most one bit a feature"),
+        (["--bits", "21", "--method", "itq"], "at most one bit per feature"),
         (["--bits", "1000000"], "too few to learn 1000000 bits"),
         (["--seed", "-1"], "--seed"),
         (["--set", "n_steps"], "KEY=VALUE"),
@@ -485,7 +485,7 @@ def test_interruptions(matrix_collection: Path, run, monkeypatch, error, status,
 
     monkeypatch.setattr(Collection, "open", fail)
     result = run("search", matrix_collection, "3")
-    # The terminal shows ^C first, so an interruption begins on a line of its own.
+    # The terminal shows ^C first, so the message of an interruption starts on a new line.
     assert (result.status, result.out) == (status, "")
     assert result.err.strip().startswith(f"gannet: {words}") and "\n" not in result.err.strip()
 

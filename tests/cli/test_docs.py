@@ -45,7 +45,7 @@ def commands(block: str) -> Iterator[list[str]]:
 
 
 def quick(words: list[str]) -> list[str]:
-    """Return a command with settings for few steps, as far as its methods have them; the last value of a setting counts."""
+    """Return a command with settings for few steps, if its methods have them; the last value of a setting counts."""
     if words[0] not in ("fit", "bench"):
         return words
     option, default = ("--method", "uhga") if words[0] == "fit" else ("--methods", "itq,uhga")
@@ -121,7 +121,7 @@ def test_the_readme_is_short() -> None:
 
 
 def test_the_map_of_folders_says_what_the_folders_say() -> None:
-    """The README's sentence about each folder is the first one of its docstring, and the order is that of the layers."""
+    """The README's sentence about each folder is the first of its docstring; the order is that of the layers."""
     given = dict(re.findall(r"^  (\w+)/ +(.+)$", PAGES[0].read_text("utf-8"), re.MULTILINE))
     said = {}
     for file in SOURCES.glob("*/__init__.py"):

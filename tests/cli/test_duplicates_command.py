@@ -1,4 +1,4 @@
-"""``gannet duplicates``: its JSON, its page, and that copies of an image are found."""
+"""``gannet duplicates`` finds copies of an image, and writes JSON and a page."""
 
 from __future__ import annotations
 
@@ -97,6 +97,6 @@ def test_a_page_of_many_shows_the_first() -> None:
     groups = [[{"id": i, "path": f"{i}.jpg"} for i in range(50)] for _ in range(300)]
     html = duplicates_page(groups, "t", 64, 4, lambda path: None)
     assert html.count("<section") == 200 and html.count('<li class="item"') == 200 * 20
-    assert "300 groups" in html and "Shown are the first 200" in html and "and 30 more" in html
-    assert "cosine" not in html and "cosine of at least 0.9," in duplicates_page([], "t", 64, 4, lambda path: None, 0.9)
-    assert "No duplicates." in duplicates_page([], "t", 64, 4, lambda path: None)
+    assert "300 groups" in html and "This page shows the first 200 groups." in html and "and 30 more" in html
+    assert "cosine" not in html and "cosine of at least 0.9." in duplicates_page([], "t", 64, 4, lambda path: None, 0.9)
+    assert "No near-duplicates found." in duplicates_page([], "t", 64, 4, lambda path: None)

@@ -48,7 +48,7 @@ def test_images_from_fit_to_remove(tmp_path: Path, photos: Path, tiny, run) -> N
     assert 7 not in ids(search(run, collection, photos / "07.png", "-k", 100)[0])
     added = run("add", collection, photos)
     assert (added.status, added.err) == (0, "")
-    assert added.out == f"added 2 items, left 58 as they were: {collection} holds 60\n"
+    assert added.out == f"added 2 items, left 58 unchanged: {collection} holds 60\n"
     assert len(ids(search(run, collection, photos / "07.png", "-k", 100)[0])) == 60
 
 
@@ -131,7 +131,7 @@ def test_a_changed_file_is_replaced(photos: Path, image_collection: Path, run) -
     Image.open(photos / "06.png").save(photos / "05.png")
     added = run("add", image_collection, photos)
     assert (added.status, added.err) == (0, "")
-    assert added.out.startswith("added 1 items, replaced 1 that had changed, left 59 as they were")
+    assert added.out.startswith("added 1 items, replaced 1 that had changed, left 59 unchanged")
     with Collection.open(image_collection) as collection:
         new = collection.find_path(str(photos / "05.png")).tolist()
         assert len(collection) == 60 and len(new) == 1 and new != [old["id"]]
@@ -141,7 +141,7 @@ def test_a_changed_file_is_replaced(photos: Path, image_collection: Path, run) -
 def test_adding_again_changes_nothing(photos: Path, image_collection: Path, run) -> None:
     with Collection.open(image_collection) as collection:
         before = collection.ids
-    assert run("add", image_collection, photos).out.startswith("added 0 items, left 60 as they were")
+    assert run("add", image_collection, photos).out.startswith("added 0 items, left 60 unchanged")
     with Collection.open(image_collection) as collection:
         np.testing.assert_array_equal(collection.ids, before)
 
@@ -161,7 +161,7 @@ def test_skipped_images_are_counted_and_named(tmp_path: Path, photos: Path, tiny
         assert lines[0] == "skipped 2:"
         assert lines[1] == f"  {photos / 'empty.jpg'}: empty file"
         assert lines[2].startswith(f"  {photos / 'text.png'}: not an image")
-    assert "left 60 as they were, skipped 2" in result.out
+    assert "left 60 unchanged, skipped 2" in result.out
 
 
 @pytest.mark.parametrize("form", ["npy", "npz", "parquet"])
@@ -238,7 +238,7 @@ def test_a_matrix_involves_no_image_network(tmp_path: Path, matrix: Path) -> Non
         assert "torch" not in heavy and "openvino" not in heavy
 
 
-def test_the_default_backbone_from_images_to_neighbours(tmp_path: Path, photos: Path, run) -> None:
+def test_the_default_backbone_from_images_to_neighbors(tmp_path: Path, photos: Path, run) -> None:
     from gannet.backbones import DEFAULT_BACKBONE
 
     why_not = type(get_backbone(DEFAULT_BACKBONE)).unavailable()
@@ -273,8 +273,25 @@ def test_lists_and_help(run) -> None:
     assert version.status == 0 and version.out.startswith("gannet, version ")
 
 
+def test_a_network_of_another_distribution_is_found_by_name(tmp_path: Path, photos: Path, tiny, run) -> None:
+    model, collection = tmp_path / "m", tmp_path / "c"
+    listed = run("backbones")
+    assert (listed.status, listed.err) == (0, "")
+    assert "tiny (default): 24 features, 16 px\n    none\n" in listed.out and "pixel-network: 8 px\n" in listed.out
+    rows = {row["name"]: row for row in json.loads(run("backbones", "--json").out)}
+    assert rows["pixel-network"] == {
+        "name": "pixel-network", "reference": None, "features": None, "size": 8, "default": False, "unavailable": None
+    }  # fmt: skip
+    fitted = run("fit", photos, "-o", model, "--method", "lsh", "--bits", 16, "--backbone", "pixel-network")
+    assert (fitted.status, fitted.err) == (0, "")
+    assert run("index", photos, "-m", model, "-o", collection).status == 0
+    assert "lsh, pixel-network" in run("info", collection).out
+    (answer,) = search(run, collection, photos / "07.png", "-k", 1)
+    assert answer["results"][0]["distance"] == 0
+
+
 def test_search_writes_a_page_with_the_pictures(image_collection: Path, tmp_path: Path, run) -> None:
-    page = tmp_path / "neighbours.html"
+    page = tmp_path / "neighbors.html"
     result = run("search", image_collection, "0", "-k", "3", "--html", page)
     assert result.status == 0 and str(page) in result.out
     html = page.read_text("utf-8")

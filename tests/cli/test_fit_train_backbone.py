@@ -1,4 +1,4 @@
-"""``gannet fit --train-backbone``: the model it writes, going on after an interruption, and what is refused."""
+"""``gannet fit --train-backbone``: its model, its checkpoints, and the errors of invalid options."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ import pytest
 import torch
 
 from gannet.model import Model
-from gannet.training.hash_network import NetworkTrainer
+from gannet.training.trainer import PairwiseTrainer
 
 SMALL = ("--bits", 8, "--set", "batch_size=8", "--set", "n_steps=4", "--set", "warm_up=3")
+
+
+def trains_network(inputs: torch.Tensor) -> bool:
+    """Return whether a step is one of the whole network, on images; the warm-up takes steps on features before."""
+    return inputs.ndim == 4
 
 
 def test_a_trained_network_is_searched_like_any_other(tmp_path: Path, photos: Path, tiny, run) -> None:
@@ -33,20 +38,20 @@ def test_a_trained_network_is_searched_like_any_other(tmp_path: Path, photos: Pa
     assert not np.array_equal(weights["0.weight"], published["0.weight"])
 
 
-def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path, photos: Path, tiny, run, monkeypatch) -> None:
+def test_an_interrupted_run_says_how_to_continue(tmp_path: Path, photos: Path, tiny, run, monkeypatch) -> None:
     command = ("fit", photos, "-o", tmp_path / "m", "--train-backbone", *SMALL, "--set", "checkpoint_every=2")
     assert run(*command).status == 0
     whole = (tmp_path / "m").read_bytes()
     (tmp_path / "m").unlink()
-    real = NetworkTrainer.step_on
+    real = PairwiseTrainer.step
 
-    def interrupted(self: NetworkTrainer, *arguments):
-        if self.step_count == 3:
+    def interrupted(self: PairwiseTrainer, inputs: torch.Tensor, similarity: torch.Tensor) -> torch.Tensor:
+        if self.step_count == 3 and trains_network(inputs):
             raise KeyboardInterrupt
-        return real(self, *arguments)
+        return real(self, inputs, similarity)
 
     with monkeypatch.context() as patch:
-        patch.setattr(NetworkTrainer, "step_on", interrupted)
+        patch.setattr(PairwiseTrainer, "step", interrupted)
         result = run(*command)
         assert result.status == 130 and "after step 3 of 4; nothing is kept without a folder" in result.err
         result = run(*command, "--checkpoint", tmp_path / "run")
@@ -83,16 +88,20 @@ def test_a_matrix_has_no_network(tmp_path: Path, matrix: Path, run) -> None:
 
 
 def test_out_of_memory_names_the_batch(tmp_path: Path, photos: Path, tiny, run, monkeypatch) -> None:
-    def step_on(*arguments):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB")
+    real = PairwiseTrainer.step
 
-    monkeypatch.setattr(NetworkTrainer, "step_on", step_on)
+    def step(self: PairwiseTrainer, inputs: torch.Tensor, similarity: torch.Tensor) -> torch.Tensor:
+        if trains_network(inputs):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB")
+        return real(self, inputs, similarity)
+
+    monkeypatch.setattr(PairwiseTrainer, "step", step)
     result = run("fit", photos, "-o", tmp_path / "m", "--train-backbone", *SMALL)
     assert result.status == 2 and "--set batch_size=4" in result.err
 
 
 def test_the_papers_recipe(tmp_path: Path, photos: Path, tiny, run) -> None:
-    """A plain hash layer takes the last layer's place, on features as they are; SGD, likelihood, growing tanh."""
+    """A plain hash layer replaces the last layer, on unscaled features; SGD, likelihood loss, growing tanh."""
     recipe = ("optimizer=sgd", "learning_rate=0.01", "loss=likelihood", "attention_hidden=100", "gamma=0.2")
     recipe += ("tanh_growth=0.005", "warm_up=0", "unit_input=false", "batch_size=8", "n_steps=4")
     settings = [word for setting in recipe for word in ("--set", setting)]
@@ -103,38 +112,32 @@ def test_the_papers_recipe(tmp_path: Path, photos: Path, tiny, run) -> None:
 
 
 OWN_PROCESS = """
-import os, signal, sys
-sys.path.insert(0, os.environ["TEST_FOLDER"])
-from conftest import Tiny
-from gannet import backbones
+import os, signal
 from gannet.cli import main
-from gannet.training.hash_network import NetworkTrainer
+from gannet.training.trainer import PairwiseTrainer
 
-backbones.get_backbone = lambda name, size=None: Tiny(size)
-step_on = NetworkTrainer.step_on
+step = PairwiseTrainer.step
 
-def dying(self, *arguments):
-    if str(self.step_count) == os.environ.get("TEST_DIES_AT"):
+def dying(self, inputs, similarity):
+    if inputs.ndim == 4 and str(self.step_count) == os.environ.get("TEST_DIES_AT"):
         os.kill(os.getpid(), signal.SIGKILL)
-    return step_on(self, *arguments)
+    return step(self, inputs, similarity)
 
-NetworkTrainer.step_on = dying
+PairwiseTrainer.step = dying
 main()
 """
 
 
 def in_own_process(folder: Path, arguments: tuple[object, ...], *start: str, **environment: str) -> Any:
-    """Run ``gannet``, with the small network, in a process of its own or in several."""
+    """Run ``gannet`` with the network ``tiny`` in another process, or in several."""
     script = folder / "own_process.py"
     script.write_text(OWN_PROCESS)
-    paths = {"PYTHONPATH": os.pathsep.join(sys.path), "TEST_FOLDER": str(Path(__file__).parent)}
-    command = [sys.executable, *start, str(script), *map(str, arguments)]
-    return subprocess.run(
-        command, env={**os.environ, **paths, **environment}, capture_output=True, text=True, timeout=180
-    )
+    environment |= {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, *start, str(script), *map(str, arguments), "--backbone", "tiny"]
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=180)
 
 
-def test_a_killed_run_goes_on_to_the_same_model(tmp_path: Path, photos: Path, tiny, run) -> None:
+def test_a_killed_run_continues_to_the_same_model(tmp_path: Path, photos: Path, tiny, run) -> None:
     command = ("fit", photos, "-o", tmp_path / "m", "--train-backbone", *SMALL, "--set", "checkpoint_every=1")
     assert run(*command).status == 0
     whole = (tmp_path / "m").read_bytes()
@@ -149,7 +152,7 @@ def test_a_killed_run_goes_on_to_the_same_model(tmp_path: Path, photos: Path, ti
 
 
 def test_torchrun_shares_a_training(tmp_path: Path, photos: Path, tiny, run) -> None:
-    """Two processes write one model, near that of one process."""
+    """Two processes write one model, close to the model of one process."""
     assert run("fit", photos, "-o", tmp_path / "alone", "--train-backbone", *SMALL).status == 0
     arguments = ("fit", photos, "-o", tmp_path / "both", "--train-backbone", *SMALL)
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")

@@ -1,4 +1,4 @@
-"""Float features beside the codes: the best by Hamming distance, ordered by cosine."""
+"""Re-ranking: the nearest items by Hamming distance are ordered by the cosine of their stored features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``gannet serve`` as a process: it says where it is, answers, stops when asked to, and refuses in one line."""
+"""``gannet serve`` as a process: it prints its address, answers, stops on signals, and reports errors in one line."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def test_it_answers_and_stops(
         assert json.load(answer)["items"] == 99
     process.send_signal(stop)
     assert process.wait(20) == 0
-    assert not list(matrix_collection.parent.glob(f"{matrix_collection.name}-*"))  # it was the last to close the file
+    assert not list(
+        matrix_collection.parent.glob(f"{matrix_collection.name}-*")
+    )  # the server was the last to close the file
 
 
 def test_a_port_in_use(matrix_collection: Path, run) -> None:
@@ -98,7 +100,7 @@ def test_without_the_libraries(matrix_collection: Path, run, monkeypatch: pytest
 
 def test_serving_loads_nothing_to_learn_with(matrix_collection: Path) -> None:
     program = (
-        "import sys; from gannet.server import create_app; from gannet.search.live import LiveCollection\n"
+        "import sys; from gannet.server import create_app; from gannet.retrieval.live import LiveCollection\n"
         "live = LiveCollection(sys.argv[1]); create_app(live); live.search(live.item(3).code, 5)\n"
         "print([name for name in ('torch', 'openvino', 'sklearn') if name in sys.modules])"
     )

@@ -1,4 +1,4 @@
-"""Keeping a collection current with a folder: what is new is added, what is gone is dropped, what moved is followed."""
+"""``gannet sync`` adds new files, removes items whose files are gone, and keeps the ids of moved files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gannet.data import files
 
 @pytest.fixture(autouse=True)
 def forget(image_collection: Path, cache: Path, encoded: list[int]) -> None:
-    """Start each test with an empty cache of features, so that what is encoded shows."""
+    """Start each test with an empty cache of features, so that every encoding is counted."""
     shutil.rmtree(cache)
     encoded.clear()
 
@@ -43,14 +43,14 @@ def test_sync_does_all_at_once(photos: Path, image_collection: Path, encoded, sa
     (photos / "03.png").unlink()  # gone
     save_image(photos / "04.png", 1000)  # changed
     save_image(photos / "added.png", 1001)  # new
-    (photos / "05.png").rename(photos / "tmp.png")  # two that take each other's place
+    (photos / "05.png").rename(photos / "tmp.png")  # two files swap their names
     (photos / "06.png").rename(photos / "05.png")
     (photos / "tmp.png").rename(photos / "06.png")
     result = run("sync", image_collection, photos)
     assert (result.status, result.err) == (0, "")
     assert result.out == (
-        "added 3 items, replaced 1 that had changed, followed 3 that had moved, removed 1 that were gone, "
-        f"left 55 as they were: {image_collection} holds 61\n"
+        "added 3 items, replaced 1 that had changed, updated the paths of 3 that had moved, "
+        f"removed 1 whose files are gone, left 55 unchanged: {image_collection} holds 61\n"
     )
     assert len(encoded) == 2  # the changed and the new one
     after = items(image_collection)
@@ -67,7 +67,7 @@ def test_sync_does_all_at_once(photos: Path, image_collection: Path, encoded, sa
         copy, original = (after[str(photos / name)].id for name in ("copy.png", "02.png"))
         assert collection.codes(copy).tolist() == collection.codes(original).tolist()
     again = run("sync", image_collection, photos)
-    assert again.out == f"added 0 items, left 61 as they were: {image_collection} holds 61\n"
+    assert again.out == f"added 0 items, left 61 unchanged: {image_collection} holds 61\n"
     assert len(encoded) == 2 and items(image_collection) == after
 
 
@@ -78,7 +78,7 @@ def test_add_encodes_only_what_is_new_and_drops_nothing(
     (photos / "03.png").unlink()
     save_image(photos / "04.png", 1000)
     result = run("add", image_collection, photos)
-    assert result.out.startswith("added 2 items, replaced 1 that had changed, left 57 as they were: ")
+    assert result.out.startswith("added 2 items, replaced 1 that had changed, left 57 unchanged: ")
     assert len(encoded) == 1
     after = items(image_collection)
     assert {str(photos / name) for name in ("01.png", "03.png", "one.png")} <= set(after) and len(after) == 61
@@ -93,7 +93,7 @@ def test_what_is_not_in_the_folder_is_left_alone(photos: Path, image_collection:
     assert "removed" not in run("sync", image_collection, photos).out
     (photos / "sub" / "last.png").unlink()
     save_image(photos / "sub" / "other.png", 501)
-    assert "removed 1 that were gone" in run("sync", image_collection, photos / "sub").out
+    assert "removed 1 whose files are gone" in run("sync", image_collection, photos / "sub").out
     assert str(beside / "a.png") in items(image_collection)
 
 
@@ -112,7 +112,7 @@ def test_what_a_walk_passes_over_is_kept_while_it_is_there(
     assert "removed" not in run("sync", image_collection, photos).out
     hidden.unlink()
     archive.unlink()
-    assert "removed 2 that were gone" in run("sync", image_collection, photos).out
+    assert "removed 2 whose files are gone" in run("sync", image_collection, photos).out
 
 
 def test_nothing_is_dropped_where_the_folder_is_not_there_or_empty(
@@ -127,7 +127,7 @@ def test_nothing_is_dropped_where_the_folder_is_not_there_or_empty(
         result = run("sync", image_collection, source)
         assert result.status == 2 and words in result.err and result.err.count("\n") == 1
     photos.mkdir()
-    assert run("sync", image_collection, photos).status == 2  # such as a disk that is not mounted
+    assert run("sync", image_collection, photos).status == 2  # for example, an unmounted disk
     assert items(image_collection) == before
 
 
@@ -145,14 +145,14 @@ def test_nothing_is_dropped_behind_a_link_to_a_disk_that_is_not_mounted(
     assert "removed" not in run("sync", image_collection, photos).out
     assert item in items(image_collection)
     (photos / "linked").unlink()
-    assert "removed 1 that were gone" in run("sync", image_collection, photos).out
+    assert "removed 1 whose files are gone" in run("sync", image_collection, photos).out
 
 
 def test_a_file_that_cannot_be_read_keeps_its_item(
     photos: Path, image_collection: Path, run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = items(image_collection)
-    (photos / "07.png").write_bytes(b"cut sho")  # changed, and no image any more
+    (photos / "07.png").write_bytes(b"cut sho")  # changed, and no longer an image
     real = files.read_file
 
     def read(path: str) -> bytes:
@@ -164,7 +164,7 @@ def test_a_file_that_cannot_be_read_keeps_its_item(
 
     monkeypatch.setattr(files, "read_file", read)
     result = run("sync", image_collection, photos)
-    assert result.status == 0 and "removed 1 that were gone" in result.out and "skipped 3" in result.out
+    assert result.status == 0 and "removed 1 whose files are gone" in result.out and "skipped 3" in result.out
     for name, reason in (("07", "not an image"), ("08", "Input/output error"), ("09", "No such file")):
         assert any(f"{name}.png: " in line and reason in line for line in result.err.splitlines())
     del before[str(photos / "09.png")]
@@ -174,7 +174,7 @@ def test_a_file_that_cannot_be_read_keeps_its_item(
 def test_a_file_that_changes_while_it_is_read(
     photos: Path, image_collection: Path, save_image, run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is stored is the digest of the content that was encoded, also if it is not what was first seen."""
+    """The stored digest is the digest of the encoded content, even if the file was different at first."""
     save_image(photos / "new.png", 1000)
     real, seen = files.read_file, []
 
@@ -211,7 +211,7 @@ def test_names_that_are_not_utf8_are_followed(photos: Path, image_collection: Pa
         (photos / "00.png").rename(odd)
     except OSError:
         pytest.skip("this file system takes only UTF-8 names")
-    assert "followed 1 that had moved" in run("sync", image_collection, photos).out
+    assert "updated the paths of 1 that had moved" in run("sync", image_collection, photos).out
     assert items(image_collection)[str(odd)].id == 0
     removed = run("remove", image_collection, odd)
     assert removed.status == 0 and str(odd) not in items(image_collection)
@@ -254,7 +254,7 @@ def test_info_and_check(photos: Path, image_collection: Path, run) -> None:
 
 
 def test_matrices_are_added_once(matrix: Path, matrix_collection: Path, vectors, run) -> None:
-    assert run("add", matrix_collection, matrix).out.startswith("added 0 items, left 100 as they were")
+    assert run("add", matrix_collection, matrix).out.startswith("added 0 items, left 100 unchanged")
     vectors[3] = -vectors[3]
     np.save(matrix, vectors)
     assert run("add", matrix_collection, matrix).out.startswith("added 1 items, replaced 1 that had changed, left 99")
@@ -274,7 +274,7 @@ def test_a_model_that_is_not_the_collections(photos: Path, image_collection: Pat
         source = data.open_source(photos)
         encoded = encode_source(hasher, source)
         for call in (
-            lambda: add_source(collection, hasher, source),
+            lambda: add_source(collection, source, hasher),
             lambda: add_encoded(collection, encoded),
             lambda: collection.add(encoded.codes, encoded.paths, model_id=hasher.model.id),
         ):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gannet.collection import Collection
 from gannet.errors import GannetError
-from gannet.search.live import LiveCollection
+from gannet.retrieval.live import LiveCollection
 from tiny_model import tiny_model
 
 CODES = np.random.default_rng(0).integers(0, 256, (300, 3), dtype=np.uint8)

@@ -18,8 +18,8 @@ from gannet.data import open_source
 from gannet.errors import GannetError
 from gannet.image_hasher import ImageHasher
 from gannet.model import Model
-from gannet.search.duplicates import find_duplicates
-from gannet.search.query import search
+from gannet.retrieval.duplicates import find_duplicates
+from gannet.retrieval.query import search
 
 DATA = Path(__file__).parents[1] / "data_v01"
 EXPECTED = json.loads((DATA / "expected.json").read_text())
@@ -81,15 +81,15 @@ def test_it_is_changed(file: Path, expected: dict[str, Any]) -> None:
     n = expected["info"]["items"]
     with Collection.open(file) as collection:
         hasher = ImageHasher(model=read_model(collection))
-        changes, skipped = add_source(collection, hasher, open_source("matrix.npy"))
+        changes, skipped = add_source(collection, open_source("matrix.npy"), hasher)
         assert changes.added == n and not skipped and len(collection) == 2 * n
         np.testing.assert_array_equal(collection.codes()[n:], collection.codes()[:n])
         if collection.n_features:
             np.testing.assert_array_equal(collection.features(np.arange(n, 2 * n)), collection.features(np.arange(n)))
-        changes, _ = add_source(collection, hasher, open_source("matrix.npy"))
+        changes, _ = add_source(collection, open_source("matrix.npy"), hasher)
         assert changes.added == 0 and changes.known == n
         with pytest.raises(GannetError, match="is no folder of image files"):
-            sync(collection, hasher, str(file.parent / "matrix.npy"))
+            sync(collection, str(file.parent / "matrix.npy"), hasher)
         assert collection.remove(np.arange(n)) == n
         collection.check()
     with Collection.open(file) as collection:

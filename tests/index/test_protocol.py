@@ -17,8 +17,8 @@ from gannet.codes import hamming, pack
 from gannet.collection import Collection
 from gannet.errors import GannetError
 from gannet.index import HammingIndex, Index, all_indexes, get_index
-from gannet.search.live import LiveCollection
-from gannet.search.query import search
+from gannet.retrieval.live import LiveCollection
+from gannet.retrieval.query import search
 from tiny_model import tiny_model
 
 BRUTE = """

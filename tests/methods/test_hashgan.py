@@ -13,7 +13,7 @@ from gannet.errors import GannetError
 from gannet.methods import _hashgan_networks as hashgan
 from gannet.methods._hashgan_networks import Discriminator, Generator, HashGANTrainer, Weights
 from gannet.methods.hashgan import HashGAN, StridedConvolutions
-from gannet.training.trainer import single_threaded
+from gannet.training.schedule import single_threaded
 
 EQUAL = Weights(1, 1, 1, 1, 1)
 

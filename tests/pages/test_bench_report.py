@@ -119,7 +119,7 @@ def test_own_data_have_no_paper_beside_them():
     assert "AlexNet" not in page.text
     assert "The paper" not in page.text
     assert "MAP@50" in page.text
-    assert "What gradient attention adds" not in page.text
+    assert "Gain from gradient attention" not in page.text
     assert ["", "1 bit"] in [["", *row[1:]] for row in page.rows]
 
 

@@ -6,14 +6,10 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
-from served_pictures import SIDE, make_collection, make_photos
+from served_pictures import make_collection, make_photos
 
-from gannet import backbones
-from gannet.data import decode
-from gannet.search.live import LiveCollection
+from gannet.retrieval.live import LiveCollection
 
 pytest.importorskip("fastapi")
 from starlette.testclient import TestClient
@@ -26,18 +22,10 @@ def client_of(live: LiveCollection, **settings: object) -> TestClient:
     return TestClient(create_app(live, **settings), base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
 
 
-class PixelNetwork:
-    """Returns the pixels of small images in place of a network's features."""
-
-    name, size = "tiny", SIDE
-
-    def encode(self, images: list[Image.Image]) -> np.ndarray:
-        return np.array([decode(np.asarray(image), SIDE).ravel() for image in images])
-
-
 @pytest.fixture(autouse=True)
-def pixels_as_features(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backbones, "get_backbone", lambda *_: PixelNetwork())
+def networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Gannet find the network of the collection's model by its entry point."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "networks")
 
 
 @pytest.fixture

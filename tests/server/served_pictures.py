@@ -1,4 +1,4 @@
-"""Small pictures, and codes made of their pixels in place of a network's features."""
+"""Small pictures, and their codes by the network ``pixel-network`` of ``tests/networks``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def save_picture(path: Path, seed: int) -> Path:
 
 
 def encode(raw: bytes) -> np.ndarray:
-    """Encode a picture as the application under test does: its pixels stand in for a network's features."""
+    """Return the code of a picture that the application under test computes."""
     return ENCODER.encode(decode(raw, SIDE).reshape(1, -1).astype(np.float32))
 
 
@@ -41,11 +41,11 @@ def make_photos(folder: Path) -> Path:
 
 
 def make_collection(folder: Path, photos: Path) -> Path:
-    """Return a collection of pictures: ids 0 to 39 are theirs by name; 40 is 0 again, and 41 has no picture."""
+    """Return a collection of pictures: ids 0 to 39 in the order of their names; 40 repeats 0, and 41 has no picture."""
     path = folder / "photos.gannet"
     files = [*sorted(photos.iterdir()), photos / "00.png"]
     raws = [file.read_bytes() for file in files]
     codes = np.concatenate([*map(encode, raws), np.zeros((1, 3), np.uint8)])
-    with Collection.create(path, Model(ENCODER, "lsh", {}, "tiny", SIDE, {})) as made:
+    with Collection.create(path, Model(ENCODER, "lsh", {}, "pixel-network", SIDE, {})) as made:
         made.add(codes, [*map(str, files), "vectors.npy#3"], [*map(digest, raws), b"row"])
     return path

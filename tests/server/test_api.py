@@ -1,4 +1,4 @@
-"""The API: it finds what the index finds, follows the file, and answers bad input with one line."""
+"""The API returns the results of the index, follows changes of the file, and answers bad input with one line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gannet.codes import hamming, unpack
 from gannet.collection import Collection
 from gannet.data import digest
 from gannet.model import Model
-from gannet.search import query as search_query
+from gannet.retrieval import query as search_query
 from tiny_model import tiny_model
 
 
@@ -235,7 +235,7 @@ def test_what_is_served_is_encoded_anew(collection: Path, photos: Path, open_cli
         ({"id": 1, "k": "many"}, "k"),
         ({"id": 1, "radius": -1}, "radius"),
         ({"id": 1, "radius": 10**30}, "radius"),
-        ({"id": 1, "colour": "red"}, "colour"),
+        ({"id": 1, "color": "red"}, "color"),
         ({"code": ""}, "code"),
         ({"code": "00"}, "24 bits"),
         ({"code": "00000000"}, "24 bits"),

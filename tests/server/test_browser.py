@@ -1,4 +1,4 @@
-"""The page in a real Chromium: what a person with a mouse, a keyboard or a screen reader does with it."""
+"""The page in a real Chromium, used with a mouse, a keyboard and a screen reader."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from served_pictures import N_BITS, encode
 
 from gannet.collection import Collection
 from gannet.data import digest
-from gannet.search.live import LiveCollection
+from gannet.retrieval.live import LiveCollection
 from gannet.server import create_app
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -226,7 +226,7 @@ def test_names_of_files_are_text(collection: Path, photos: Path, open_page: Open
             np.repeat(encode(raw), 4, axis=0), hostile, [digest(name.encode("utf-8", "replace")) for name in hostile]
         )
     page = open_page(collection, "/?id=3&radius=0")
-    page.wait_for_selector(".frame.missing >> nth=3")  # no such files, so their names stand in for them
+    page.wait_for_selector(".frame.missing >> nth=3")  # the files do not exist, so the page shows their names
     labels = page.eval_on_selector_all("#grid bdi", "all => all.map(e => e.textContent)")
     assert labels[1:] == [hostile[0], r"\u202egnp.exe", hostile[2], r"caf\udce9.png"]
     assert page.query_selector("#grid img[src=x]") is None
@@ -242,7 +242,7 @@ def test_a_thousand_results(tmp_path: Path, collection: Path, photos: Path, open
     assert len(ids(page)) == 1000
     loaded = "all => all.filter(image => image.complete && image.naturalWidth > 0).length"
     first = page.eval_on_selector_all("#grid img", loaded)
-    assert 6 <= first < 500  # what is far below the window waits
+    assert 6 <= first < 500  # images far below the window are loaded later
     page.eval_on_selector("#grid .item:last-child", "last => last.scrollIntoView()")
     assert page.eval_on_selector("#grid .item:last-child", "last => last.getBoundingClientRect().top < innerHeight")
 

@@ -1,4 +1,4 @@
-"""Schemathesis against the API in this process: whatever is sent, no status of 500 or above, and what is described."""
+"""Schemathesis sends generated requests: no response has a status of 500 or above, and all match the schema."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytest.importorskip("schemathesis")
 import schemathesis
 from schemathesis.checks import CHECKS
 
-from gannet.search.live import LiveCollection
+from gannet.retrieval.live import LiveCollection
 from gannet.server import create_app
 
 OPERATIONS = [

@@ -1,4 +1,4 @@
-"""What no other site and no other host may do, and what every answer carries."""
+"""Requests of other sites and for other hosts are refused, and every response has the security headers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from gannet.search.live import LiveCollection
+from gannet.retrieval.live import LiveCollection
 from gannet.server.security import is_loopback
 
 SEARCH = {"json": {"id": 3}}

@@ -1,4 +1,4 @@
-"""The command line: ``gannet``. Commands are thin; each file here holds one or a few that belong together."""
+"""The command ``gannet``: its subcommands, which read options, call the rest of the package and print the results."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _COMMANDS = {
 
 
 def main() -> None:
-    """Run the command line; errors are one line on standard error, exit status 2."""
+    """Run the command line. An error is one line on standard error, with exit status 2."""
     import click
 
     try:
-        status = _group().main(sys.argv[1:] or ["--help"], prog_name="gannet", standalone_mode=False)
+        status = make_group().main(sys.argv[1:] or ["--help"], prog_name="gannet", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.Abort as error:
         _fail(f"interrupted {error.__cause__ or ''}", 130)
@@ -62,7 +62,8 @@ def _fail(message: str, status: int) -> None:
     sys.exit(status)
 
 
-def _group() -> LazyGroup:
+def make_group() -> LazyGroup:
+    """Return the command ``gannet`` with its subcommands."""
     from gannet import __version__
 
     group = LazyGroup("gannet", _COMMANDS)

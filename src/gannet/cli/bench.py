@@ -73,10 +73,11 @@ class _Options:
 )
 @click.option("--curves", is_flag=True, help="Record training curves for the page; needs -o.")
 def bench(**given: Any) -> None:
-    """Compare methods under PROTOCOL: a name that `gannet protocols` lists, or your own labeled images.
+    """Compare methods under PROTOCOL.
 
-    Your own images are class folders (CLASS/x.jpg, or train/CLASS/x.jpg and test/CLASS/x.jpg) or a .zip of them, a
-    folder with the lists database.txt, test.txt and train.txt, or one list. Labels are used only for scoring.
+    PROTOCOL is a name that `gannet protocols` lists, or the path of your own labeled images: class folders
+    (CLASS/x.jpg, or train/CLASS/x.jpg and test/CLASS/x.jpg) or a .zip of them, a folder with the lists database.txt,
+    test.txt and train.txt, or one list. Labels are used only for scoring.
     """
     from gannet.backbones import DEFAULT_BACKBONE, get_backbone
     from gannet.evaluation.benchmark import Run
@@ -115,7 +116,10 @@ def bench(**given: Any) -> None:
 @click.command(epilog="Example: gannet protocols --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def protocols(as_json: bool) -> None:
-    """List the protocols of `gannet bench`: data set, split, cutoff and source."""
+    """List the protocols of `gannet bench`.
+
+    Each protocol is listed with its data set, split, cutoff and source.
+    """
     from gannet.evaluation.protocols import all_protocols
 
     found = all_protocols().values()

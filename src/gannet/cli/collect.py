@@ -1,4 +1,4 @@
-"""``gannet index``, ``add``, ``sync`` and ``remove``: make a collection and change it in place."""
+"""``gannet index``, ``add``, ``sync`` and ``remove``: create a collection and change it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,21 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example: gannet index ~/Pictures -m photos.model -o photos.gannet")
 @click.argument("source")
-@click.option("-m", "--model", "model_path", required=True, metavar="M", help="A model that `gannet fit` wrote.")
-@click.option("-o", "--output", required=True, metavar="C", help="The collection file to make.")
+@click.option("-m", "--model", "model_path", required=True, metavar="M", help="Model file that `gannet fit` wrote.")
+@click.option("-o", "--output", required=True, metavar="C", help="Collection file to create.")
 @click.option(
     "--keep-features",
     is_flag=True,
-    help="Keep the float features too, in half precision, for `search --rerank` and `duplicates`.",
+    help="Also store the float features, in half precision, for `search --rerank` and `duplicates`.",
 )
 def index(source: str, model_path: str, output: str, keep_features: bool) -> None:
-    """Encode SOURCE into a new collection: one file with the codes, ids, paths and the model."""
+    """Encode SOURCE into a new collection.
+
+    SOURCE is a folder of images (with its subfolders), an image, a .zip of images, or a matrix (.npy, .npz or
+    .parquet). It must match the model: images for a model of images, a matrix for a model of a matrix.
+
+    The collection is one file. It holds the codes, ids and paths of all items, and the model.
+    """
     from gannet.collection.indexing import build_collection, encode_source
     from gannet.data import open_source
     from gannet.errors import GannetError
@@ -46,19 +52,17 @@ def index(source: str, model_path: str, output: str, keep_features: bool) -> Non
 @click.argument("collection")
 @click.argument("source")
 def add(collection: str, source: str) -> None:
-    """Add SOURCE to COLLECTION.
+    """Add the items of SOURCE to COLLECTION.
 
-    Only what is new by its content is encoded; what COLLECTION has already is left alone, what has changed is
-    replaced. All of it is one transaction.
+    Only items with new content are encoded. Items that COLLECTION already holds are left as they are, and items whose
+    content has changed are replaced. The whole command is one transaction.
     """
     from gannet.collection import Collection
     from gannet.collection.indexing import add_source
-    from gannet.collection.stored_model import read_model
     from gannet.data import open_source
-    from gannet.image_hasher import ImageHasher
 
     with Collection.open(collection) as store:
-        changes, skipped = add_source(store, ImageHasher(model=read_model(store)), open_source(source))
+        changes, skipped = add_source(store, open_source(source))
         _report(changes, skipped, collection, len(store))
 
 
@@ -66,20 +70,20 @@ def add(collection: str, source: str) -> None:
 @click.argument("collection")
 @click.argument("folder")
 def sync(collection: str, folder: str) -> None:
-    """Make COLLECTION hold what is in FOLDER now.
+    """Update COLLECTION to match the files in FOLDER.
 
-    Does what `gannet add` does, and also removes the items in FOLDER whose files are gone. Moved and renamed files
-    keep their ids and are not encoded again. Items from elsewhere are left alone. All of it is one transaction.
+    New and changed files are encoded, as by `gannet add`, and items whose files are gone from FOLDER are removed.
+    Moved and renamed files keep their ids and are not encoded again. Items from outside FOLDER are left as they are.
+    The whole command is one transaction.
 
-    Mount first all disks that FOLDER spans: the place of one that is not mounted is an empty folder.
+    Mount all disks that FOLDER spans first: the mount point of an unmounted disk looks like an empty folder, and its
+    items would be removed.
     """
     from gannet.collection import Collection
     from gannet.collection.indexing import sync as sync_collection
-    from gannet.collection.stored_model import read_model
-    from gannet.image_hasher import ImageHasher
 
     with Collection.open(collection) as store:
-        changes, skipped = sync_collection(store, ImageHasher(model=read_model(store)), folder)
+        changes, skipped = sync_collection(store, folder)
         _report(changes, skipped, collection, len(store))
 
 
@@ -87,9 +91,12 @@ def sync(collection: str, folder: str) -> None:
 @click.argument("collection")
 @click.argument("items", nargs=-1, required=True, metavar="ID|PATH...")
 def remove(collection: str, items: Sequence[str]) -> None:
-    """Remove items from COLLECTION by id or path; all of them, or none if one is unknown."""
+    """Remove items from COLLECTION by id or path.
+
+    If one of the items is unknown, none is removed. The image files are not deleted.
+    """
     from gannet.collection import Collection
-    from gannet.search.query import find_items
+    from gannet.retrieval.query import find_items
 
     with Collection.open(collection) as store:
         with store.atomic():
@@ -103,11 +110,11 @@ def _report(changes: Changes, skipped: Sequence[Skipped], collection: str, total
     if changes.replaced:
         parts.append(f"replaced {changes.replaced:,} that had changed")
     if changes.moved:
-        parts.append(f"followed {changes.moved:,} that had moved")
+        parts.append(f"updated the paths of {changes.moved:,} that had moved")
     if changes.gone:
-        parts.append(f"removed {changes.gone:,} that were gone")
+        parts.append(f"removed {changes.gone:,} whose files are gone")
     if changes.known:
-        parts.append(f"left {changes.known:,} as they were")
+        parts.append(f"left {changes.known:,} unchanged")
     if skipped:
         parts.append(f"skipped {len(skipped):,}")
     say(f"{', '.join(parts)}: {collection} holds {total:,}")

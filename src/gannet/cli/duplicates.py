@@ -1,4 +1,4 @@
-"""``gannet duplicates``."""
+"""``gannet duplicates``: find near-duplicates in a collection."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ from gannet.cli.output import check_page, say, say_json, warn
     type=int,
     default=None,
     metavar="R",
-    help="Link items that differ in at most R bits; by default 0, or a sixteenth of the bits if features are kept.",
+    help="Link items whose codes differ in at most R bits. Default: 0, or bits / 16 if features are stored.",
 )
 @click.option(
     "--cosine",
     type=float,
     default=None,
     metavar="T",
-    help="Link only items with a cosine of T or more; by default 0.9 if features are kept, and 0, codes alone, if not.",
+    help="Link only items whose features have a cosine of at least T. Default: 0.9 if features are stored, else 0.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--html", "page", default=None, metavar="FILE", help="Write a page with pictures.")
+@click.option("--html", "page", default=None, metavar="FILE", help="Write an HTML page with the pictures to FILE.")
 def duplicates(collection: str, radius: int | None, cosine: float | None, as_json: bool, page: str | None) -> None:
     """Find groups of near-duplicates in COLLECTION.
 
-    Items whose codes differ in at most R bits are linked, and what is linked, also through others, is a group. Codes
-    alone soon link images that are merely alike. In a collection made with `gannet index --keep-features` the features
-    of two items must be alike too: larger R and smaller T find copies that were changed more.
+    Two items are linked if their codes differ in at most R bits. A group holds all items that are linked, directly or
+    through others. Codes alone also link similar images that are not copies, especially with a larger R.
+
+    In a collection that was created with `gannet index --keep-features`, two items are linked only if the cosine
+    between their features is also at least T. A larger R and a smaller T find copies that were changed more.
     """
     from gannet.collection import Collection
-    from gannet.search.duplicates import find_duplicates, limits
+    from gannet.retrieval.duplicates import find_duplicates, limits
 
     if page is not None:
         check_page(Path(page))
@@ -63,6 +65,6 @@ def duplicates(collection: str, radius: int | None, cosine: float | None, as_jso
         say(f"wrote {page}")
     if groups and not keeps_features:
         warn(
-            "found by codes alone, which images that are merely alike may share: a collection made with "
-            "`gannet index --keep-features` compares their features too"
+            "only codes were compared, and similar images that are not copies may have the same code: a collection "
+            "created with `gannet index --keep-features` compares features too"
         )

@@ -52,10 +52,10 @@ def fit(
     train_backbone: bool,
     checkpoint: str | None,
 ) -> None:
-    """Learn codes from SOURCE, without labels, and write them as a model.
+    """Learn codes from SOURCE, without labels.
 
     SOURCE is a folder of images (subfolders included), a .zip of images, the official CIFAR-10, or a matrix of
-    embeddings (.npy, .npz or .parquet), which needs no image network.
+    embeddings (.npy, .npz or .parquet), which needs no image network. The result is a model file for `gannet index`.
     """
     from gannet.data import MatrixSource, open_source
     from gannet.hashers.settings import make_hasher, split_fine_tuning

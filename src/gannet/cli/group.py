@@ -1,4 +1,4 @@
-"""A click group whose commands are imported when they are used, so that each starts as fast as it can."""
+"""A click group that imports a command only when it is used, so that every command starts fast."""
 
 from __future__ import annotations
 
@@ -11,16 +11,24 @@ from gannet.errors import unknown_name
 
 _HELP = """Learn compact binary codes for images without labels, and search them.
 
+To see how it works, run the demo. It needs no data of your own:
+
 \b
-  gannet demo                                        see it work, with no data of your own
-  gannet fit ~/Pictures -o photos.model              learn codes
+  gannet demo
+
+To search your own photos, learn codes, encode the photos into a collection, and search it:
+
+\b
+  gannet fit ~/Pictures -o photos.model
   gannet index ~/Pictures -m photos.model -o photos.gannet
-  gannet search photos.gannet query.jpg --html neighbours.html
+  gannet search photos.gannet query.jpg --html neighbors.html
+
+`gannet COMMAND --help` describes a command and its options.
 """
 
 
 class LazyGroup(click.Group):
-    """Commands by name, given as ``module:attribute``."""
+    """A group of commands, given by name as ``module:attribute``."""
 
     def __init__(self, name: str, homes: Mapping[str, str]) -> None:
         super().__init__(name, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,11 +40,11 @@ class LazyGroup(click.Group):
         return self
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order a newcomer meets them."""
+        """Return the names of the commands, in the order in which a new user needs them."""
         return list(self._homes)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
-        """Import a command; an unknown one is an error with the nearest name."""
+        """Import a command. The error for an unknown name suggests the nearest one."""
         if cmd_name not in self._homes:
             raise unknown_name("command", cmd_name, self._homes)
         module, attribute = self._homes[cmd_name].split(":")

@@ -1,4 +1,4 @@
-"""``gannet info`` and ``check``: what a collection holds, and that it is sound."""
+"""``gannet info`` and ``check``: describe a collection, and verify its integrity."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 @click.argument("collection")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(collection: str, as_json: bool) -> None:
-    """Show what COLLECTION holds: items, model, size, last change, and how well its codes use their bits."""
+    """Describe the items, the model and the codes of COLLECTION.
+
+    The output includes the size, the time of the last change, and how evenly the codes use their bits.
+    """
     from gannet.collection import Collection
     from gannet.collection.summary import summarize
 
@@ -31,7 +34,11 @@ def info(collection: str, as_json: bool) -> None:
 @click.command(epilog="Example: gannet check photos.gannet")
 @click.argument("collection")
 def check(collection: str) -> None:
-    """Read all of COLLECTION and compare it with its checksums and indexes; exit status 2 if it is damaged."""
+    """Verify the integrity of COLLECTION.
+
+    This command reads the whole file and compares it with its checksums and indexes. The exit status is 2 if the
+    collection is damaged.
+    """
     from gannet.collection import Collection
     from gannet.collection.stored_model import read_model
 
@@ -53,7 +60,7 @@ def _say(summary: Summary) -> None:
         "last change": summary["changed"],
     }
     if codes["entropy"] is not None:
-        lines["bit balance"] = f"ones in {codes['balance_min']:.1%} to {codes['balance_max']:.1%} of the items, by bit"
-        lines["bit entropy"] = f"{codes['entropy']:.3f} of 1"
+        lines["bit balance"] = f"each bit is 1 in {codes['balance_min']:.1%} to {codes['balance_max']:.1%} of the items"
+        lines["bit entropy"] = f"{codes['entropy']:.3f} (maximum 1)"
     for name, text in lines.items():
         say(f"{name:<12} {text}")

@@ -1,33 +1,39 @@
-"""``gannet methods`` and ``gannet backbones``: what there is to choose from."""
+"""``gannet methods`` and ``gannet backbones``: list the methods and the image networks."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import click
 
 from gannet.cli.output import say, say_json
 
-_TAKES = {"views": "features of several random views of each", "pixels": "the pixels themselves"}
+_UNITS = {"features": "features", "size": "px"}
+_TAKES = {"views": "features of several random views per image", "pixels": "pixels, without an image network"}
 
 
 @click.command(epilog="Example: gannet methods --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def methods(as_json: bool) -> None:
-    """List the methods that learn codes, with their papers and settings."""
+    """List the methods that learn codes.
+
+    Each method is listed with its paper and its settings. Methods of other installed packages are included.
+    """
     from gannet.hashers import all_hashers
     from gannet.hashers.settings import defaults
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"name": name, "reference": hasher.reference, "takes": hasher().takes.kind, "settings": defaults(hasher)}
         for name, hasher in all_hashers().items()
     ]
     if as_json:
         say_json(rows)
         return
-    for name, hasher in all_hashers().items():
-        say(f"{name}\n    {hasher.reference}")
-        if hasher().takes.kind in _TAKES:
-            say(f"    learns from images: {_TAKES[hasher().takes.kind]}")
-        settings = ", ".join(f"{key}={value}" for key, value in defaults(hasher).items())
+    for row in rows:
+        say(f"{row['name']}\n    {row['reference']}")
+        if row["takes"] in _TAKES:
+            say(f"    learns from images: {_TAKES[row['takes']]}")
+        settings = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
         if settings:
             say(f"    settings: {settings}")
 
@@ -35,17 +41,21 @@ def methods(as_json: bool) -> None:
 @click.command(epilog="Example: gannet backbones --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def backbones(as_json: bool) -> None:
-    """List the image networks, and whether they can run here."""
+    """List the image networks.
+
+    Each network is listed with its paper and, if it cannot run on this machine, the reason.
+    """
     from gannet.backbones import DEFAULT_BACKBONE, all_backbones
 
+    # A network of another distribution need not have the attributes of `Backbone`.
     rows = [
         {
             "name": name,
-            "reference": backbone.reference,
-            "features": backbone.n_features,
-            "size": backbone.default_size,
+            "reference": getattr(backbone, "reference", None),
+            "features": getattr(backbone, "n_features", None),
+            "size": getattr(backbone, "default_size", getattr(backbone, "size", None)),
             "default": name == DEFAULT_BACKBONE,
-            "unavailable": backbone.unavailable(),
+            "unavailable": backbone.unavailable() if hasattr(backbone, "unavailable") else None,
         }
         for name, backbone in all_backbones().items()
     ]
@@ -54,6 +64,9 @@ def backbones(as_json: bool) -> None:
         return
     for row in rows:
         mark = " (default)" if row["default"] else ""
-        say(f"{row['name']}{mark}: {row['features']} features, {row['size']} px\n    {row['reference']}")
+        facts = [f"{row[key]} {unit}" for key, unit in _UNITS.items() if row[key] is not None]
+        say(f"{row['name']}{mark}: {', '.join(facts) or 'no details'}")
+        if row["reference"]:
+            say(f"    {row['reference']}")
         if row["unavailable"]:
-            say(f"    cannot run here: {row['unavailable']}")
+            say(f"    not available: {row['unavailable']}")

@@ -1,4 +1,4 @@
-"""What commands share: what they print, and how they read settings."""
+"""Functions that several commands share: printing, checking output files, and reading settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gannet.errors import GannetError
 
 
 def say(text: str) -> None:
-    """Print a line; names that are not UTF-8 are shown escaped."""
+    """Print a line. File names that are not UTF-8 are escaped."""
     click.echo(text.encode(errors="backslashreplace"))
 
 
@@ -25,12 +25,12 @@ def warn(text: str) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Print a value as JSON, in ASCII, so that any file name survives."""
+    """Print a value as JSON in ASCII, which can represent file names that are not UTF-8."""
     click.echo(json.dumps(value, indent=2))
 
 
 def warn_skipped(skipped: Sequence[Skipped]) -> None:
-    """Say how many items were skipped, and which, with the reason."""
+    """Print how many items were skipped, and the path and reason of each."""
     if skipped:
         warn(f"skipped {len(skipped):,}:")
         for item in skipped:
@@ -38,7 +38,7 @@ def warn_skipped(skipped: Sequence[Skipped]) -> None:
 
 
 def check_folder(output: Path) -> None:
-    """Refuse before the work a file that could not be written after it."""
+    """Raise an error, before the work starts, if a file cannot be written to its folder."""
     if not output.parent.is_dir():
         raise GannetError(f"the folder {output.parent} does not exist: make it first")
     if not os.access(output.parent, os.W_OK):
@@ -46,7 +46,7 @@ def check_folder(output: Path) -> None:
 
 
 def check_page(file: Path) -> None:
-    """Never replace anything but a page, a collection least of all."""
+    """Raise an error if a page cannot be written, or would replace a file that is not a page."""
     check_folder(file)
     if file.exists() and not (file.is_file() and _is_page(file)):
         raise GannetError(f"{file} exists and is not a page: name another file")
@@ -58,7 +58,7 @@ def _is_page(file: Path) -> bool:
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, str]:
-    """Return the settings given as ``--set KEY=VALUE``."""
+    """Return the settings that were given as ``--set KEY=VALUE``."""
     pairs = [text.partition("=") for text in settings]
     for text, (key, mark, _) in zip(settings, pairs, strict=True):
         if not key or not mark:

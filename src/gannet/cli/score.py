@@ -1,4 +1,4 @@
-"""``gannet score``."""
+"""``gannet score``: evaluate saved codes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from gannet.cli.output import say, say_json
 
 @click.command(epilog="Example: gannet score codes.npz --top 5000 --compat deephash-pytorch")
 @click.argument("file")
-@click.option("--top", default=None, type=int, metavar="N", help="Cutoff of average precision; else the whole ranking.")
-@click.option("--compat", default=None, metavar="NAME", help="Run this project's evaluator beside ours.")
+@click.option(
+    "--top", default=None, type=int, metavar="N", help="Cutoff of average precision. Default: the whole ranking."
+)
+@click.option("--compat", default=None, metavar="NAME", help="Also compute MAP as the evaluator of this project does.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def score(file: str, top: int | None, compat: str | None, as_json: bool) -> None:
-    """Score codes that any project saved, and say what moves the number.
+    """Evaluate codes that any project saved.
 
-    FILE is an .npz with query_codes and database_codes (0/1, -1/+1, or packed uint8 beside a scalar `bits`),
-    query_labels and database_labels (class ids, or 0/1 rows for several labels).
+    The command prints the scores and explains what influences them.
+
+    FILE is an .npz file with the arrays query_codes, database_codes, query_labels and database_labels. Codes are 0/1,
+    -1/+1, or packed bits (uint8, with a scalar `bits`). Labels are class ids, or rows of 0/1 for items with several
+    labels.
     """
     from gannet.evaluation import score as scoring
 

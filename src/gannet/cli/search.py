@@ -1,4 +1,4 @@
-"""``gannet search``."""
+"""``gannet search``: find the nearest items to queries."""
 
 from __future__ import annotations
 
@@ -12,20 +12,30 @@ from gannet.cli.output import check_page, say, say_json
 
 if TYPE_CHECKING:
     from gannet.collection import Collection
-    from gannet.search.query import Answer
+    from gannet.retrieval.query import Answer
 
 
-@click.command(epilog="Example: gannet search photos.gannet query.jpg -k 20 --html neighbours.html")
+@click.command(epilog="Example: gannet search photos.gannet query.jpg -k 20 --html neighbors.html")
 @click.argument("collection")
 @click.argument("queries", nargs=-1, required=True, metavar="QUERY...")
-@click.option("-k", default=10, show_default=True, help="How many neighbours.")
-@click.option("--radius", default=None, type=int, metavar="R", help="All items that differ in at most R bits instead.")
+@click.option("-k", default=10, show_default=True, help="Number of results per query.")
 @click.option(
-    "--rerank", default=None, type=int, metavar="N", help="Order the nearest N by the cosine of their float features."
+    "--radius",
+    default=None,
+    type=int,
+    metavar="R",
+    help="Return all items that differ in at most R bits, instead of the nearest k.",
+)
+@click.option(
+    "--rerank",
+    default=None,
+    type=int,
+    metavar="N",
+    help="Order the nearest N items by the cosine of their float features, and return the first k.",
 )
 @click.option("--index", default="hamming", show_default=True, metavar="NAME", help="The index to search with.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--html", "page", default=None, metavar="FILE", help="Write a page with pictures.")
+@click.option("--html", "page", default=None, metavar="FILE", help="Write an HTML page with the pictures to FILE.")
 def search(
     collection: str,
     queries: Sequence[str],
@@ -38,11 +48,14 @@ def search(
 ) -> None:
     """Find the nearest items of COLLECTION to each QUERY.
 
-    A QUERY is an id of the collection, an image file, an item's path, or a row of a matrix: vectors.npy#17.
-    With --rerank, which takes a collection made with `gannet index --keep-features`, results come by cosine.
+    A QUERY is the id or the path of an item in COLLECTION, an image file, or a row of a matrix, such as vectors.npy#17.
+    Results are ordered by Hamming distance, the number of bits that differ, and then by id.
+
+    --rerank orders the results by cosine instead. It needs a collection that was created with
+    `gannet index --keep-features`.
     """
     from gannet.collection import Collection
-    from gannet.search import query as search_query
+    from gannet.retrieval import query as search_query
 
     if page is not None:
         check_page(Path(page))
@@ -64,11 +77,11 @@ def search(
 
 def _write_page(store: Collection, answers: Sequence[Answer], file: Path) -> None:
     from gannet.pages import read_picture, search_page
-    from gannet.search.query import is_id
+    from gannet.retrieval.query import is_id
     from gannet.support.atomic import write_atomically
 
-    # A query by id is shown by its item's picture.
+    # A query by id is shown with the picture of its item.
     items = {query: store.path(int(query)) for query in (answer["query"] for answer in answers) if is_id(query)}
-    title = f"Neighbours in {store.name}"
+    title = f"Neighbors in {store.name}"
     page = search_page(answers, title, store.n_bits, lambda name: read_picture(items.get(name, name)))
     write_atomically(file, page.encode())

@@ -1,4 +1,4 @@
-"""``gannet serve``."""
+"""``gannet serve``: serve a collection as a web page."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from gannet.errors import MissingExtraError
 
 @click.command(epilog="Example: gannet serve photos.gannet")
 @click.argument("collection")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to serve at.")
-@click.option("--port", default=8000, show_default=True, help="The port to serve at; 0 for any free one.")
-@click.option("--edit", is_flag=True, help="Let the page remove items from the collection.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, help="Port to listen on; 0 for any free port.")
+@click.option("--edit", is_flag=True, help="Allow removing items from the collection.")
 @click.option("--index", default="hamming", show_default=True, metavar="NAME", help="The index to search with.")
 def serve(collection: str, host: str, port: int, edit: bool, index: str) -> None:
-    """Show COLLECTION as a web page on this machine, with a JSON API (/openapi.json describes it)."""
+    """Serve COLLECTION as a web page with a JSON API.
+
+    By default only this machine can open the page. /openapi.json describes the API. Ctrl+C stops the server.
+    """
     try:
         from gannet.server import serve as run
     except ImportError as error:

@@ -15,6 +15,7 @@ from gannet.collection import storage
 from gannet.collection.changes import ITEMS_PER_BATCH, Changes, Encoded, add_encoded, add_rows, merge
 from gannet.collection.collection import Collection
 from gannet.collection.feature_rows import half_unit
+from gannet.collection.stored_model import read_model
 from gannet.data import FolderSource, ImageSource, MatrixSource, Skipped, Subset, digest, open_source
 from gannet.data.base import exists
 from gannet.errors import GannetError
@@ -97,7 +98,7 @@ def build_collection(path: Path, model: Model, encoded: Encoded, batch_size: int
 
 
 def add_source(
-    collection: Collection, hasher: ImageHasher, source: ImageSource | MatrixSource
+    collection: Collection, source: ImageSource | MatrixSource, hasher: ImageHasher | None = None
 ) -> tuple[Changes, Sequence[Skipped]]:
     """Add a source to a collection in one transaction.
 
@@ -107,10 +108,10 @@ def add_source(
     ----------
     collection : Collection
         A collection that is open for changes.
-    hasher : ImageHasher
-        A hasher with the collection's model.
     source : ImageSource or MatrixSource
         Images or feature vectors, as returned by `gannet.data.open_source`.
+    hasher : ImageHasher, default=None
+        A hasher with the collection's model; needed only for a model that does not hold its image network.
 
     Returns
     -------
@@ -124,6 +125,7 @@ def add_source(
     GannetError
         If no item can be read, or if the model is not the collection's; nothing is changed then.
     """
+    hasher = hasher or ImageHasher(model=read_model(collection))
     if isinstance(source, MatrixSource):
         encoded = encode_source(hasher, source, collection.n_features is not None)
         return add_encoded(collection, encoded), ()
@@ -131,7 +133,7 @@ def add_source(
     return merge(collection, contents.paths, contents.digests, encoded), contents.skipped
 
 
-def sync(collection: Collection, hasher: ImageHasher, folder: str) -> tuple[Changes, Sequence[Skipped]]:
+def sync(collection: Collection, folder: str, hasher: ImageHasher | None = None) -> tuple[Changes, Sequence[Skipped]]:
     """Update a collection to the present contents of a folder of images, in one transaction.
 
     New and changed images are added as by `add_source`, and the items of files that no longer exist are removed. Moved
@@ -143,10 +145,10 @@ def sync(collection: Collection, hasher: ImageHasher, folder: str) -> tuple[Chan
     ----------
     collection : Collection
         A collection that is open for changes.
-    hasher : ImageHasher
-        A hasher with the collection's model: ``ImageHasher(model=read_model(collection))``.
     folder : str
         Path of the folder. Items from elsewhere stay unchanged.
+    hasher : ImageHasher, default=None
+        A hasher with the collection's model; needed only for a model that does not hold its image network.
 
     Returns
     -------
@@ -166,12 +168,12 @@ def sync(collection: Collection, hasher: ImageHasher, folder: str) -> tuple[Chan
     Update a collection after images were added, moved or deleted::
 
         with Collection.open("photos.gannet") as collection:
-            hasher = ImageHasher(model=read_model(collection))
-            changes, skipped = sync(collection, hasher, "photos")
+            changes, skipped = sync(collection, "photos")
     """
     source = open_source(folder)
     if not isinstance(source, FolderSource) or not Path(folder).is_dir():
         raise GannetError(f"{folder} is no folder of image files: add it with `gannet add`")
+    hasher = hasher or ImageHasher(model=read_model(collection))
     contents, encoded = _encode_unknown(collection, hasher, source)
     current = set(contents.paths)
     items = collection.items_under(source.container)

@@ -4,7 +4,7 @@ from gannet.data.base import ArraySource, ImageSource, Skipped, Subset
 from gannet.data.datasets import all_datasets, get_dataset
 from gannet.data.files import FolderSource
 from gannet.data.images import RawImage, check_image, decode, digest, thumbnail
-from gannet.data.labelled import Dataset, LabelledImages
+from gannet.data.labeled import Dataset, LabeledImages
 from gannet.data.matrix import MatrixSource
 from gannet.data.opening import open_row, open_source, read_item
 from gannet.data.source_kind import SourceKind
@@ -14,7 +14,7 @@ __all__ = [
     "Dataset",
     "FolderSource",
     "ImageSource",
-    "LabelledImages",
+    "LabeledImages",
     "MatrixSource",
     "RawImage",
     "Skipped",

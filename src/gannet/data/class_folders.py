@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from gannet.data.base import ImageSource
-from gannet.data.labelled import LabelledImages, split_parts
+from gannet.data.labeled import LabeledImages, split_parts
 from gannet.data.opening import open_source
 from gannet.errors import GannetError
 
 
-def load_class_folders(path: str | os.PathLike[str]) -> LabelledImages:
+def load_class_folders(path: str | os.PathLike[str]) -> LabeledImages:
     """Return the images of class folders, ``CLASS/x.jpg``, or ``train/CLASS/x.jpg`` and ``test/CLASS/x.jpg``.
 
     Parameters
@@ -42,7 +42,7 @@ def load_class_folders(path: str | os.PathLike[str]) -> LabelledImages:
     if outside is not None:
         raise GannetError(f"{source.paths[outside]} lies outside a class folder; put it into CLASS/ or train/CLASS/")
     class_names, labels = np.unique([part[0] for part in parts], return_inverse=True)
-    return LabelledImages(
+    return LabeledImages(
         Path(source.name).stem,
         source,
         labels.astype(np.int64),

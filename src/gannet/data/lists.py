@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gannet.data.base import absolute, reason
 from gannet.data.files import FolderSource
-from gannet.data.labelled import LabelledImages
+from gannet.data.labeled import LabeledImages
 from gannet.errors import GannetError
 
 _DATABASE, _QUERY, _TRAIN = "database.txt", "test.txt", "train.txt"
@@ -23,7 +23,7 @@ def has_lists(folder: str | os.PathLike[str]) -> bool:
     return all((Path(folder) / name).is_file() for name in (_DATABASE, _QUERY))
 
 
-def load_lists(folder: str | os.PathLike[str]) -> LabelledImages:
+def load_lists(folder: str | os.PathLike[str]) -> LabeledImages:
     """Return the images that ``database.txt``, ``test.txt`` (queries) and ``train.txt`` in a folder name.
 
     A line holds a path relative to the folder, and one 0 or 1 per label. Without ``train.txt`` the database is the
@@ -53,10 +53,10 @@ def load_lists(folder: str | os.PathLike[str]) -> LabelledImages:
     _check_present(root, members)
     places = {name: np.array([rows[path] for path in entries], np.int64) for name, entries in lists.items()}
     parts = {"query": places[_QUERY], "database": places[_DATABASE], "train": places.get(_TRAIN, places[_DATABASE])}
-    return LabelledImages(Path(root).name, FolderSource(root, members), _as_array(labels, root), parts=parts)
+    return LabeledImages(Path(root).name, FolderSource(root, members), _as_array(labels, root), parts=parts)
 
 
-def load_list(path: str | os.PathLike[str]) -> LabelledImages:
+def load_list(path: str | os.PathLike[str]) -> LabeledImages:
     """Return the images of one list, without a split. Paths are relative to the folder of the list.
 
     A line holds a path, and either the name of a class or one 0 or 1 per label.
@@ -71,7 +71,7 @@ def load_list(path: str | os.PathLike[str]) -> LabelledImages:
     root = str(file.parent)
     _check_present(root, list(entries))
     labels = _as_array(list(entries.values()), str(file))
-    return LabelledImages(file.stem, FolderSource(root, list(entries)), labels)
+    return LabeledImages(file.stem, FolderSource(root, list(entries)), labels)
 
 
 def _read_list(file: Path) -> dict[str, tuple[str, ...]]:

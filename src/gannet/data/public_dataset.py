@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from gannet.data.base import ArraySource
-from gannet.data.labelled import Dataset, LabelledImages, split_parts
+from gannet.data.labeled import Dataset, LabeledImages, split_parts
 from gannet.errors import GannetError
 from gannet.support.cache import cache_dir
 
@@ -29,14 +29,14 @@ class PublicDataset(Dataset):
     local_names: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def read(self, path: Path) -> LabelledImages:
+    def read(self, path: Path) -> LabeledImages:
         """Return the data set at a path."""
 
     @abstractmethod
     def fetch(self) -> Path:
         """Fetch the data set into `cache_folder` and return its path."""
 
-    def load(self, path: str | None = None) -> LabelledImages:
+    def load(self, path: str | None = None) -> LabeledImages:
         """Return the data set at a path. Without a path it is looked for on this computer, then fetched.
 
         It is looked for in ``$GANNET_DATA`` (which may be the data set itself), ``./data``, Gannet's cache folder and
@@ -46,18 +46,18 @@ class PublicDataset(Dataset):
             return self.read(Path(path))
         return first((self.local, self.fetched))
 
-    def local(self) -> LabelledImages:
+    def local(self) -> LabeledImages:
         """Return the first copy on this computer that is complete."""
         copies = [functools.partial(self.read, path) for path in _candidates(self.local_names)]
         searched = ", ".join(str(folder) for folder in _data_folders())
         return first(copies, f"not in {searched}")
 
-    def fetched(self) -> LabelledImages:
+    def fetched(self) -> LabeledImages:
         """Return a fetched copy."""
         return self.read(self.fetch())
 
 
-def first(loads: Sequence[Callable[[], LabelledImages]], none: str = "") -> LabelledImages:
+def first(loads: Sequence[Callable[[], LabeledImages]], none: str = "") -> LabeledImages:
     """Return the first data set that loads; if there is none, raise all reasons as one error, or ``none``."""
     reasons = []
     for load in loads:
@@ -68,10 +68,10 @@ def first(loads: Sequence[Callable[[], LabelledImages]], none: str = "") -> Labe
     raise GannetError("; ".join(reasons) or none)
 
 
-def of_array(name: str, source: ArraySource, note: str) -> LabelledImages:
+def of_array(name: str, source: ArraySource, note: str) -> LabeledImages:
     """Return the labeled images of an array source, which has labels and perhaps an official test part."""
     assert source.labels is not None  # an array source always has labels
-    return LabelledImages(name, source, source.labels, source.class_names, split_parts(source.is_test), note)
+    return LabeledImages(name, source, source.labels, source.class_names, split_parts(source.is_test), note)
 
 
 def cache_folder() -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gannet.data import ImageSource, LabelledImages
+from gannet.data import ImageSource, LabeledImages
 from gannet.data.base import Subset
 from gannet.data.datasets import all_datasets, get_dataset, load_own
 from gannet.errors import GannetError, unknown_name
@@ -89,5 +89,5 @@ def _is_path(name: str) -> bool:
     return Path(name).exists() or os.sep in name or bool(Path(name).suffix)
 
 
-def _items(images: LabelledImages) -> Items:
+def _items(images: LabeledImages) -> Items:
     return Items(images.source, images.labels, images.parts)

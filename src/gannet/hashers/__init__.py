@@ -1,4 +1,4 @@
-"""The contract of a method: what a hasher is, and the base classes that methods extend."""
+"""The contract of a method: the base classes that methods extend, and their settings."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def all_hashers() -> dict[str, type[Hasher]]:
 
 
 def get_hasher(name: str) -> type[Hasher]:
-    """Return the method of that name.
+    """Return the class of a method by its name.
 
     Raises
     ------
     GannetError
-        If there is none; the message suggests the nearest name.
+        If there is no such method; the message suggests the nearest name.
     """
     return registry().get(name)

@@ -25,7 +25,7 @@ class Index(Protocol):
     `gannet.GannetError` and leave the index unchanged.
 
     An index may also have a method ``prepare()``, which does ahead of time the work that would delay the first
-    searches. `gannet.search.live.LiveCollection.warm_up` calls it.
+    searches. `gannet.retrieval.live.LiveCollection.warm_up` calls it.
 
     Attributes
     ----------

@@ -1,11 +1,12 @@
-"""Pages: self-contained HTML of search results, the demo and a benchmark. They show what they are given, no more."""
+"""HTML pages, each one self-contained file: search results, near-duplicates, the demo and benchmark reports."""
 
-from gannet.pages.demo_report import DemoNeighbour, DemoPicture, DemoQuery, DemoReport, Score
-from gannet.pages.page import PICTURE_SIDE, demo_page, duplicates_page, read_picture, search_page
+from gannet.pages.demo import DemoNeighbor, DemoPicture, DemoQuery, DemoReport, Score, demo_page
+from gannet.pages.duplicates import duplicates_page
+from gannet.pages.pictures import read_picture
+from gannet.pages.search import search_page
 
 __all__ = [
-    "PICTURE_SIDE",
-    "DemoNeighbour",
+    "DemoNeighbor",
     "DemoPicture",
     "DemoQuery",
     "DemoReport",

@@ -10,7 +10,7 @@ from gannet.data import ImageSource, thumbnail
 from gannet.errors import GannetError
 from gannet.evaluation.split_data import SplitData
 from gannet.evaluation.summary import Groups, lengths
-from gannet.pages.page import Picture, make_picture
+from gannet.pages.pictures import Picture, make_picture
 
 _USUAL_BITS = 64
 _SIDE = 64

@@ -31,7 +31,7 @@ from gannet.pages.bench_charts import (
 )
 from gannet.pages.bench_examples import retrievals
 from gannet.pages.charts import Chart
-from gannet.pages.page import render
+from gannet.pages.rendering import render
 
 
 @dataclass(frozen=True)

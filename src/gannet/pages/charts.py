@@ -1,4 +1,4 @@
-"""Line charts as the templates draw them: data turned into places on a drawing of fixed size."""
+"""Line charts: the coordinates and paths that the templates draw, in a drawing of fixed size."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 WIDTH, HEIGHT = 720, 400
 _LEFT, _TOP, _BOTTOM = 68, 14, 48
-# Space on the right for the names of the curves, and without them.
+# Space on the right, with the names of the curves and without them.
 _NAMES, _NO_NAMES = 168, 20
 _LINE_HEIGHT = 17
-# The style sheet has one more, for what is not one of the series compared.
-_N_COLOURS = 7
+# The style sheet has one more color, for reference lines.
+_N_COLORS = 7
 _MARKS = (
     "M{x:.1f} {y:.1f}m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",  # a disc
     "M{x:.1f} {y:.1f}m-3.6-3.6h7.2v7.2h-7.2z",  # a square
@@ -25,10 +25,10 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Series:
-    """Points ``(x, y)`` under a name.
+    """A named curve through points ``(x, y)``.
 
-    ``style`` numbers colour and mark, None is for a line to compare with; ``marked`` tells whether points have marks;
-    ``spread`` is the half-length of each point's error bar.
+    ``style`` is the number of its color and mark, None for a reference line. ``marked`` says whether its points have
+    marks. ``spread`` holds half the length of each point's error bar.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Curve:
-    """A series on the drawing: a polyline, its marks and its error bars as paths, and where its name stands."""
+    """A series in the drawing: its polyline, its marks and error bars as paths, and the position of its name."""
 
     name: str
     style: int
@@ -55,7 +55,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing: curves, ticks as ``(place, text)`` and the box that the axes span."""
+    """A drawing: its curves, its ticks as ``(coordinate, text)``, and the box between its axes."""
 
     label: str
     x_label: str
@@ -80,10 +80,10 @@ def line_chart(
     x_ticks: Sequence[tuple[float, str]],
     named: bool = True,
 ) -> Chart:
-    """Return the chart of at least one series with at least one point.
+    """Return a chart of one or more series, each with one or more points.
 
-    Parameters: ``label``, what the chart shows, for those who cannot see it; ``x_ticks``, values and their texts;
-    ``named``, whether the names stand beside the curves.
+    ``label`` describes the chart to screen readers. ``x_ticks`` are values with their texts. ``named`` says whether the
+    names stand beside the curves.
     """
     spreads = [(y - by, y + by) for each in series for (_, y), by in zip(each.points, _spread(each), strict=True)]
     ticks = nice_ticks(min(low for low, _ in spreads), max(high for _, high in spreads))
@@ -106,7 +106,7 @@ def line_chart(
 
 
 def nice_ticks(low: float, high: float) -> list[float]:
-    """Return three to nine round values, evenly spaced, that enclose the range."""
+    """Return three to nine evenly spaced round values that enclose the range."""
     room = max(high - low, 1e-3 * abs(high))
     room = room if room > 1e-9 else 1.0
     size = 10.0 ** math.floor(math.log10(room / 7))
@@ -115,21 +115,21 @@ def nice_ticks(low: float, high: float) -> list[float]:
     return [i * step for i in range(first, max(last, first + 2) + 1)]
 
 
-def spread_out(places: Sequence[float], distance: float, low: float, high: float) -> list[float]:
-    """Return places at least ``distance`` apart in the same order, as near the given ones as can be.
+def spread_out(positions: Sequence[float], distance: float, low: float, high: float) -> list[float]:
+    """Move positions at least ``distance`` apart, in the same order and with the least squared displacement.
 
-    Nearest by squares: neighbours that are too close become a group around its mean, as in isotonic regression.
-    They stay between ``low`` and ``high`` if they fit there.
+    Positions that are too close become a group around its mean, as in isotonic regression. The result lies between
+    ``low`` and ``high`` if it fits there.
     """
-    order = sorted(range(len(places)), key=lambda i: places[i])
+    order = sorted(range(len(positions)), key=lambda i: positions[i])
     groups: list[list[float]] = []
     for rank, i in enumerate(order):
-        groups.append([places[i] - rank * distance])
+        groups.append([positions[i] - rank * distance])
         while len(groups) > 1 and _mean(groups[-2]) >= _mean(groups[-1]):
             groups[-2:] = [groups[-2] + groups[-1]]
     bases = [_mean(group) for group in groups for _ in group]
-    last = max(high - distance * (len(places) - 1), low)
-    result = list(places)
+    last = max(high - distance * (len(positions) - 1), low)
+    result = list(positions)
     for rank, (i, base) in enumerate(zip(order, bases, strict=True)):
         result[i] = min(max(base, low), last) + rank * distance
     return result
@@ -140,8 +140,8 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _curve(series: Series, to_x: Callable[[float], float], to_y: Callable[[float], float], name_y: float) -> Curve:
-    places = [(to_x(x), to_y(y)) for x, y in series.points]
-    style = _N_COLOURS if series.style is None else series.style % _N_COLOURS
+    points = [(to_x(x), to_y(y)) for x, y in series.points]
+    style = _N_COLORS if series.style is None else series.style % _N_COLORS
     mark = _MARKS[style % len(_MARKS)]
     bars = [
         f"M{to_x(x):.1f} {to_y(y - by):.1f}V{to_y(y + by):.1f}"
@@ -152,10 +152,10 @@ def _curve(series: Series, to_x: Callable[[float], float], to_y: Callable[[float
         series.name,
         style,
         series.dashed or style != series.style,
-        " ".join(f"{x:.1f},{y:.1f}" for x, y in places),
-        "".join(mark.format(x=x, y=y) for x, y in places) if series.marked else "",
+        " ".join(f"{x:.1f},{y:.1f}" for x, y in points),
+        "".join(mark.format(x=x, y=y) for x, y in points) if series.marked else "",
         "".join(bars),
-        places[-1],
+        points[-1],
         name_y,
     )
 

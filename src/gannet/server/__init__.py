@@ -1,4 +1,4 @@
-"""The local page and the HTTP API over a collection: what they show comes from `gannet.search`."""
+"""The HTTP server of a collection: its API, its web page and the protection of both."""
 
 from gannet.server.app import create_app
 from gannet.server.run import serve

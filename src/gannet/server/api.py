@@ -1,4 +1,4 @@
-"""The HTTP API: from requests to the collection and back. What is found and how is up to `gannet.search`."""
+"""The routes of the HTTP API. They read requests, call `gannet.retrieval` and return JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from gannet.codes import Codes, check_codes, unpack
 from gannet.data import check_image
 from gannet.errors import GannetError
-from gannet.search.live import LiveCollection, Matches
+from gannet.retrieval.live import LiveCollection, Matches
 from gannet.server.problems import json_answer
 from gannet.server.questions import ImageQuestion, read_question
 from gannet.server.schemas import (
@@ -37,25 +37,25 @@ from gannet.support.threads import cores
 _MAX_GROUPS = 500
 _MAX_MEMBERS = 100
 
-PathId = Annotated[int, Path(ge=0, le=MAX_ID, description="Id of an item of the collection.")]
+PathId = Annotated[int, Path(ge=0, le=MAX_ID, description="Id of an item in the collection.")]
 
 
 def max_duplicates_radius(n_bits: int) -> int:
-    """Return the largest radius of a group of duplicates: beyond it, groups are long to find and mean little."""
+    """Return the largest radius of a request for duplicates: larger ones take long and link unrelated items."""
     return min(max(n_bits // 8, 1), 16)
 
 
 def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
-    """Return the routes of the API over a collection."""
+    """Return the routes of the API; query images of more than ``max_pixels`` pixels are refused."""
     router = APIRouter()
-    # Decoding is work for the cores, and large pictures take much memory: no more at once than there are cores.
+    # Decoding keeps a core busy, and large pictures take much memory: decode at most one picture per core at a time.
     pictures = CapacityLimiter(cores())
-    farthest = max_duplicates_radius(collection.n_bits)
-    usual_radius, _ = collection.duplicate_limits
+    max_radius = max_duplicates_radius(collection.n_bits)
+    default_radius, _ = collection.duplicate_limits
 
     @router.post(
         "/search",
-        summary="Find the nearest items to an image, an item or a code",
+        summary="Find the items nearest to an image, an item or a code",
         response_model=Answer,
         responses=_problems(400, 404, 409, 413, 415, 422),
         openapi_extra={"requestBody": search_body(collection.n_bits)},
@@ -66,21 +66,23 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
 
     @router.get(
         "/items",
-        summary="List some items, spread evenly over the collection",
+        summary="List a sample of items, evenly spaced in the collection",
         response_model=Sample,
         responses=_problems(409, 422),
     )
-    def get_items(limit: Annotated[int, Query(ge=1, le=MAX_RESULTS)] = 24) -> Response:
+    def get_items(
+        limit: Annotated[int, Query(ge=1, le=MAX_RESULTS, description="Maximum number of items.")] = 24,
+    ) -> Response:
         return json_answer({"items": [{"id": id_, "path": path} for id_, path in collection.sample(limit)]})
 
-    @router.get("/items/{id}", summary="Show an item", response_model=Item, responses=_problems(404, 409, 422))
+    @router.get("/items/{id}", summary="Get an item", response_model=Item, responses=_problems(404, 409, 422))
     def get_item(id: PathId) -> Response:
         item = collection.item(id)
         return json_answer({"id": item.id, "path": item.path, "code": item.code.tobytes().hex()})
 
     @router.get(
         "/items/{id}/thumbnail",
-        summary="Show a small picture of an item",
+        summary="Get a thumbnail of an item",
         response_class=Response,
         responses={200: {"content": {"image/jpeg": {}}}, **_problems(404, 409, 422)},
     )
@@ -89,19 +91,19 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
             jpeg = await to_thread.run_sync(item_thumbnail, collection, id, limiter=pictures)
         except NoPictureError as error:
             raise HTTPException(404, str(error)) from error
-        # The picture of an id never changes; whether another collection is served, the page says in the address.
+        # The picture of an id never changes, and the page adds a key of the collection to the URL.
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
     @router.delete(
         "/items/{id}",
-        summary="Remove an item from the collection, not its file",
+        summary="Remove an item from the collection; its file is not deleted",
         status_code=204,
         response_class=Response,
         responses=_problems(403, 404, 409, 422),
     )
     def delete_item(id: PathId) -> Response:
         if not collection.editable:
-            raise HTTPException(403, "this server does not change its collection: start it with --edit")
+            raise HTTPException(403, "this server does not allow changes: start it with --edit")
         collection.remove(id)
         return Response(status_code=204)
 
@@ -112,9 +114,11 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
         responses=_problems(409, 422),
     )
     def get_duplicates(
-        radius: int = Query(usual_radius, ge=0, le=farthest, description="Bits that may differ."),
-        offset: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
-        limit: Annotated[int, Query(ge=1, le=_MAX_GROUPS)] = 100,
+        radius: int = Query(
+            default_radius, ge=0, le=max_radius, description="Largest number of bits in which linked items differ."
+        ),
+        offset: Annotated[int, Query(ge=0, le=MAX_ID, description="Number of groups to skip.")] = 0,
+        limit: Annotated[int, Query(ge=1, le=_MAX_GROUPS, description="Maximum number of groups.")] = 100,
     ) -> Response:
         total, groups = collection.duplicates(radius, offset, limit, _MAX_MEMBERS)
         shown = [
@@ -122,7 +126,7 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
         ]
         return json_answer({"radius": radius, "total": total, "groups": shown})
 
-    @router.get("/health", summary="Tell what is served", response_model=Health, responses=_problems(409))
+    @router.get("/health", summary="Describe the served collection", response_model=Health, responses=_problems(409))
     def get_health() -> Response:
         info = collection.info()
         return json_answer(
@@ -140,9 +144,7 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     schema = {"schema": Problem.model_json_schema()}
-    return {
-        status: {"description": "A problem", "content": {"application/problem+json": schema}} for status in statuses
-    }
+    return {status: {"description": "Error", "content": {"application/problem+json": schema}} for status in statuses}
 
 
 def _answer(collection: LiveCollection, question: Question | ImageQuestion, max_pixels: int) -> Response:

@@ -1,4 +1,4 @@
-"""The application: the page, its files, the API, and the guard around them."""
+"""The application: the API, the web page with its files, and the checks on every request."""
 
 from __future__ import annotations
 
@@ -10,37 +10,48 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
 import gannet
-from gannet import pages
-from gannet.pages.page import render
-from gannet.search.live import LiveCollection
+from gannet.pages.rendering import STYLE_SHEET, render
+from gannet.retrieval.live import LiveCollection
 from gannet.server.api import make_router, max_duplicates_radius
 from gannet.server.problems import add_handlers
 from gannet.server.schemas import MAX_RESULTS
 from gannet.server.security import Guard
 
-#: Largest body of a request in bytes, and largest picture in pixels, that is taken as a query.
+#: Largest request body in bytes, and largest query image in pixels.
 MAX_BYTES = 32 << 20
 MAX_PIXELS = 100_000_000
 
-_TEMPLATES = Path(pages.__file__).parent / "templates"
 _STATIC = Path(__file__).parent / "static"
-# Named one by one: no part of an address ever becomes part of a path.
-_FILES = {file.name: file for file in (_TEMPLATES / "style.css", *sorted(_STATIC.iterdir()))}
+# All files by name, so that no part of a URL ever becomes part of a path.
+_FILES = {file.name: file for file in (STYLE_SHEET, *sorted(_STATIC.iterdir()))}
 
 
 def create_app(
     collection: LiveCollection, host: str = "127.0.0.1", max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
 ) -> FastAPI:
-    """Return the application over an open collection.
+    """Return the application that serves an open collection.
 
-    Parameters: ``host`` it will be bound to, which decides what requests may call it; ``max_bytes`` of a request's
-        body; ``max_pixels`` of an image to search for.
+    Parameters
+    ----------
+    collection : LiveCollection
+        The collection. The caller closes it.
+    host : str, default="127.0.0.1"
+        Host that the server will be bound to. Requests with another name in their Host header are refused.
+    max_bytes : int, default=33554432
+        Largest request body in bytes.
+    max_pixels : int, default=100000000
+        Largest query image in pixels.
+
+    Returns
+    -------
+    FastAPI
+        The ASGI application.
     """
     app = FastAPI(
         title="Gannet",
         version=gannet.__version__,
-        description="Search a collection of images by the Hamming distance of their codes.",
-        docs_url=None,  # the usual page of documentation loads its parts from elsewhere
+        description="Search a collection of images, or of vectors, by the Hamming distance between their codes.",
+        docs_url=None,  # FastAPI's documentation page loads scripts from other sites
         redoc_url=None,
     )
     add_handlers(app)
@@ -52,6 +63,7 @@ def create_app(
         radius, cosine = collection.duplicate_limits
         page = render(
             "serve.html",
+            "gannet.server",
             name=collection.path.name,
             items=info["items"],
             n_bits=info["bits"],

@@ -1,4 +1,4 @@
-"""Answers as JSON, and errors as problem details (RFC 9457): a status and one line that says what to do."""
+"""JSON responses, and errors as problem details (RFC 9457): a status and one line that says what to do."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gannet.errors import GannetError
-from gannet.search.live import UnknownItemError
+from gannet.retrieval.live import UnknownItemError
 
 
 def json_answer(value: Any, status: int = 200, media_type: str = "application/json") -> Response:
-    """Return a response of JSON in ASCII, which holds any file name, also one that is not UTF-8."""
+    """Return a response of JSON in ASCII, which can represent file names that are not UTF-8."""
     return Response(json.dumps(value, separators=(",", ":")), status, media_type=media_type)
 
 
 def problem(status: int, detail: str) -> Response:
-    """Return an error as problem details."""
+    """Return an error response with problem details."""
     title = http.HTTPStatus(status).phrase
     body = {"type": "about:blank", "title": title, "status": status, "detail": " ".join(detail.split())}
     return json_answer(body, status, "application/problem+json")
 
 
 def explain(error: ValidationError | RequestValidationError) -> str:
-    """Return what is wrong with the first value that is."""
+    """Return the first error of a validation in one line."""
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
     message = str(first["msg"]).removeprefix("Value error, ")
@@ -38,7 +38,7 @@ def explain(error: ValidationError | RequestValidationError) -> str:
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Make every error of an app a problem."""
+    """Let an application report every error as problem details."""
 
     async def on_http(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -51,7 +51,7 @@ def add_handlers(app: FastAPI) -> None:
         return problem(422, explain(error))
 
     async def on_gannet(_: Request, error: Exception) -> Response:
-        # What a request gets wrong is found before; what is left is the state of the collection's file.
+        # Invalid requests were refused before; the remaining errors come from the state of the collection's file.
         return problem(404 if isinstance(error, UnknownItemError) else 409, str(error))
 
     app.add_exception_handler(HTTPException, on_http)

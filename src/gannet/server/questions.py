@@ -1,4 +1,4 @@
-"""Reading what a search asks for from a request's body."""
+"""Read the query of a search from the body of a request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_FIELD_BYTES = 1 << 10
 
 @dataclass(frozen=True)
 class ImageQuestion:
-    """A search from the bytes of an image file."""
+    """A search by the bytes of an image file."""
 
     image: bytes
     limits: Limits
@@ -24,18 +24,23 @@ class ImageQuestion:
 async def read_question(request: Request) -> Question | ImageQuestion:
     """Read a JSON body, or a form with an image.
 
-    Raises: `HTTPException` and pydantic's `ValidationError` where it is neither, or out of range.
+    Raises
+    ------
+    HTTPException
+        If the body is neither, or cannot be parsed.
+    pydantic.ValidationError
+        If a field is unknown, of the wrong type or out of range.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         return Question.model_validate_json(await request.body(), strict=True)
     if kind != "multipart/form-data":
-        raise HTTPException(415, "send JSON with an id, or a form (multipart/form-data) with an image")
+        raise HTTPException(415, "send JSON with an id or a code, or a form (multipart/form-data) with an image")
     form = await _read_form(request)
     try:
         fields = dict(form)
         if len(fields) < len(form.multi_items()):
-            raise HTTPException(422, "the form has a field twice")
+            raise HTTPException(422, "the form has the same field twice")
         image = fields.pop("image", None)
         if isinstance(image, UploadFile):
             return ImageQuestion(await image.read(), Limits.model_validate(fields))
@@ -49,5 +54,5 @@ async def _read_form(request: Request) -> FormData:
         return await request.form(max_files=1, max_fields=4, max_part_size=_MAX_FIELD_BYTES)
     except (HTTPException, ClientDisconnect):
         raise
-    except Exception as error:  # the parser's own errors are HTTPExceptions; a strange charset raises others
+    except Exception as error:  # the parser raises HTTPExceptions; an unknown charset raises other errors
         raise HTTPException(400, "the form cannot be read") from error

@@ -1,4 +1,4 @@
-"""Binding the address and running the server until it is interrupted."""
+"""Bind the address and run the server until it is interrupted."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import uvicorn
 
 from gannet.errors import GannetError
 from gannet.index import DEFAULT_INDEX, IndexFactory
-from gannet.search.live import LiveCollection
+from gannet.retrieval.live import LiveCollection
 from gannet.server.app import create_app
 from gannet.server.security import is_loopback
 
-_MOST_CONNECTIONS = 500
-"""Beyond these, new ones are turned away, so that files can still be opened: 1,024 is a usual limit for both."""
+# More connections are refused, so that files can still be opened: many systems allow 1,024 of both together.
+_MAX_CONNECTIONS = 500
 
 
 def serve(
@@ -36,15 +36,15 @@ def serve(
     Parameters
     ----------
     path : path-like
-        File of the collection.
+        Path of the collection.
     host : str
-        Address to bind.
+        Address to bind, such as ``"127.0.0.1"``.
     port : int
-        Port to bind; 0 for any free port.
+        Port to bind, 0 for any free port.
     editable : bool
-        Whether items may be removed.
+        Whether clients may remove items.
     say : callable
-        Function that shows one line of text, such as the address of the page.
+        Function that is called with each line to print: the address, and a warning if other machines can reach it.
     index : str, type or callable, default="hamming"
         Index to search with; see `gannet.Collection.open`.
 
@@ -56,9 +56,9 @@ def serve(
     with contextlib.closing(LiveCollection(path, editable, index)) as collection, _bind(host, port) as bound:
         collection.warm_up()
         app = create_app(collection, host)
-        # No access log: addresses hold what was looked at.
+        # No access log: the URLs would record what the user looked at.
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, limit_concurrency=_MOST_CONNECTIONS
+            app, log_level="warning", access_log=False, server_header=False, limit_concurrency=_MAX_CONNECTIONS
         )
         say(f"serving {Path(path).name}, {len(collection):,} items, at {_url(bound)} (Ctrl+C to stop)")
         if not is_loopback(host):
@@ -70,8 +70,8 @@ def serve(
 
 @contextlib.contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl+C does, so that the collection is closed; uvicorn sends it on when it stops."""
-    if threading.current_thread() is not threading.main_thread():  # others get no signals
+    """Treat SIGTERM like Ctrl+C, so that the collection is closed; uvicorn raises the signal again after it stops."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
         yield
         return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -85,7 +85,7 @@ def _bind(host: str, port: int) -> socket.socket:
     if not 0 <= port < 1 << 16:
         raise GannetError(f"a port is a number from 0 to 65535, not {port}")
     if not host:
-        raise GannetError("--host is empty: give the address to serve at, such as 127.0.0.1")
+        raise GannetError("--host is empty: give the address to bind, such as 127.0.0.1")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
@@ -93,8 +93,8 @@ def _bind(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise GannetError(f"port {port} of {host} is in use: choose another with --port, or 0 for any") from error
         if error.errno == errno.EACCES:
-            raise GannetError(f"port {port} may not be used: choose one from 1024 on with --port") from error
-        why = str(error.strerror or error).partition(" (while ")[0]  # Python adds the address to the system's words
+            raise GannetError(f"no permission to use port {port}: choose one above 1023 with --port") from error
+        why = str(error.strerror or error).partition(" (while ")[0]  # Python appends the address to the message
         raise GannetError(f"cannot serve at {host}: {why}; see --host") from error
     except UnicodeError as error:
         raise GannetError(f"{host!r} is not an address; see --host") from error

@@ -1,4 +1,4 @@
-"""What goes into the API and comes out of it."""
+"""Request and response bodies of the API."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ MAX_ID = 2**63 - 1
 MAX_RESULTS = 1000
 MAX_BITS = 1 << 16
 
-Id = Annotated[int, Field(ge=0, le=MAX_ID, description="Id of an item of the collection.")]
-Code = Annotated[str, Field(pattern="^([0-9a-f]{2})+$", description="A packed code in hexadecimal, two digits a byte.")]
+Id = Annotated[int, Field(ge=0, le=MAX_ID, description="Id of an item in the collection.")]
+Code = Annotated[str, Field(pattern="^([0-9a-f]{2})+$", description="Packed code in hexadecimal, two digits per byte.")]
 
 
 class Limits(BaseModel):
-    """How many results a search has."""
+    """Limits on the results of a search."""
 
     model_config = ConfigDict(extra="forbid")
 
-    k: int = Field(50, ge=1, le=MAX_RESULTS, description="At most this many results.")
-    radius: int | None = Field(None, ge=0, le=MAX_BITS, description="None that differs in more than this many bits.")
+    k: int = Field(50, ge=1, le=MAX_RESULTS, description="Maximum number of results.")
+    radius: int | None = Field(None, ge=0, le=MAX_BITS, description="Maximum Hamming distance of the results in bits.")
 
 
 class Question(Limits):
-    """A search from an item, by its id, or from a code that an answer gave."""
+    """A search by the id of an item, or by a code from an earlier answer."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["id"]}, {"required": ["code"]}]})
 
@@ -41,7 +41,7 @@ class Question(Limits):
 
 
 class Item(BaseModel):
-    """An item of the collection."""
+    """An item in the collection."""
 
     id: Id
     path: str
@@ -49,7 +49,7 @@ class Item(BaseModel):
 
 
 class Result(BaseModel):
-    """A neighbour; ``differing_bits`` counts from 0, the code's most significant bit."""
+    """A neighbor. ``differing_bits`` are bit positions; 0 is the most significant bit of the code."""
 
     id: Id
     path: str
@@ -58,7 +58,7 @@ class Result(BaseModel):
 
 
 class Answer(BaseModel):
-    """Results by distance, then id. ``code`` is the query's, and finds the same again."""
+    """Results by distance, then id. ``code`` is the code of the query; a search by it gives the same results."""
 
     bits: int
     code: Code
@@ -66,29 +66,31 @@ class Answer(BaseModel):
 
 
 class Member(BaseModel):
-    """An item of a group of duplicates."""
+    """An item, with its path."""
 
     id: Id
     path: str
 
 
 class Sample(BaseModel):
-    """Some items."""
+    """A sample of items."""
 
     items: list[Member]
 
 
 class Group(BaseModel):
-    """Items that are (nearly) the same: the first of them, by id, and how many they are."""
+    """A group of near-duplicates: its size and its first items, ordered by id."""
 
     size: int
     items: list[Member]
 
 
 class Groups(BaseModel):
-    """Some of the ``total`` groups; within one, steps of at most ``radius`` bits lead from item to item.
+    """A page of the ``total`` groups, largest first.
 
-    Where the collection keeps features, those of items a step apart are alike.
+    Two items are linked if their codes differ in at most ``radius`` bits and, in a collection that stores features, if
+    the cosine between their features is high enough. A group holds all items that are linked, directly or through
+    others.
     """
 
     radius: int
@@ -97,7 +99,7 @@ class Groups(BaseModel):
 
 
 class Health(BaseModel):
-    """What is served."""
+    """The collection that is served."""
 
     collection: str
     items: int
@@ -107,7 +109,7 @@ class Health(BaseModel):
 
 
 class Problem(BaseModel):
-    """What went wrong, in one line (RFC 9457)."""
+    """An error (RFC 9457); ``detail`` describes it in one line."""
 
     type: str
     title: str
@@ -116,7 +118,7 @@ class Problem(BaseModel):
 
 
 def search_body(n_bits: int) -> dict[str, Any]:
-    """Return the OpenAPI description of the body of a search: JSON, or a form with an image."""
+    """Return the OpenAPI description of a search's request body: JSON, or a form with an image."""
     question = Question.model_json_schema()
     for code in question["properties"]["code"]["anyOf"]:
         if code["type"] == "string":
@@ -125,7 +127,7 @@ def search_body(n_bits: int) -> dict[str, Any]:
     form["properties"] = {"image": {"type": "string", "format": "binary"}, **form["properties"]}
     form["required"] = ["image"]
     form["title"] = "ImageQuestion"
-    form["description"] = "A search from an image file."
+    form["description"] = "A search by an image file."
     content = {
         "application/json": {"schema": question, "example": {"id": 17, "k": 10}},
         "multipart/form-data": {"schema": form},

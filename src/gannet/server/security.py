@@ -1,7 +1,7 @@
-"""What every request must pass, and what every answer carries.
+"""Checks on every request, and security headers on every response.
 
-The server is meant for one person's own pictures on their own machine. What can reach it from outside all the same is
-a page of another site in that person's browser, which it must neither read through nor act through.
+The server is meant for one person's own pictures on their own machine. A page of another site in that person's browser
+can still send requests to it, and must neither read responses nor change the collection.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gannet.server.problems import problem
 
 _HEADERS: Mapping[str, str] = {
-    # No script or style but the server's own files, nothing from elsewhere, and in nobody's frame.
+    # Only the server's own scripts and styles, nothing from other sites, and no embedding in frames.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
@@ -33,12 +33,13 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
-    """ASGI middleware that refuses requests for other hosts, from other sites and with too large a body.
+    """ASGI middleware that refuses requests for other hosts, requests from other sites, and bodies that are too large.
 
-    The name in Host must be one of this machine's: a site whose name is made to point here (DNS rebinding) sends its
-    own. Where the server is bound to more than the machine itself, any address will do too, for those are not names.
+    The Host header must hold a name of this machine. This stops DNS rebinding: a site that lets its name resolve to
+    this machine still sends its own name. If other machines can reach the server, any IP address is accepted too,
+    because DNS rebinding needs a name.
 
-    Parameters: ``host`` the server is bound to; ``max_bytes`` of a request's body.
+    ``host`` is the host that the server is bound to, ``max_bytes`` the largest request body in bytes.
     """
 
     def __init__(self, app: ASGIApp, host: str, max_bytes: int) -> None:
@@ -70,15 +71,15 @@ class Guard:
             await self._app(scope, self._limited(receive), send_guarded)
         except Exception:
             if not started:
-                await problem(500, "the server failed; its terminal says where")(scope, receive, send_guarded)
+                await problem(500, "internal error: see the terminal of the server")(scope, receive, send_guarded)
             raise
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
         if not self._is_own_name(headers.getlist("host")):
-            return 400, "the Host header names another server: open the page under the address that was printed"
+            return 400, "the Host header names another server: use the address that `gannet serve` printed"
         if scope["method"] not in _SAFE_METHODS and _is_from_another_site(headers):
-            return 403, "a page of another site may not do this"
+            return 403, "pages of other sites may not send this request"
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length[:20]) > self._max_bytes:
             return self._too_large()
@@ -91,7 +92,7 @@ class Guard:
         return name in self._names or (self._any_address and _is_address(name))
 
     def _limited(self, receive: Receive) -> Receive:
-        """Count what comes: a body may be sent in chunks without its length."""
+        """Limit the bytes that are received: a body in chunks does not state its length."""
         total = 0
 
         async def receive_limited() -> Message:
@@ -105,16 +106,16 @@ class Guard:
         return receive_limited
 
     def _too_large(self) -> tuple[int, str]:
-        return 413, f"the request is larger than {self._max_bytes >> 20} MB: send a smaller picture"
+        return 413, f"the request is larger than {self._max_bytes >> 20} MB: send a smaller image"
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a server bound to ``host`` can be reached from its own machine alone."""
+    """Return whether a server bound to ``host`` can be reached only from its own machine."""
     return host.lower() == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def _is_from_another_site(headers: Headers) -> bool:
-    """Tell whether a browser says that another origin made the request; programs that say nothing may pass."""
+    """Return whether the headers name another origin. Programs other than browsers send no such headers and pass."""
     if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         return True
     origin = headers.get("origin")
@@ -122,7 +123,7 @@ def _is_from_another_site(headers: Headers) -> bool:
 
 
 def _name(host: str) -> str:
-    """Return the host of ``host:port``, in lower case, without an IPv6 address's brackets; "" where malformed."""
+    """Return the host of ``host:port``, in lower case and without brackets around IPv6; "" if it is malformed."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:

@@ -1,11 +1,11 @@
-"""Pictures of items, by id."""
+"""Thumbnails of items by id."""
 
 from __future__ import annotations
 
 from gannet.data import digest, read_item, thumbnail
 from gannet.errors import GannetError
-from gannet.pages.page import PICTURE_SIDE
-from gannet.search.live import LiveCollection, UnknownItemError
+from gannet.pages.pictures import PICTURE_SIDE
+from gannet.retrieval.live import LiveCollection, UnknownItemError
 
 
 class NoPictureError(GannetError):
@@ -13,12 +13,18 @@ class NoPictureError(GannetError):
 
 
 def item_thumbnail(collection: LiveCollection, id: int) -> bytes:
-    """Return a small JPEG of an item, encoded anew from its file.
+    """Return a thumbnail of an item as JPEG, encoded again from its file.
 
-    The file must have the content that was indexed: whatever has come in its place since, by a link or otherwise, is
-    not a picture of the collection and is not shown. For the same reason an item without a digest has none.
+    The file must still have the content that was indexed. A file that replaced it, or that a link now points to, is not
+    part of the collection and is not shown. An item without a digest has no thumbnail, because its file cannot be
+    checked.
 
-    Raises: `UnknownItemError` where there is no such item, `NoPictureError` where it has no picture (any more).
+    Raises
+    ------
+    UnknownItemError
+        If the collection has no such item.
+    NoPictureError
+        If the item has no picture, or if its file is gone or has changed.
     """
     path = collection.item(id).path
     try:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gannet.data.labelled import Dataset, LabelledImages
+from gannet.data.labeled import Dataset, LabeledImages
 from gannet.errors import GannetError, unknown_name
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def get_dataset(name: str) -> type[Dataset]:
     return found
 
 
-def load_own(path: str | os.PathLike[str]) -> LabelledImages:
+def load_own(path: str | os.PathLike[str]) -> LabeledImages:
     """Return a user's own labeled images.
 
     Parameters
@@ -94,7 +94,7 @@ def load_own(path: str | os.PathLike[str]) -> LabelledImages:
     return load_class_folders(path)
 
 
-def find_dataset() -> LabelledImages:
+def find_dataset() -> LabeledImages:
     """Return the first public data set that can be loaded; its ``attempts`` say why others could not.
 
     The order is: CIFAR-10, then Fashion-MNIST, on this computer; CIFAR-10 from its official site; Fashion-MNIST from

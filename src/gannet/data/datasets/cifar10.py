@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gannet.data.base import ArraySource
 from gannet.data.class_folders import load_class_folders
-from gannet.data.labelled import LabelledImages
+from gannet.data.labeled import LabeledImages
 from gannet.data.opening import open_source
 from gannet.data.public_dataset import CONNECT_SECONDS, PublicDataset, cache_folder, of_array
 from gannet.data.sources.cifar10_batches import CIFAR10_CLASSES
@@ -38,7 +38,7 @@ class Cifar10(PublicDataset):
     def __init__(self, url: str = _URL) -> None:
         self.url = url
 
-    def read(self, path: Path) -> LabelledImages:
+    def read(self, path: Path) -> LabeledImages:
         """Return the data set at a path."""
         source = open_source(path)
         if isinstance(source, ArraySource) and source.class_names == CIFAR10_CLASSES:

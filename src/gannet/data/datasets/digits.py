@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gannet.data.labelled import Dataset, LabelledImages
+from gannet.data.labeled import Dataset, LabeledImages
 from gannet.data.public_dataset import of_array
 from gannet.data.sources.sklearn_digits import SklearnDigits
 from gannet.errors import GannetError
@@ -13,7 +13,7 @@ class Digits(Dataset):
 
     name = "digits"
 
-    def load(self, path: str | None = None) -> LabelledImages:
+    def load(self, path: str | None = None) -> LabeledImages:
         """Return the digits. They come with scikit-learn, so that a path is refused."""
         if path is not None:
             raise GannetError("the digits come with scikit-learn: leave the path out")

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from gannet.data.base import ArraySource
-from gannet.data.labelled import LabelledImages
+from gannet.data.labeled import LabeledImages
 from gannet.data.opening import open_source
 from gannet.data.public_dataset import CONNECT_SECONDS, PublicDataset, cache_folder, of_array
 from gannet.errors import GannetError
@@ -32,7 +32,7 @@ class FashionMnist(PublicDataset):
     name = "fashion-mnist"
     local_names = ("fashion-mnist", "fashion_mnist", "FashionMNIST/raw", "FashionMNIST")
 
-    def read(self, path: Path) -> LabelledImages:
+    def read(self, path: Path) -> LabeledImages:
         """Return the data set at a path."""
         source = open_source(path)
         if not isinstance(source, ArraySource) or len(source.class_names) != len(FASHION_MNIST_CLASSES):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from gannet.data.labelled import Dataset, LabelledImages
+from gannet.data.labeled import Dataset, LabeledImages
 from gannet.data.lists import load_lists
 from gannet.errors import GannetError
 
@@ -18,7 +18,7 @@ class NusWide21(Dataset):
 
     name = "nuswide21"
 
-    def load(self, path: str | None = None) -> LabelledImages:
+    def load(self, path: str | None = None) -> LabeledImages:
         """Return the images that the lists in a folder name; without a path, in the folder ``$GANNET_DATA``."""
         folder = path or os.environ.get("GANNET_DATA")
         if not folder:

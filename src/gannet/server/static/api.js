@@ -1,21 +1,21 @@
-// Requests to the server that this page came from.
+// Requests to the server of this page.
 
 export class Problem extends Error {}
 
-async function request(address, options) {
+async function request(url, options) {
   let response;
   try {
-    response = await fetch(address, options);
+    response = await fetch(url, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem("The server does not answer: is gannet serve still running?");
+    throw new Problem("The server does not respond. Is gannet serve still running?");
   }
   if (response.ok) return response.status === 204 ? null : response.json();
   const problem = await response.json().catch(() => ({}));
-  throw new Problem(problem.detail || `The server answered with status ${response.status}.`);
+  throw new Problem(problem.detail || `The server returned status ${response.status}.`);
 }
 
-/** Search from `{id}`, `{code}` or `{image}`, a File. */
+/** Search by an `{id}`, a `{code}` or an `{image}` (a File). */
 export function search({ image, ...query }, limits, signal) {
   if (!image) {
     const body = JSON.stringify({ ...query, ...limits });

@@ -1,31 +1,31 @@
-// The page: its state is its address, so that every search can be shared and gone back to.
+// The page. Its state is in the URL, so that searches can be shared and the back button works.
 
 import * as api from "./api.js";
 import { card, cells, element, frame, moveByArrows, nBits, ones, shortName, thumbnail, visible } from "./view.js";
 
 const { maxBytes, maxResults } = document.body.dataset;
-const MOST = Number(maxResults);
+const MAX_RESULTS = Number(maxResults);
 const SAMPLE = 24;
-const GROUPS_A_PAGE = 50;
+const GROUPS_PER_PAGE = 50;
 const PREVIEW_SIDE = 288;
 const $ = (id) => document.getElementById(id);
 const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 let running = new AbortController();
-let preview = null; // the object URL of the picture that was given
+let preview = null; // the object URL of the query image
 
-// The address -------------------------------------------------------------------------------------
+// The URL -----------------------------------------------------------------------------------------
 
 function bounded(text, low, high, otherwise) {
   const value = text === null || text === "" ? NaN : Number(text);
   return Number.isInteger(value) ? Math.min(Math.max(value, low), high) : otherwise;
 }
 
-function readAddress() {
+function readUrl() {
   const query = new URLSearchParams(location.search);
   return {
     id: query.get("id"),
     code: query.get("code"),
-    k: bounded(query.get("k"), 1, MOST, 50),
+    k: bounded(query.get("k"), 1, MAX_RESULTS, 50),
     radius: bounded(query.get("radius"), 0, nBits, nBits),
     same: query.has("duplicates") ? bounded(query.get("duplicates"), 0, Number($("same").max), 0) : null,
   };
@@ -33,7 +33,7 @@ function readAddress() {
 
 const limitsOf = ({ k, radius }) => (radius < nBits ? { k, radius } : { k });
 
-function addressOf(state) {
+function urlOfState(state) {
   if (state.same !== null && state.same !== undefined) return `/?duplicates=${state.same}`;
   const query = new URLSearchParams();
   for (const name of ["id", "code"]) if (state[name] !== null && state[name] !== undefined) query.set(name, state[name]);
@@ -41,11 +41,11 @@ function addressOf(state) {
   return `/?${query}`;
 }
 
-const fromItem = (id) => addressOf({ ...readAddress(), id, code: null, same: null });
+const fromItem = (id) => urlOfState({ ...readUrl(), id, code: null, same: null });
 
 // Searching ---------------------------------------------------------------------------------------
 
-/** Run one request at a time, the last one asked for, and say what goes wrong. */
+/** Run a request, cancel the one before it, and show an error if it fails. */
 async function run(work) {
   running.abort();
   running = new AbortController();
@@ -67,7 +67,7 @@ async function run(work) {
 }
 
 function show() {
-  const state = readAddress();
+  const state = readUrl();
   const isSearch = state.same === null;
   $("ask").hidden = !isSearch;
   $("grouping").hidden = isSearch;
@@ -85,7 +85,7 @@ function show() {
 
 async function searchItem(state, signal) {
   const id = bounded(state.id, 0, Number.MAX_SAFE_INTEGER, null);
-  if (id === null) throw new api.Problem("The address names no item: an id is a whole number.");
+  if (id === null) throw new api.Problem("The URL holds no valid id: an id is a whole number.");
   const [item, answer] = await Promise.all([api.item(id, signal), api.search({ id }, limitsOf(state), signal)]);
   showQuestion(shortName(item.path), visible(item.path), item.code, frame(thumbnail(id), shortName(item.path), visible(item.path)));
   showAnswer(answer, id);
@@ -95,30 +95,30 @@ async function searchCode(state, signal) {
   const answer = await api.search({ code: state.code }, limitsOf(state), signal);
   const { name, picture } = history.state ?? {};
   const shown = picture ? frame(urlOf(picture), name, name) : null;
-  showQuestion(name ?? "An image given before", picture ? "" : "The address holds its code, not the picture.", answer.code, shown);
+  showQuestion(name ?? "An image from an earlier search", picture ? "" : "The URL contains the code of the image, not the image.", answer.code, shown);
   showAnswer(answer, null);
 }
 
 async function searchImage(file) {
-  const state = readAddress();
+  const state = readUrl();
   if (file.size > Number(maxBytes)) {
-    $("alert").textContent = `The picture is larger than ${Number(maxBytes) >> 20} MB.`;
+    $("alert").textContent = `The image is larger than ${Number(maxBytes) >> 20} MB.`;
     return;
   }
   $("ask").hidden = false;
   $("grouping").hidden = true;
-  $("status").textContent = "Looking for what is like it …";
+  $("status").textContent = "Searching …";
   await run(async (signal) => {
     const answer = await api.search({ image: file }, limitsOf(state), signal);
     const kept = { name: visible(file.name), picture: await shrink(file) };
-    history.pushState(kept, "", addressOf({ ...state, id: null, code: answer.code, same: null }));
+    history.pushState(kept, "", urlOfState({ ...state, id: null, code: answer.code, same: null }));
     await show();
     $("title").focus({ preventScroll: true });
     scrollTo(0, 0);
   });
 }
 
-/** Return a small copy of a picture, to show it and to keep it in the history; null where the browser cannot. */
+/** Return a small copy of an image for the page and its history, or null if the browser cannot decode it. */
 async function shrink(file) {
   try {
     const whole = await createImageBitmap(file);
@@ -139,7 +139,7 @@ function urlOf(picture) {
 
 async function showSample(signal) {
   const { items } = await api.sample(SAMPLE, signal);
-  showQuestion("Find what looks alike", "Any picture will do, also one that is not in the collection.", null, null);
+  showQuestion("Find similar images", "Use any image. It need not be in the collection.", null, null);
   $("status").textContent = items.length ? "Or start from one of these" : "The collection is empty";
   showCards(items.map((item) => card(item, fromItem(item.id), false)));
 }
@@ -148,10 +148,10 @@ async function showDuplicates(radius, offset, signal) {
   if (offset === 0) {
     showCards([]);
     $("groups").replaceChildren();
-    $("status").textContent = "Looking for duplicates …";
+    $("status").textContent = "Searching for near-duplicates …";
   }
-  const { total, groups } = await api.duplicates(radius, offset, GROUPS_A_PAGE, signal);
-  $("status").textContent = total ? plural(total, "group") : "No duplicates within this radius";
+  const { total, groups } = await api.duplicates(radius, offset, GROUPS_PER_PAGE, signal);
+  $("status").textContent = total ? plural(total, "group") : "No near-duplicates within this radius";
   $("groups").append(...groups.map(groupOf));
   const shown = $("groups").children.length;
   $("more").hidden = shown >= total;
@@ -164,14 +164,14 @@ function groupOf({ size, items }) {
   return element("li", { className: "group" }, element("h3", { textContent: plural(size, "item") + rest }), grid);
 }
 
-// What is seen ------------------------------------------------------------------------------------
+// Display -----------------------------------------------------------------------------------------
 
 function showQuestion(title, path, code, picture) {
   $("title").textContent = title;
   $("path").textContent = path;
-  const frameOf = picture ?? element("span", { className: "frame missing" }, element("span", { textContent: code ? "No picture" : "Drop an image" }));
-  frameOf.id = "asked";
-  $("asked").replaceWith(frameOf);
+  const framed = picture ?? element("span", { className: "frame missing" }, element("span", { textContent: code ? "No image" : "Drop an image" }));
+  framed.id = "asked";
+  $("asked").replaceWith(framed);
   $("code").replaceChildren(...(code ? [cells(ones(code), "ones")] : []));
   document.body.classList.toggle("asking", code !== null);
 }
@@ -180,7 +180,7 @@ function showAnswer({ results }, id) {
   const [near, far] = [results[0]?.distance, results.at(-1)?.distance];
   $("status").textContent = results.length
     ? `${plural(results.length, "result")}, ${near === far ? "" : `${near} to `}${plural(far, "bit")} away`
-    : "No item is that near: raise the radius";
+    : "No results within this radius: increase it";
   showCards(results.map((item) => card(item, fromItem(item.id), item.id === id)));
 }
 
@@ -190,9 +190,9 @@ function showCards(cards) {
 
 // The sliders -------------------------------------------------------------------------------------
 
-// Few results are chosen more finely than many.
-const toSlider = (k) => Math.round((100 * Math.log(k)) / Math.log(MOST));
-const fromSlider = (place) => Math.round(MOST ** (place / 100));
+// The scale is logarithmic: small numbers of results can be chosen more precisely.
+const toSlider = (k) => Math.round((100 * Math.log(k)) / Math.log(MAX_RESULTS));
+const fromSlider = (place) => Math.round(MAX_RESULTS ** (place / 100));
 const same = Number;
 const LIMITS = [
   ["k", toSlider, fromSlider],
@@ -211,11 +211,11 @@ function setLimits(state) {
 
 let waiting;
 function setLimit(name, value) {
-  const state = { ...readAddress(), [name]: value };
+  const state = { ...readUrl(), [name]: value };
   setLimits(state);
   clearTimeout(waiting);
   waiting = setTimeout(() => {
-    history.replaceState(history.state, "", addressOf(state));
+    history.replaceState(history.state, "", urlOfState(state));
     show();
   }, 120);
 }
@@ -226,16 +226,16 @@ for (const [name, , fromPlace] of LIMITS) {
   field.addEventListener("input", () => {
     if (field.checkValidity() && field.value !== "") setLimit(name, Number(field.value));
   });
-  field.addEventListener("blur", () => setLimits(readAddress()));
+  field.addEventListener("blur", () => setLimits(readUrl()));
 }
 
-// What a person does ------------------------------------------------------------------------------
+// Events ------------------------------------------------------------------------------------------
 
-function goTo(address) {
-  history.pushState(null, "", address);
+function goTo(url) {
+  history.pushState(null, "", url);
   show().then(() => {
     scrollTo(0, 0);
-    $(readAddress().same === null ? "title" : "grouping-title").focus({ preventScroll: true });
+    $(readUrl().same === null ? "title" : "grouping-title").focus({ preventScroll: true });
   });
 }
 
@@ -297,7 +297,7 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   const file = fileIn(event.dataTransfer);
   if (file) searchImage(file);
-  else $("alert").textContent = "That is not an image: drop a JPEG, PNG, WebP, GIF, BMP or TIFF.";
+  else $("alert").textContent = "This file is not an image. Drop a JPEG, PNG, WebP, GIF, BMP or TIFF file.";
 });
 document.addEventListener("keydown", moveByArrows);
 document.addEventListener("submit", (event) => event.target.method !== "dialog" && event.preventDefault());

@@ -1,12 +1,12 @@
-// What results look like. Names come from files: they are only ever set as text.
+// Elements of the page. File names are untrusted, so they are only ever set as text.
 
 const SVG = "http://www.w3.org/2000/svg";
-const CELLS_A_ROW = 32;
-const TINY = 64; // pictures up to this side are enlarged to crisp pixels instead of a blur
+const CELLS_PER_ROW = 32;
+const TINY = 64; // images up to this side are enlarged to crisp pixels instead of a blur
 const { bits, key, editable } = document.body.dataset;
 export const nBits = Number(bits);
-const columns = Math.min(nBits, CELLS_A_ROW);
-const rows = Math.ceil(nBits / CELLS_A_ROW);
+const columns = Math.min(nBits, CELLS_PER_ROW);
+const rows = Math.ceil(nBits / CELLS_PER_ROW);
 
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
@@ -15,17 +15,17 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
-/** Spell out characters that cannot be seen, by which a name can look like another. */
+/** Spell out invisible characters, with which one name can imitate another. */
 export function visible(name) {
   return name.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (found) =>
     /[\u200c\u200d]/.test(found) ? found : `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }
 
-/** The end of a path: the file and the folder it is in. */
+/** Return the last two parts of a path: the folder and the file. */
 export const shortName = (path) => visible(path.split("/").slice(-2).join("/"));
 
-/** Draw a row or more of cells, a bit each, with those in `marked` filled. */
+/** Draw one cell per bit, in rows, and fill the cells of the bits in `marked`. */
 export function cells(marked, kind) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", `cells ${kind}`);
@@ -40,13 +40,13 @@ export function cells(marked, kind) {
   return svg;
 }
 
-/** The positions of the ones in a code given in hexadecimal. */
+/** Return the positions of the 1 bits in a hexadecimal code. */
 export function ones(code) {
   const digits = [...code].flatMap((digit) => [...parseInt(digit, 16).toString(2).padStart(4, "0")]);
   return digits.slice(0, nBits).flatMap((digit, bit) => (digit === "1" ? [bit] : []));
 }
 
-/** A picture in a frame; its name where there is no picture. */
+/** Return a framed image, or a frame with the name if the image cannot be loaded. */
 export function frame(source, name, path) {
   const image = element("img", { alt: "", loading: "lazy", decoding: "async", width: 144, height: 144 });
   const made = element("span", { className: "frame", title: path }, image);
@@ -61,18 +61,18 @@ export function frame(source, name, path) {
   return made;
 }
 
-// The key tells collections apart that are served at one address, one after another.
+// The key differs between collections, so that the browser's cache never shows a thumbnail of another one.
 export const thumbnail = (id) => `/items/${id}/thumbnail?${new URLSearchParams({ key })}`;
 
-/** An item of a grid: a link that searches from it, with its distance where it has one. */
-export function card(item, address, isQuery) {
+/** Return an item of a grid: a link that searches by the item, with its distance if it is a result. */
+export function card(item, url, isQuery) {
   const name = shortName(item.path);
-  const link = element("a", { className: "pick", href: address }, frame(thumbnail(item.id), name, visible(item.path)));
+  const link = element("a", { className: "pick", href: url }, frame(thumbnail(item.id), name, visible(item.path)));
   link.dataset.id = item.id;
   if (item.distance !== undefined) {
     const line = element("span", { className: "distance" }, element("b", { textContent: item.distance }));
     line.append(` of ${nBits} ${nBits === 1 ? "bit" : "bits"}`, element("span", { className: "unseen", textContent: " differ. " }));
-    const which = item.differing_bits.length ? `Differing bits, from 0: ${item.differing_bits.join(", ")}` : "No bit differs";
+    const which = item.differing_bits.length ? `Positions of the differing bits, from 0: ${item.differing_bits.join(", ")}` : "No bit differs";
     link.append(line, element("span", { className: "strip", title: which }, cells(item.differing_bits, "differing")));
   }
   link.append(element("span", { className: "label" }, element("bdi", { textContent: name })));
@@ -88,7 +88,7 @@ export function card(item, address, isQuery) {
   return made;
 }
 
-/** Let the arrow keys move among the links of a grid, whose rows are as long as the window lets them be. */
+/** Move the focus among the links of a grid with the arrow keys, whatever the number of columns. */
 export function moveByArrows(event) {
   const link = event.target.closest(".pick");
   const grid = link?.closest(".grid");

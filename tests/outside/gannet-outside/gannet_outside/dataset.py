@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gannet.data import Dataset, LabelledImages, SourceKind
+from gannet.data import Dataset, LabeledImages, SourceKind
 from gannet_outside.source import ColorImages
 
 
@@ -20,4 +20,4 @@ class WarmOrCold(SourceKind, Dataset):
 
     def load(self, path=None):
         source = ColorImages(path or "colors://120")
-        return LabelledImages(self.name, source, np.arange(len(source)) % 2, ("warm", "cold"))
+        return LabeledImages(self.name, source, np.arange(len(source)) % 2, ("warm", "cold"))

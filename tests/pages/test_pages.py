@@ -1,4 +1,4 @@
-"""The pages: escaped whatever the names are, complete in one file, and whole when things are missing."""
+"""Pages are one complete file, escape every name, and stay complete when pictures or figures are missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image
 
 from gannet.errors import GannetError
 from gannet.pages import (
-    DemoNeighbour,
+    DemoNeighbor,
     DemoPicture,
     DemoQuery,
     DemoReport,
@@ -28,7 +28,7 @@ from gannet.pages import (
 )
 
 VOID = {"meta", "link", "img", "br", "rect", "path", "line", "polyline", "polygon"}
-TITLE = "Neighbours"
+TITLE = "Neighbors"
 HOSTILE = [
     "<script>alert(1)</script>.jpg",
     '"><img src=x onerror=alert(1)>.jpg',
@@ -40,7 +40,7 @@ HOSTILE = [
 
 
 class Page(HTMLParser):
-    """The elements of a page; fails where they are not properly nested."""
+    """The elements of a page. Parsing fails if they are not properly nested."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -78,7 +78,7 @@ class Page(HTMLParser):
         ]
 
     def shape(self) -> list[tuple[str, tuple[str, ...]]]:
-        """Return tags and names of attributes: what markup there is, whatever the values."""
+        """Return tags and names of attributes, without the values of the attributes."""
         return [(tag, tuple(attrs)) for tag, attrs in self.elements]
 
 
@@ -120,7 +120,7 @@ def report(name: str = "CIFAR-10", thumbnail: bytes | None = None) -> DemoReport
         other_class_distances=(0, 0, 1, 2, 3, 4, 0, 0),
         n_distinct_codes=101,
         ones_per_bit=(0.5, 0.41, 0.5, 0.5, 0.5, 0.5, 0.583),
-        queries=(DemoQuery(picture, (DemoNeighbour(picture, 0, True), DemoNeighbour(picture, 5, False))),),
+        queries=(DemoQuery(picture, (DemoNeighbor(picture, 0, True), DemoNeighbor(picture, 5, False))),),
     )
 
 
@@ -214,12 +214,12 @@ def test_missing_pictures_leave_their_names() -> None:
 def test_empty_results_say_so() -> None:
     assert "No queries." in page([]).text
     found = Page(search_page([{"query": "a.jpg", "results": []}], TITLE, 64, lambda _: None))
-    assert "No neighbours found." in found.text
+    assert "No neighbors found." in found.text
     assert found.all("details") == []
 
 
 @pytest.mark.parametrize("n_bits", [1, 7, 24, 63, 65, 128])
-def test_distances_are_told_out_of_all_bits(n_bits: int) -> None:
+def test_distances_are_given_out_of_all_bits(n_bits: int) -> None:
     result = {"query": "a", "results": [{"id": 0, "path": "b", "distance": d} for d in (0, n_bits)]}
     found = Page(search_page([result], TITLE, n_bits, lambda _: None))
     unit = "bit" if n_bits == 1 else "bits"
@@ -246,13 +246,13 @@ def test_pages_can_be_read_aloud(found: Page) -> None:
     assert all(image["alt"] for image in found.all("img"))
 
 
-def test_demo_tells_data_scores_and_what_failed() -> None:
+def test_demo_shows_data_scores_and_failed_attempts() -> None:
     text = " ".join(Page(demo_page(report())).text.split())
     for part in ("59,000", "1,000 queries", "1 min 23 s", "271/s", "1 byte", "CIFAR-10: not there", "in CIFAR-10"):
         assert part in text
     for figure in ("0.361", "0.3612", "0.305", "0.3049", "101 of the 59,000", "41 to 58"):
         assert figure in text
-    assert "differ in 1.0 bits on average, of two classes in 4.0" in text
+    assert "same class differ in 1.0 bits on average, two pictures of different classes in 4.0 bits" in text
     assert "gannet fit ~/Pictures -o photos.model" in text
 
 
@@ -271,7 +271,7 @@ def test_demo_bars_are_in_proportion() -> None:
     assert [bar["width"] for bar in bars] == ["100.00%", "84.41%", "55.37%"]
 
 
-def test_demo_without_figures_is_still_a_page() -> None:
+def test_demo_without_results_is_still_a_page() -> None:
     bare = replace(
         report(),
         attempts=(),
@@ -283,7 +283,7 @@ def test_demo_without_figures_is_still_a_page() -> None:
     )
     text = Page(demo_page(bare)).text
     assert "No queries." in text
-    assert "What was tried" not in text
+    assert "Data sets that were tried first" not in text
 
 
 def test_pictures_are_read_by_path_or_left_out(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gannet.codes import hamming, pack
 from gannet.collection import Collection
 from gannet.errors import GannetError
-from gannet.search.duplicates import find_duplicates, group_alike, group_codes, limits
+from gannet.retrieval.duplicates import find_duplicates, group_alike, group_codes, limits
 from tiny_model import tiny_model
 
 

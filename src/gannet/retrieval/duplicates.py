@@ -10,7 +10,7 @@ import numpy as np
 from gannet.codes import Codes, Ids, as_words, check_codes
 from gannet.collection.collection import Collection
 from gannet.errors import GannetError
-from gannet.search._fixed_point import FixedPoint, Positions, Read
+from gannet.retrieval._fixed_point import FixedPoint, Positions, Read
 from gannet.support import threads
 
 DEFAULT_COSINE = 0.9
@@ -62,7 +62,7 @@ def find_duplicates(
     >>> from gannet import Collection
     >>> from gannet.encoders import Linear
     >>> from gannet.model import Model
-    >>> from gannet.search.duplicates import find_duplicates
+    >>> from gannet.retrieval.duplicates import find_duplicates
     >>> model = Model(Linear(np.zeros(2, np.float32), np.eye(2, 8, dtype=np.float32), np.zeros(8, np.float32)), "lsh")
     >>> codes = np.array([[0], [255], [0]], np.uint8)
     >>> with (
@@ -202,7 +202,7 @@ def _members(group: Positions) -> list[Positions]:
 
 def _link(codes: Codes, n_bits: int, radius: int, features: FixedPoint | None = None, cosine: float = 0.0) -> Positions:
     """Return, per code, the first code of its group; if ``cosine`` is above 0, links also need similar features."""
-    from gannet.search import _pairs as pairs
+    from gannet.retrieval import _pairs as pairs
 
     kept = features or FixedPoint.none()
     alike = kept.values, kept.lengths, cosine

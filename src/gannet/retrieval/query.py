@@ -186,7 +186,7 @@ def search(
     >>> from gannet import Collection
     >>> from gannet.encoders import Linear
     >>> from gannet.model import Model
-    >>> from gannet.search.query import search
+    >>> from gannet.retrieval.query import search
     >>> model = Model(Linear(np.zeros(2, np.float32), np.eye(2, 8, dtype=np.float32), np.zeros(8, np.float32)), "lsh")
     >>> codes = np.array([[0], [255], [0]], np.uint8)
     >>> with (

@@ -22,7 +22,7 @@ from gannet.collection.stored_model import read_model
 from gannet.errors import GannetError
 from gannet.index import DEFAULT_INDEX, Index, IndexFactory
 from gannet.index.protocol import Distances
-from gannet.search.duplicates import group_items, limits
+from gannet.retrieval.duplicates import group_items, limits
 
 if TYPE_CHECKING:
     from gannet.image_hasher import ImageHasher
@@ -103,7 +103,7 @@ class LiveCollection:
     >>> from gannet import Collection
     >>> from gannet.encoders import Linear
     >>> from gannet.model import Model
-    >>> from gannet.search.live import LiveCollection
+    >>> from gannet.retrieval.live import LiveCollection
     >>> model = Model(Linear(np.zeros(2, np.float32), np.eye(2, 8, dtype=np.float32), np.zeros(8, np.float32)), "lsh")
     >>> codes = np.array([[0], [255], [0]], np.uint8)
     >>> with (
@@ -137,7 +137,7 @@ class LiveCollection:
 
     @property
     def duplicate_limits(self) -> tuple[int, float]:
-        """Default radius and cosine of near-duplicates; see `gannet.search.duplicates.limits`."""
+        """Default radius and cosine of near-duplicates; see `gannet.retrieval.duplicates.limits`."""
         return limits(self._current().file.collection)
 
     def warm_up(self) -> None:
@@ -264,7 +264,7 @@ class LiveCollection:
     def duplicates(self, radius: int, offset: int, limit: int, members: int) -> tuple[int, list[Group]]:
         """Return the number of groups of near-duplicates, and a page of them.
 
-        The groups are those of `gannet.search.duplicates.find_duplicates`. The groups of the last radius are kept in
+        The groups are those of `gannet.retrieval.duplicates.find_duplicates`. The groups of the last radius are kept in
         memory, so that further pages are fast.
 
         Parameters

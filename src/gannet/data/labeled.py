@@ -15,7 +15,7 @@ from gannet.errors import GannetError
 
 
 @dataclass(frozen=True)
-class LabelledImages:
+class LabeledImages:
     """Images with labels. The labels judge a method; no method learns from them.
 
     Parameters
@@ -45,10 +45,10 @@ class LabelledImages:
     Examples
     --------
     >>> import numpy as np
-    >>> from gannet.data import ArraySource, LabelledImages
+    >>> from gannet.data import ArraySource, LabeledImages
     >>> labels = np.array([0, 1, 1])
     >>> source = ArraySource("gray://", np.zeros((3, 8, 8), np.uint8), {"all": 3}, labels, ["cat", "dog"])
-    >>> len(LabelledImages("gray", source, labels, ("cat", "dog")))
+    >>> len(LabeledImages("gray", source, labels, ("cat", "dog")))
     3
     """
 
@@ -91,7 +91,7 @@ class Dataset(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def load(self, path: str | None = None) -> LabelledImages:
+    def load(self, path: str | None = None) -> LabeledImages:
         """Return the images and their labels.
 
         Parameters
@@ -101,7 +101,7 @@ class Dataset(ABC):
 
         Returns
         -------
-        LabelledImages
+        LabeledImages
             The data set.
 
         Raises

@@ -16,8 +16,8 @@ from gannet.codes import pack
 from gannet.collection import Collection
 from gannet.errors import GannetError
 from gannet.index import HammingIndex
-from gannet.search.duplicates import group_codes
-from gannet.search.live import LiveCollection, UnknownItemError
+from gannet.retrieval.duplicates import group_codes
+from gannet.retrieval.live import LiveCollection, UnknownItemError
 from tiny_model import tiny_model
 
 N_BITS = 24

@@ -1,0 +1,77 @@
+"""The page of near-duplicates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gannet.pages.pictures import Picture, all_tiny, make_picture
+from gannet.pages.rendering import render
+
+if TYPE_CHECKING:
+    from gannet.retrieval.duplicates import Member
+
+#: The page embeds its pictures, so it shows only this many groups, and this many items of each.
+GROUPS, MEMBERS = 200, 20
+
+
+@dataclass(frozen=True)
+class _Item:
+    id: int
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class _Group:
+    size: int
+    items: Sequence[_Item]
+
+
+def duplicates_page(
+    groups: Sequence[Sequence[Member]],
+    title: str,
+    n_bits: int,
+    radius: int,
+    picture: Callable[[str], bytes | None],
+    cosine: float = 0.0,
+) -> str:
+    """Return the HTML page of near-duplicates: the first 200 groups, and the first 20 items of each.
+
+    Parameters
+    ----------
+    groups : sequence of sequences of Member
+        Groups, as `gannet.retrieval.duplicates.duplicates` returns them.
+    title : str
+        Heading of the page.
+    n_bits : int
+        Length of the codes in bits.
+    radius : int
+        Largest Hamming distance, in bits, between two linked items.
+    picture : callable
+        Function from an item's path to its JPEG thumbnail, or to None if it has no picture. `read_picture` is one.
+    cosine : float, default=0.0
+        Smallest cosine between the features of two linked items, 0 if only codes were compared.
+
+    Returns
+    -------
+    str
+        The page, complete in one file.
+    """
+    shown = [
+        _Group(
+            len(group),
+            [_Item(member["id"], make_picture(member["path"], picture(member["path"]))) for member in group[:MEMBERS]],
+        )
+        for group in groups[:GROUPS]
+    ]
+    return render(
+        "duplicates.html",
+        title=title,
+        n_bits=n_bits,
+        radius=radius,
+        cosine=cosine,
+        n_groups=len(groups),
+        groups=shown,
+        tiny=all_tiny(item.picture for group in shown for item in group.items),
+    )
