@@ -94,7 +94,7 @@ def test_examples_run(page: Path, home: Path, network: None, run: Callable) -> N
         if mark == "console":
             assert block.startswith("$ "), f"show the commands of a console block behind a $: {block}"
         if mark == "python":
-            exec(compile(block, page.name, "exec"), {"__name__": "example"})
+            exec(compile(block, page.name, "exec", dont_inherit=True), {"__name__": "example"})
         for words in commands(block) if mark == "sh" else ():
             assert words[0] == "gannet", f"{shlex.join(words)!r} is no gannet command: mark its block console"
             result = run(*quick(words[1:]))
