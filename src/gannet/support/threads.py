@@ -25,12 +25,12 @@ def cores() -> int:
 
     ``OMP_NUM_THREADS`` and the CPU quota of a container lower the number.
     """
-    available = _available()
-    chosen = os.environ.get(_VARIABLES[0], "").partition(",")[0].strip()
-    limits = [available, _quota()]
-    if chosen.isascii() and chosen.isdigit():
-        limits.append(int(chosen))
-    return max(1, min(limits))
+    most = min(_available(), _quota())
+    try:
+        chosen = int(os.environ.get(_VARIABLES[0], "").partition(",")[0])
+    except ValueError:
+        return most
+    return min(most, chosen) if chosen > 0 else most
 
 
 def is_limited() -> bool:
@@ -39,15 +39,16 @@ def is_limited() -> bool:
 
 
 def limit_threads(n: int | None) -> None:
-    """Use at most ``n`` threads in this process, its child processes and the libraries in it; None keeps the number.
+    """Use at most ``n`` threads in this process, its child processes and the libraries in it.
 
-    Call it before threads have been started.
+    With None, the libraries are limited to `cores`. Call it before threads have been started.
     """
     if n is not None:
-        os.environ[_VARIABLES[0]] = str(min(n, _available()))
+        os.environ.update(dict.fromkeys(_VARIABLES, str(min(n, _available()))))
         pool.cache_clear()
     if is_limited():
-        os.environ.update(dict.fromkeys(_VARIABLES, str(cores())))
+        for variable in _VARIABLES:
+            os.environ.setdefault(variable, str(cores()))
         if "numpy" in sys.modules:  # its libraries have read the variables
             import threadpoolctl
 
@@ -108,7 +109,7 @@ def _cpu_max(file: Path) -> float:
 @functools.cache
 def _quota() -> int:
     found = quota()
-    return sys.maxsize if math.isinf(found) else math.ceil(found)
+    return sys.maxsize if math.isinf(found) else max(1, math.ceil(found))
 
 
 def _available() -> int:
