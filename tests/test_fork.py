@@ -105,20 +105,7 @@ in_child(fit_again)
 in_fork_context(fit_again)
 """
 
-METHODS = [
-    "bihalf",
-    "cibhash",
-    "dsh",
-    "greedyhash",
-    "hashgan",
-    "itq",
-    "sh",
-    "sph",
-    "ssdh",
-    "uhga",
-    "uhga-graph",
-    "usdh",
-]
+METHODS = "bihalf cibhash dsh greedyhash hashgan itq sh sph ssdh uhga uhga-graph usdh".split()
 
 FITS_IN_JOBLIB = """
 import joblib
