@@ -105,7 +105,20 @@ in_child(fit_again)
 in_fork_context(fit_again)
 """
 
-METHODS = "bihalf cibhash dsh greedyhash hashgan itq sh sph ssdh uhga uhga-graph usdh".split()
+METHODS = [
+    "bihalf",
+    "cibhash",
+    "dsh",
+    "greedyhash",
+    "hashgan",
+    "itq",
+    "sh",
+    "sph",
+    "ssdh",
+    "uhga",
+    "uhga-graph",
+    "usdh",
+]
 
 FITS_IN_JOBLIB = """
 import joblib
