@@ -89,12 +89,13 @@ def network(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_examples_run(page: Path, home: Path, network: None, run: Callable) -> None:
+    names = {"__name__": "example"}  # later blocks of a page may use what earlier ones define
     for mark, block in blocks(page):
         assert mark in RUN + READ, f"a block of {page.name} is marked {mark}: mark it {' or '.join(RUN + READ[:1])}"
         if mark == "console":
             assert block.startswith("$ "), f"show the commands of a console block behind a $: {block}"
         if mark == "python":
-            exec(compile(block, page.name, "exec"), {"__name__": "example"})
+            exec(compile(block, page.name, "exec", dont_inherit=True), names)
         for words in commands(block) if mark == "sh" else ():
             assert words[0] == "gannet", f"{shlex.join(words)!r} is no gannet command: mark its block console"
             result = run(*quick(words[1:]))
