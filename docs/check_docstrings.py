@@ -45,12 +45,13 @@ def resolve(name: str) -> Any:
 
 
 def public_methods(cls: type) -> Iterator[str]:
-    """Yield the names of public methods and properties that a class has from Gannet, not from other libraries."""
+    """Yield the names of public methods and properties that Gannet defines, without those that inherit a docstring."""
     for name in dir(cls):
         owner = next((base for base in cls.__mro__ if name in vars(base)), cls)
         member = vars(owner).get(name)
         is_method = inspect.isfunction(member) or isinstance(member, (classmethod, staticmethod, property))
-        if not name.startswith("_") and is_method and owner.__module__.startswith("gannet"):
+        inherits = is_method and member.__doc__ is None and inspect.getdoc(getattr(cls, name)) is not None
+        if not name.startswith("_") and is_method and not inherits and owner.__module__.startswith("gannet"):
             yield name
 
 
