@@ -98,7 +98,7 @@ def threads() -> Iterator[None]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_examples_run(page: Path, home: Path, network: None, threads: None, run: Callable) -> None:
-    names = {"__name__": "example"}  # a reader types the blocks of a page into one session
+    names: dict[str, object] = {"__name__": "example"}  # a reader types the blocks of a page into one session
     for mark, block in blocks(page):
         assert mark in RUN + READ, f"a block of {page.name} is marked {mark}: mark it {' or '.join(RUN + READ[:1])}"
         if mark == "console":
