@@ -42,7 +42,13 @@ class DescentHasher(Hasher):
     n_steps: int = 1000
 
     def schedule(self) -> Schedule:
-        """Return the training schedule; raises a `GannetError` if a setting is out of range."""
+        """Return the training schedule; raises a `GannetError` if a setting is out of range.
+
+        Returns
+        -------
+        Schedule
+            Number of steps, batch size, optimizer and learning rate.
+        """
         from gannet.training.schedule import Schedule
 
         return Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate)

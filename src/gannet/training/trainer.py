@@ -156,7 +156,13 @@ class PairwiseTrainer:
         return loss
 
     def learned(self) -> dict[str, nn.Parameter]:
-        """Return all parameters that are learned: the network's, and those of the attention network, by name."""
+        """Return all parameters that are learned.
+
+        Returns
+        -------
+        dict of str to torch.nn.Parameter
+            The parameters of the network under ``network.NAME`` and of the attention network under ``attention.NAME``.
+        """
         attention = {} if self.attention is None else dict(self.attention.named_parameters(prefix="attention"))
         return {**dict(self.network.named_parameters(prefix="network")), **attention}
 
