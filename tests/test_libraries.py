@@ -48,5 +48,5 @@ def test_methods_and_evaluators_without_torch(name: str, monkeypatch: pytest.Mon
     with pytest.raises(MissingExtraError, match=f"^learning with {name} needs torch: pip install"):
         get_hasher(name)(8).fit(LEARN)
     codes, labels = np.zeros((3, 1), np.uint8), [1, 2, 3]
-    with pytest.raises(MissingExtraError, match="fire.* needs torch: pip install"):
+    with pytest.raises(MissingExtraError, match=r"fire.* needs torch: pip install"):
         compat_map("fire", codes, codes, labels, labels, 8)
