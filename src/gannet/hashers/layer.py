@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gannet.encoders import Floats, UnitLinear, center_and_normalize
-from gannet.errors import MissingExtraError, unknown_name
+from gannet.errors import unknown_name
 from gannet.hashers.base import Hasher
+from gannet.support.libraries import load
 
 if TYPE_CHECKING:
     import torch
@@ -53,11 +54,8 @@ class DescentHasher(Hasher):
         return Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate)
 
     def require_torch(self) -> None:
-        """Raise a `MissingExtraError` if torch is not installed."""
-        try:
-            import torch  # noqa: F401
-        except ImportError as error:
-            raise MissingExtraError("torch", "train", f"learning with {self.name}") from error
+        """Import torch; raise a `GannetError` if that is impossible."""
+        load("torch", "train", f"learning with {self.name}")
 
 
 class LayerHasher(DescentHasher):
