@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import tarfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gannet.data.base import ArraySource, is_file, reason
+from gannet.data.base import ArraySource, is_file, reading, reason
 from gannet.data.source_kind import SourceKind
 from gannet.data.sources._plain_pickle import read_plain_pickle
+from gannet.data.sources._tar import regular_files
 from gannet.errors import GannetError
 
 #: The ten classes, by label.
@@ -69,20 +69,15 @@ def _folder_members(folder: str, names: list[str]) -> Iterator[tuple[str, bytes]
 
 
 def _tar_members(path: str) -> Iterator[tuple[str, bytes]]:
-    try:
-        with tarfile.open(path, "r|*") as archive:
-            for member in archive:
-                name = Path(member.name).name
-                if name in _BATCHES and member.isfile():
-                    if member.size > _MAX_BATCH_BYTES:
-                        raise GannetError(f"{path}: {member.name} is too large for a CIFAR-10 batch")
-                    file = archive.extractfile(member)
-                    assert file is not None  # a regular file always has content
-                    yield name, file.read()
-    except (tarfile.TarError, zlib.error, EOFError) as error:
-        raise GannetError(f"{path} is not a complete tar archive: {error}; download it again") from error
-    except OSError as error:
-        raise GannetError(f"{path} {reason(error)}") from error
+    with reading("is not a complete tar archive; download it again", path), tarfile.open(path, "r:*") as archive:
+        for member in regular_files(archive):
+            name = member.name.rpartition("/")[2]
+            if name in _BATCHES:
+                if member.size > _MAX_BATCH_BYTES:
+                    raise GannetError(f"{path}: {member.name} is too large for a CIFAR-10 batch")
+                file = archive.extractfile(member)
+                assert file is not None  # a regular file always has content
+                yield name, file.read()
 
 
 def _build(container: str, files: Iterator[tuple[str, bytes]]) -> ArraySource:

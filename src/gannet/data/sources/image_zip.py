@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 
-from gannet.data.base import MAX_FILE_BYTES, ImageSource, Skipped, is_file, reason
+from gannet.data.base import MAX_FILE_BYTES, ImageSource, Skipped, is_file, reading
 from gannet.data.files import IMAGE_EXTENSIONS, TOO_LARGE, UNREAD, UNREAD_EXTENSIONS, extension, no_images
 from gannet.data.source_kind import SourceKind
-from gannet.errors import GannetError
 
 _ENCRYPTED = 0x1
 
@@ -28,12 +26,8 @@ class ZipSource(ImageSource):
     """
 
     def __init__(self, path: str) -> None:
-        try:
+        with reading("is not a readable zip archive", path):
             self._archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            raise GannetError(f"{path} is not a readable zip archive: {error}") from error
-        except OSError as error:
-            raise GannetError(f"{path} {reason(error)}") from error
         self._infos: list[zipfile.ZipInfo] = []
         skipped: list[Skipped] = []
         # Of two members with one name the last counts, as in zip tools.
@@ -52,12 +46,8 @@ class ZipSource(ImageSource):
 
     def read(self, index: int) -> bytes:
         """Return the content of member ``index``."""
-        try:
+        with reading("damaged zip member"):
             return self._archive.read(self._infos[index])
-        except OSError as error:
-            raise GannetError(reason(error)) from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise GannetError(f"damaged zip member: {error}") from error
 
 
 class ImageZip(SourceKind):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gannet.data.base import is_file, reason
-from gannet.data.matrix import ARRAY_NAMES, MatrixSource, first_line
+from gannet.data.base import is_file, reading
+from gannet.data.matrix import ARRAY_NAMES, MatrixSource
 from gannet.data.source_kind import SourceKind
 from gannet.errors import GannetError
+
+_NPY, _ZIP = b"\x93NUMPY", b"PK"
 
 
 class NumpyMatrix(SourceKind):
@@ -30,20 +33,29 @@ class NumpyMatrix(SourceKind):
 
         A .npz file must hold one array, or one named ``features``, ``embeddings`` or ``X``.
         """
-        try:
-            loaded = np.load(text, mmap_mode="r", allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return MatrixSource(text, loaded)
-            with loaded:
-                return MatrixSource(text, loaded[_array_name(text, loaded.files)])
-        except GannetError:
-            raise
-        except (ValueError, EOFError, SyntaxError, NotImplementedError, MemoryError) as error:
-            raise GannetError(f"{text} is not a whole NumPy file of numbers: {first_line(error)}") from error
-        except (zipfile.BadZipFile, zlib.error) as error:
-            raise GannetError(f"{text} is a damaged .npz file: {first_line(error)}") from error
-        except OSError as error:
-            raise GannetError(f"{text} {reason(error)}") from error
+        with reading("is not a whole NumPy file of numbers", text):
+            with Path(text).open("rb") as file:
+                start = file.read(len(_NPY))
+            if not start.startswith((_NPY, _ZIP)):
+                raise GannetError(f"{text} is not a whole NumPy file: it does not begin as numpy.save writes it")
+            try:
+                return MatrixSource(text, _load(text))
+            except ValueError as error:
+                if "allow_pickle" in str(error):
+                    raise GannetError(f"{text} holds Python objects, which are not read: save it as float32") from error
+                raise
+
+
+def _load(path: str) -> NDArray[Any]:
+    loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded:
+        name = _array_name(path, loaded.files)
+        array = loaded[name]
+    if not isinstance(array, np.ndarray):  # NumPy returns the bytes of a member that is no array
+        raise GannetError(f"{path} is damaged: {name} is not an array")
+    return array
 
 
 def _array_name(path: str, names: Sequence[str]) -> str:
