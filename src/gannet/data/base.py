@@ -54,6 +54,8 @@ class ImageSource(ABC):
         their own.
     skipped : sequence of Skipped, default=()
         What was found and left out when the source was listed.
+    notes : sequence of str, default=()
+        Lines for people about what was taken and what was left out.
 
     Attributes
     ----------
@@ -88,7 +90,9 @@ class ImageSource(ABC):
         members: Sequence[str],
         separator: str,
         skipped: Sequence[Skipped] = (),
+        notes: Sequence[str] = (),
     ) -> None:
+        self.notes = list(notes)
         self.name = Path(container).name or container
         self.container = container
         self.members = list(members)
