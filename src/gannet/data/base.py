@@ -251,6 +251,14 @@ def is_file(path: str) -> bool:
         return False
 
 
+def has_content(path: str) -> bool:
+    """Return whether a text is the path of a file that is not empty."""
+    try:
+        return Path(path).is_file() and Path(path).stat().st_size > 0
+    except (OSError, ValueError):
+        return False
+
+
 def exists(path: str | os.PathLike[str]) -> bool:
     """Return whether a text, of any length and content, is the path of something that exists and can be accessed."""
     try:

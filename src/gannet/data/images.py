@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, _imaging
 
+from gannet.data.formats import FORMATS, HEIF_HINT, is_heif, register_heif
 from gannet.errors import GannetError
 
 #: An image that is not decoded yet: the content of an image file, or pixels ``(h, w, 3)``, uint8.
@@ -25,8 +26,6 @@ MAX_PIXELS = 178_956_970
 #: Length in pixels to which `load_rgb` reduces the shorter side of larger images.
 MAX_WHOLE_SIDE = 1024
 
-# Only plain raster formats: others that Pillow reads start outside programs (EPS) or are not photographs.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _EXIF_ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -54,6 +53,10 @@ def _silence_libtiff() -> None:
 
 
 _silence_libtiff()
+
+
+class PartialImage(bytes):
+    """The content of an image file that is decoded as far as it goes if it is cut off."""
 
 
 def decode(raw: RawImage, size: int) -> NDArray[np.uint8]:
@@ -174,7 +177,7 @@ def _load(raw: RawImage, wanted: int) -> tuple[Image.Image, int]:
     image = _open(raw)
     try:
         image.draft("RGB", (wanted, wanted))
-        image.load()
+        _load_pixels(image, isinstance(raw, PartialImage))
         # The orientation is read after loading: Pillow turns a TIFF, and finds a late EXIF chunk of a PNG, only then.
         return _to_8_bit(image), _orientation(image)
     except Exception as error:  # decoders raise errors of any type on damaged data
@@ -182,12 +185,25 @@ def _load(raw: RawImage, wanted: int) -> tuple[Image.Image, int]:
         raise GannetError("truncated image file" if truncated else "damaged image file") from error
 
 
+def _load_pixels(image: Image.Image, partial: bool) -> None:
+    """Decode the pixels; if the file is cut off and ``partial`` is true, the rest stays black."""
+    try:
+        image.load()
+    except OSError as error:
+        if not partial or "truncated" not in str(error):
+            raise
+        image.tile = []  # type: ignore[attr-defined]
+        image.load()  # nothing is left to decode: this returns what was decoded
+
+
 def _open(raw: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Read the header alone, and refuse images that must not be decoded."""
+    if is_heif(raw) and not register_heif():
+        raise GannetError(HEIF_HINT)
     try:
-        image = Image.open(io.BytesIO(raw), formats=_FORMATS)
+        image = Image.open(io.BytesIO(raw), formats=FORMATS)
     except UnidentifiedImageError:
-        raise GannetError("not an image (JPEG, PNG, WebP, GIF, BMP or TIFF)") from None
+        raise GannetError(f"not an image ({', '.join(FORMATS[:-1])} or {FORMATS[-1]})") from None
     except Image.DecompressionBombError:
         raise GannetError(f"too many pixels (above {MAX_PIXELS // 10**6} million)") from None
     except Exception as error:  # format plugins raise errors of any type on damaged headers

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gannet.data.base import ArraySource, is_file, reading, reason
+from gannet.data.base import ArraySource, has_content, is_file, reading, reason
 from gannet.data.source_kind import SourceKind
 from gannet.data.sources._plain_pickle import read_plain_pickle
 from gannet.data.sources._tar import regular_files
@@ -52,9 +52,14 @@ def _is_archive(text: str) -> bool:
 
 
 def _batch_folder(text: str) -> str | None:
-    """Return the folder itself or the official one in it, whichever holds batches; None if neither does."""
-    folders = (text, str(Path(text, _FOLDER)))
-    return next((folder for folder in folders if any(is_file(f"{folder}/{name}") for name in _BATCHES)), None)
+    """Return the folder itself or the official one in it, whichever holds most of the batches; None if neither does.
+
+    One file of such a name, or empty ones, do not make a folder of photos the official CIFAR-10.
+    """
+    for folder in (text, str(Path(text, _FOLDER))):
+        if sum(has_content(f"{folder}/{name}") for name in _BATCHES) > len(_BATCHES) // 2:
+            return folder
+    return None
 
 
 def _folder_members(folder: str, names: list[str]) -> Iterator[tuple[str, bytes]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gannet.data.base import MAX_FILE_BYTES, ArraySource, is_file, reading
+from gannet.data.base import MAX_FILE_BYTES, ArraySource, has_content, is_file, reading
 from gannet.data.source_kind import SourceKind
 from gannet.errors import GannetError
 
@@ -25,8 +25,9 @@ class IdxFolder(SourceKind):
     description = "an IDX folder"
 
     def takes(self, text: str) -> bool:
-        """Return whether the text is the path of a folder with the IDX file of training images."""
-        return _locate(text, "train-images-idx3-ubyte") is not None
+        """Return whether the text is the path of a folder with an IDX file of training images that is not empty."""
+        path = _locate(text, "train-images-idx3-ubyte")
+        return path is not None and has_content(str(path))
 
     def open(self, text: str) -> ArraySource:
         """Return the training images, then the test images, with their labels."""
