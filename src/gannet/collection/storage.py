@@ -114,23 +114,15 @@ def _prepared(db: Connection, path: Path, readonly: bool) -> Connection:
 def _connect_on_full_disk(path: Path, readonly: bool, timeout: float) -> Connection:
     """Open a file without writing a byte.
 
-    To read a file with a write-ahead log, SQLite needs a further file, unless no other program reads it at the same
-    time. If the log is empty, the file is read without any locks, and `check_unchanged` detects changes.
+    To read a file with a write-ahead log, SQLite needs a further file, unless it has the file for itself. Without
+    pending changes in a log or a journal, the file is read without any locks, and `check_unchanged` detects changes.
     """
-    db = _connect(path, "rw", timeout)
-    db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    try:
-        has_log = db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
-        log = side_file(path, "-wal")
-        if not has_log:
-            db.execute("PRAGMA locking_mode = NORMAL")
-        if not has_log or (log.exists() and log.stat().st_size):
-            return _prepared(db, path, readonly)
-        info = path.stat()
-    except BaseException:
-        db.close()
-        raise
-    db.close()
+    info = path.stat()
+    logs = (side_file(path, "-wal"), side_file(path, "-journal"))
+    if any(log.exists() and log.stat().st_size for log in logs):
+        db = _connect(path, "rw", timeout)
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        return _prepared(db, path, readonly)
     db = _prepared(_connect(path, "ro&immutable=1", timeout), path, readonly)
     db.frozen = info.st_size, info.st_mtime_ns
     return db
