@@ -80,11 +80,26 @@ class ItemReader(TransactionalFile):
         list of Item
             Ids, paths, digests and origins, in any order.
         """
-        (prefix,) = encoded_paths([folder.rstrip("/") + "/"], 1)
-        after = prefix[:-1] + bytes([prefix[-1] + 1])
+        return self.items_from(folder.rstrip("/") + "/")
+
+    def items_from(self, prefix: str) -> list[Item]:
+        """Return the items with paths that begin with a text.
+
+        Parameters
+        ----------
+        prefix : str
+            The text, in the form of `os.fsdecode`, not empty.
+
+        Returns
+        -------
+        list of Item
+            Ids, paths, digests and origins, in any order.
+        """
+        (first,) = encoded_paths([prefix], 1)
+        after = first[:-1] + bytes([first[-1] + 1])
         with self._transaction() as db:
-            items = _items(db, db.execute(f"{_select(db)} WHERE path >= ? AND path < ?", (prefix, after)))
-            if not all(item.path.startswith(folder.rstrip("/") + "/") for item in items):
+            items = _items(db, db.execute(f"{_select(db)} WHERE path >= ? AND path < ?", (first, after)))
+            if not all(item.path.startswith(prefix) for item in items):
                 raise DamagedError(_WRONG_INDEX)
         return items
 
