@@ -19,6 +19,7 @@ from gannet.collection.transactions import TransactionalFile
 from gannet.errors import GannetError
 
 _OWN_FILE = 0
+_MOST_SCANNED = 500
 _WRONG_INDEX = "its paths or digests do not match their database index"
 
 
@@ -62,10 +63,7 @@ class ItemReader(TransactionalFile):
         """
         names = encoded_paths(paths, len(paths))
         with self._transaction() as db:
-            items = _items(db, rows_in(db, f"{_select(db)} WHERE path", names))
-            if not {item.path for item in items} <= set(paths):
-                raise DamagedError(_WRONG_INDEX)
-        return items
+            return _items(db, _rows_with(db, "path", names))
 
     def items_under(self, folder: str) -> list[Item]:
         """Return the items with paths in a folder or in its subfolders.
@@ -98,8 +96,11 @@ class ItemReader(TransactionalFile):
         (first,) = encoded_paths([prefix], 1)
         after = first[:-1] + bytes([first[-1] + 1])
         with self._transaction() as db:
-            items = _items(db, db.execute(f"{_select(db)} WHERE path >= ? AND path < ?", (first, after)))
-            if not all(item.path.startswith(prefix) for item in items):
+            rows = db.execute(f"{_select(db)} WHERE path >= ? AND path < ?", (first, after))
+            items = _items(db, map(_checked, rows))
+            count = "SELECT count(*) FROM items NOT INDEXED WHERE path >= ? AND path < ?"
+            right = sum(item.path.startswith(prefix) for item in items)
+            if right < len(items) or db.execute(count, (first, after)).fetchone()[0] != len(items):
                 raise DamagedError(_WRONG_INDEX)
         return items
 
@@ -118,7 +119,7 @@ class ItemReader(TransactionalFile):
         """
         with self._transaction() as db:
             numbers = [number for number, path in _containers(db).items() if path == container]
-            return _items(db, rows_in(db, f"{_select(db)} WHERE container", numbers))
+            return _items(db, map(_checked, rows_in(db, f"{_select(db)} WHERE container", numbers)))
 
     def containers(self) -> list[str]:
         """Return the paths of the archives and matrices that hold items.
@@ -146,13 +147,7 @@ class ItemReader(TransactionalFile):
         """
         (name,) = encoded_paths([path], 1)
         with self._transaction() as db:
-            rows = db.execute(f"{_select(db)} WHERE path = ? ORDER BY id", (name,)).fetchall()
-            found = [_checked(row)[0] for row in rows if row[1] == name]
-            # A damaged database index might not have the path.
-            scanned = "SELECT count(*) FROM items NOT INDEXED WHERE path = ?"
-            if len(found) < len(rows) or (not found and db.execute(scanned, (name,)).fetchone()[0]):
-                raise DamagedError(_WRONG_INDEX)
-        return np.array(found, np.int64)
+            return np.array(sorted(row[0] for row in _rows_with(db, "path", [name])), np.int64)
 
     def find_digests(self, digests: Sequence[bytes]) -> dict[bytes, list[int]]:
         """Return the ids of the items with these content digests.
@@ -188,10 +183,7 @@ class ItemReader(TransactionalFile):
         """
         wanted = checked_digests(digests, len(digests))
         with self._transaction() as db:
-            items = _items(db, rows_in(db, f"{_select(db)} WHERE digest", wanted))
-            if not {item.digest for item in items} <= set(wanted):
-                raise DamagedError(_WRONG_INDEX)
-        return items
+            return _items(db, _rows_with(db, "digest", wanted))
 
     def items(self, ids: npt.ArrayLike) -> list[Item]:
         """Return items by their ids.
@@ -214,7 +206,8 @@ class ItemReader(TransactionalFile):
         wanted = checked_ids(ids)
         with self._transaction() as db:
             distinct = np.unique(wanted).tolist()
-            found = {item.id: item for item in _items(db, rows_in(db, f"{_select(db)} WHERE id", distinct))}
+            rows = map(_checked, rows_in(db, f"{_select(db)} WHERE id", distinct))
+            found = {item.id: item for item in _items(db, rows)}
         self._refuse([id_ for id_ in distinct if id_ not in found])
         return [found[id_] for id_ in wanted.tolist()]
 
@@ -283,6 +276,8 @@ def append(
 def remove(db: sqlite3.Connection, ids: Ids) -> None:
     """Remove the items ``ids (n,)``, and remember the ids of those with a digest."""
     rows = list(map(_checked, rows_in(db, f"{_select(db)} WHERE id", ids.tolist())))
+    if len(rows) != len(ids):
+        raise DamagedError("its codes and items do not match")
     kept = ((id_, digest, path_digest(path)) for id_, path, digest, *_ in rows if digest is not None)
     db.executemany("INSERT INTO removed VALUES (?, ?, ?, ?)", ((*row, checksum(*row)) for row in kept))
     db.executemany("DELETE FROM items WHERE id = ?", ((id_,) for id_ in ids.tolist()))
@@ -337,23 +332,38 @@ def check_others(db: sqlite3.Connection) -> None:
 
 def _select(db: sqlite3.Connection) -> str:
     """Return the query for the rows of items; older versions have neither origins nor checksums."""
-    more = "container, size, modified, checksum" if version(db) == VERSION else "NULL, NULL, NULL, 'none'"
+    more = "container, size, modified, checksum" if version(db) == VERSION else "NULL, NULL, NULL"
     return f"SELECT id, CAST(path AS BLOB), digest, {more} FROM items"
 
 
 def _checked(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a row of items without its checksum, after a comparison."""
-    if row[-1] != "none":
-        row = (*read_checked(row, f"item {row[0]}"), None)
+    """Return the columns of an item before the checksum, after a comparison; older versions have none."""
+    if len(row) == 7:
+        row = read_checked(row, f"item {row[0]}")
     if not isinstance(row[1], bytes):
         raise DamagedError(f"item {row[0]} has no path")
-    return row[:-1]
+    return row
+
+
+def _rows_with(db: sqlite3.Connection, column: str, values: Sequence[bytes]) -> list[tuple[Any, ...]]:
+    """Return the rows of which the column ``path`` or ``digest`` has one of some values.
+
+    A database index with a flipped bit may not have a value, or have it for another row. Values that are not found are
+    therefore looked up in the rows themselves, unless there are so many that this would take long.
+    """
+    rows = list(map(_checked, rows_in(db, f"{_select(db)} WHERE {column}", values)))
+    found = {row[("id", "path", "digest").index(column)] for row in rows}
+    missing = list(set(values) - found)
+    scan = f"SELECT 1 FROM items NOT INDEXED WHERE {column}"
+    if not found <= set(values) or (len(missing) <= _MOST_SCANNED and any(rows_in(db, scan, missing))):
+        raise DamagedError(_WRONG_INDEX)
+    return rows
 
 
 def _items(db: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> list[Item]:
     containers = _containers(db)
     items = []
-    for id_, path, digest, number, size, modified in map(_checked, rows):
+    for id_, path, digest, number, size, modified in rows:
         name = decoded_path(path)
         container = name if number == _OWN_FILE else None if number is None else containers.get(number)
         items.append(Item(id_, name, digest, Origin(container, size, modified)))

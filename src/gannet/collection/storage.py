@@ -242,9 +242,9 @@ def remove_log(db: Connection, path: Path, identity: tuple[int, int] | None) -> 
         (timeout,) = db.execute("PRAGMA busy_timeout").fetchone()
         (query_only,) = db.execute("PRAGMA query_only").fetchone()
         db.execute("PRAGMA busy_timeout = 0")
+        db.execute("PRAGMA query_only = OFF")
         try:
             if db.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
-                db.execute("PRAGMA query_only = OFF")
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 db.execute("PRAGMA journal_mode = DELETE")
             elif (journal := side_file(path, "-journal")).exists():
