@@ -409,7 +409,7 @@ def test_what_is_no_collection_is_refused(file: Path, make: str) -> None:
     expected = {
         "folder": "is a folder; give the file",
         "nothing": "there is no collection",
-        "newer": "version 3, newer than this Gannet reads; upgrade",
+        "newer": "version 4, newer than this Gannet reads; upgrade",
         "table": "its tables are not those",
     }.get(make, "is not a Gannet collection")
     if make == "text":
@@ -427,7 +427,7 @@ def test_what_is_no_collection_is_refused(file: Path, make: str) -> None:
         shutil.copy(file, path)
         with contextlib.closing(sqlite3.connect(path)) as db:
             trigger = "CREATE TRIGGER t AFTER INSERT ON items BEGIN DELETE FROM items; END"
-            db.execute("PRAGMA user_version = 3" if make == "newer" else trigger)
+            db.execute("PRAGMA user_version = 4" if make == "newer" else trigger)
     with pytest.raises(GannetError, match=expected) as error:
         Collection.open(path)
     assert str(path) in one_line(error)
@@ -476,7 +476,7 @@ def test_check_finds_any_changed_part(file: Path) -> None:
 def test_check_finds_parts_that_do_not_agree(file: Path, change: str) -> None:
     with contextlib.closing(sqlite3.connect(file)) as db, db:
         db.execute(change)
-    with Collection.open(file) as collection, pytest.raises(GannetError, match="damaged") as error:
+    with pytest.raises(GannetError, match="damaged") as error, Collection.open(file) as collection:
         collection.check()
     one_line(error)
 

@@ -184,6 +184,14 @@ TestChanges.settings = settings(max_examples=40, stateful_step_count=15, deadlin
         (lambda ix: ix.remove([3, 81, 80]), "id 81 is not in the index"),
         (lambda ix: ix.remove([3, 3]), "3 is given twice"),
         (lambda ix: ix.remove([0.5]), "ids must be whole numbers"),
+        (
+            lambda ix: HammingIndex(CODES[:1], 24, ids=[2**63 - 1]).add(CODES[:1]),
+            "no ids are left after 9223372036854775807",
+        ),
+        (
+            lambda ix: HammingIndex(CODES[:1], 24, ids=[2**63 - 2]).add(CODES[:2]),
+            "no ids are left after 9223372036854775806",
+        ),
         (lambda ix: ix.add(CODES[:2], [100, 7]), "id 7 is already in the index"),
         (lambda ix: ix.add(CODES[:2], [100, 100]), "100 is given twice"),
         (lambda ix: ix.add(CODES[:2], [100]), "2 codes need 2 ids, not 1"),
