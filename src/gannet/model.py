@@ -168,9 +168,13 @@ class Model:
                 header["image_size"],
                 _parts(tensors, "backbone."),
             )
-            consistent = model.n_bits == header["n_bits"] and _can_encode(made) and _names_backbone(model)
+            is_finite = all(np.isfinite(value).all() for value in made.arrays().values())
+            consistent = model.n_bits == header["n_bits"] and _names_backbone(model)
+            consistent = consistent and (not is_finite or _can_encode(made))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-            consistent = False
+            is_finite = consistent = False
+        if consistent and not is_finite:
+            raise GannetError(f"{origin} holds NaN or infinity in its encoder: make it again with `gannet fit`")
         if not consistent:
             raise GannetError(f"{origin} does not hold a complete model: make it again with `gannet fit`")
         return model
