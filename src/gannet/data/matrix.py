@@ -68,6 +68,8 @@ class MatrixSource:
     ----------
     name : str
         A short name for people.
+    container : str
+        The argument ``path``.
 
     Raises
     ------
@@ -93,6 +95,7 @@ class MatrixSource:
         if 0 in features.shape:
             raise GannetError(f"{path} is empty: its shape is {features.shape}")
         self.name = Path(path).name
+        self.container = path
         self.features = features
         self.paths: Sequence[str] = RowNames(path, range(len(features))) if paths is None else paths
         self.notes = list(notes)
