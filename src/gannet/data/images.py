@@ -127,6 +127,22 @@ def load_rgb(raw: RawImage) -> NDArray[np.uint8]:
         return np.array(_turn(on_ground(image), orientation), dtype=np.uint8)
 
 
+def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
+    """Return a Pillow image as RGB pixels ``(h, w, 3)``, uint8, turned upright and blended with a ground.
+
+    Raises
+    ------
+    GannetError
+        If its file is damaged, or if it has no pixels.
+    """
+    if 0 in image.size:
+        raise GannetError("image without pixels")
+    with _damaged():
+        image.load()
+        whole = to_8_bit(image, max(image.size))  # not reduced
+        return np.array(_turn(on_ground(whole), _orientation(image)), dtype=np.uint8)
+
+
 def thumbnail(raw: RawImage, size: int) -> bytes:
     """Return the image as a JPEG file.
 
