@@ -127,6 +127,22 @@ def load_rgb(raw: RawImage) -> NDArray[np.uint8]:
         return np.array(_turn(on_ground(image), orientation), dtype=np.uint8)
 
 
+def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
+    """Return a Pillow image as RGB pixels ``(h, w, 3)``, uint8, turned upright and blended with a ground.
+
+    Raises
+    ------
+    GannetError
+        If its file is damaged, or if it has no pixels.
+    """
+    if 0 in image.size:
+        raise GannetError("image without pixels")
+    with _damaged():
+        image.load()
+        whole = to_8_bit(image, max(image.size))  # not reduced
+        return np.array(_turn(on_ground(whole), _orientation(image)), dtype=np.uint8)
+
+
 def thumbnail(raw: RawImage, size: int) -> bytes:
     """Return the image as a JPEG file.
 
@@ -249,7 +265,7 @@ def _open(raw: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     except UnidentifiedImageError:
         raise GannetError(f"not an image ({', '.join(FORMATS[:-1])} or {FORMATS[-1]})") from None
     except Image.DecompressionBombError:
-        raise GannetError(f"too many pixels (above {MAX_PIXELS // 10**6} million)") from None
+        raise GannetError(f"too many pixels (above {max_pixels // 10**6} million)") from None
     except Exception as error:  # format plugins raise errors of any type on damaged headers
         raise GannetError("damaged image file") from error
     width, height = image.size

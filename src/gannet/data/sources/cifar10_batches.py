@@ -23,7 +23,7 @@ CIFAR10_CLASSES = (
 _FOLDER = "cifar-10-batches-py"
 _TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 _BATCHES = (*_TRAIN, "test_batch")
-_TAR_EXTENSIONS = (".tar.gz", ".tgz", ".tar")
+_TAR_EXTENSIONS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _PIXELS = 3 * 32 * 32
 _MAX_BATCH_BYTES = 1 << 27
 
@@ -40,11 +40,16 @@ class Cifar10Batches(SourceKind):
 
     def open(self, text: str) -> ArraySource:
         """Return the 50,000 training images in the order of the batches, then the 10,000 test images."""
-        if _is_archive(text):
+        if not Path(text).is_dir():
             return _build(text, _tar_members(text))
         folder = _batch_folder(text) or text
         found = [name for name in _BATCHES if is_file(f"{folder}/{name}")]
         return _build(folder, _folder_members(folder, found))
+
+
+def is_batch(name: str) -> bool:
+    """Return whether a member of an archive is the first batch of the official CIFAR-10 by its name."""
+    return name.rpartition("/")[2] == _BATCHES[0]
 
 
 def _is_archive(text: str) -> bool:
@@ -90,7 +95,8 @@ def _build(container: str, files: Iterator[tuple[str, bytes]]) -> ArraySource:
     by_name = {name: _read_batch(f"{container}: {name}", data) for name, data in files}
     missing = [name for name in _BATCHES if name not in by_name]
     if missing:
-        raise GannetError(f"{container} is not a complete CIFAR-10: it lacks {', '.join(missing)}")
+        hint = "" if by_name else "; an archive of images is read as .zip, .cbz or .tar, not compressed as a whole"
+        raise GannetError(f"{container} is not a complete CIFAR-10: it lacks {', '.join(missing)}{hint}")
     batches = [by_name[name] for name in _BATCHES]
     pixels = np.concatenate([batch[0] for batch in batches]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     labels = np.concatenate([batch[1] for batch in batches])
