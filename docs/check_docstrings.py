@@ -71,12 +71,20 @@ def applies(code: str, value: Any) -> bool:
     return not (getattr(value, "_is_protocol", False) or (inspect.isclass(value) and names.issuperset(parameters)))
 
 
+def documented_methods(cls: type) -> Iterator[str]:
+    """Yield the names of public methods, without overrides that have the docstring of the overridden method."""
+    for name in public_methods(cls):
+        documented = (getattr(vars(base).get(name), "__doc__", None) for base in cls.__mro__)
+        if inspect.getattr_static(cls, name).__doc__ is not None or not any(documented):
+            yield name
+
+
 def problems(name: str) -> Iterator[tuple[str, str, str]]:
     """Yield the place, the name and the message of each failed check of a public name and its methods."""
     found = resolve(name)
     checked_objects = {name: found}
     if inspect.isclass(found):
-        checked_objects |= {f"{name}.{method}": getattr(found, method) for method in public_methods(found)}
+        checked_objects |= {f"{name}.{method}": getattr(found, method) for method in documented_methods(found)}
     for checked, value in checked_objects.items():
         result = validate(checked)
         place = f"{Path(result['file']).name}:{result['file_line']}" if result["file"] else name

@@ -17,7 +17,8 @@ from gannet.support.arrays import unit_rows
 
 Floats = npt.NDArray[np.float32]
 
-_CHUNK_BYTES = 1 << 26
+CHUNK_BYTES = 1 << 26
+"""Bytes of features that are encoded at a time."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Encoder:
         if rows.ndim == 0 or rows.shape[1:] != self.item_shape:
             shape = ", ".join(map(str, ("n", *self.item_shape)))
             raise GannetError(f"features must have shape ({shape}) as in training, not {rows.shape}")
-        step = max(1, _CHUNK_BYTES // (4 * self.n_features))
+        step = max(1, CHUNK_BYTES // (4 * self.n_features))
         codes = np.empty((len(rows), -(-self.n_bits // 8)), np.uint8)
         for start in range(0, len(rows), step):
             with np.errstate(over="ignore"):
@@ -153,7 +154,18 @@ class Linear(Encoder):
         return int(self.weight.shape[1])
 
     def values(self, features: Floats) -> Floats:
-        """Return ``(features - mean) @ weight + bias``."""
+        """Return ``(features - mean) @ weight + bias``.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n, n_features), dtype float32
+            Features of the items.
+
+        Returns
+        -------
+        ndarray of shape (n, n_bits), dtype float32
+            Values; a bit is 1 where its value is at least 0.
+        """
         return np.asarray((features - self.mean) @ self.weight + self.bias, np.float32)
 
 
@@ -174,7 +186,18 @@ class UnitLinear(Linear):
     kind: ClassVar[str] = "unit-linear"
 
     def values(self, features: Floats) -> Floats:
-        """Return ``normalize(features - mean) @ weight + bias``."""
+        """Return ``normalize(features - mean) @ weight + bias``.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n, n_features), dtype float32
+            Features of the items.
+
+        Returns
+        -------
+        ndarray of shape (n, n_bits), dtype float32
+            Values; a bit is 1 where its value is at least 0.
+        """
         return np.asarray(center_and_normalize(features, self.mean) @ self.weight + self.bias, np.float32)
 
 

@@ -87,8 +87,8 @@ def test_moved_images_stay_near(monkeypatch: pytest.MonkeyPatch) -> None:
     assert moved.shape == images.shape and moved.abs().max() <= 1
     near, far = (moved - images).square().mean(), (moved - images.roll(1, dims=0)).square().mean()
     assert 0 < near < far / 2
-    monkeypatch.setattr(hashgan, "_ROTATION", 0.0)
-    monkeypatch.setattr(hashgan, "_SHIFT", 0.0)
+    monkeypatch.setattr(hashgan, "ROTATION", 0.0)
+    monkeypatch.setattr(hashgan, "SHIFT", 0.0)
     torch.testing.assert_close(hashgan.moved(images, torch.Generator()), images, atol=1e-4, rtol=0)
 
 

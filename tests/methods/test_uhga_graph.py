@@ -55,7 +55,7 @@ def test_all_modes_together_are_powers_of_the_dense_walk(n_walk_steps):
     assert np.allclose(walked @ walked.T, expected, atol=1e-9)
 
 
-def test_graph_is_the_union_of_nearest_neighbours():
+def test_graph_is_the_union_of_nearest_neighbors():
     items = unit(np.random.default_rng(3).normal(size=(25, 5)))
     cosines = (items @ items.T).numpy()
     expected = np.eye(25, dtype=bool)
@@ -78,7 +78,7 @@ def test_parts_of_a_graph_stay_apart_and_whole():
     assert np.array_equal(cosines > threshold, same)
 
 
-def test_items_outside_the_graph_take_the_mean_of_their_neighbours_modes(monkeypatch):
+def test_items_outside_the_graph_take_the_mean_of_their_neighbors_modes(monkeypatch):
     monkeypatch.setattr(diffusion, "MOST_ITEMS", 60)
     items = unit(np.random.default_rng(7).normal(size=(90, 5)))
     found = diffusion.diffusion_coordinates(items, 5, 4, 3, torch.Generator().manual_seed(0)).numpy()

@@ -33,7 +33,7 @@ N_STEPS, SEED = 7, 3
 
 
 class Small(Backbone):
-    """A convolution with batch normalisation and dropout, as AlexNet and EfficientNet have between them."""
+    """A convolution with batch normalization and dropout, as AlexNet and EfficientNet have between them."""
 
     name = "small"
     reference = "none"
@@ -153,12 +153,12 @@ def test_a_step_draws_the_same_dropout_masks_three_times(monkeypatch) -> None:
     ours = trainer()
     dropout = next(m for m in ours.network.modules() if isinstance(m, nn.Dropout))
 
-    def watched(self: nn.Dropout, inputs: Tensor) -> Tensor:
+    def observed(self: nn.Dropout, inputs: Tensor) -> Tensor:
         mask = nn.functional.dropout(torch.ones(inputs.shape), self.p, self.training)
         masks.append(mask)
         return inputs * mask
 
-    monkeypatch.setattr(nn.Dropout, "forward", watched)
+    monkeypatch.setattr(nn.Dropout, "forward", observed)
     assert dropout.training
     pixels, targets = batch()
     state = torch.random.get_rng_state()

@@ -16,8 +16,8 @@ from gannet.training.health import FEWEST, check_health, suggest_smaller_batch
 @pytest.fixture(scope="module")
 def features() -> np.ndarray:
     random = np.random.default_rng(0)
-    centres = random.standard_normal((6, 20))
-    return (centres[np.arange(300) % 6] + 0.5 * random.standard_normal((300, 20))).astype(np.float32)
+    centers = random.standard_normal((6, 20))
+    return (centers[np.arange(300) % 6] + 0.5 * random.standard_normal((300, 20))).astype(np.float32)
 
 
 def values(n: int, k: int) -> torch.Tensor:

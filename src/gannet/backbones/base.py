@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gannet.errors import GannetError, MissingExtraError
 from gannet.support.arrays import load_arrays, save_arrays
 from gannet.support.cache import cache_dir
+from gannet.support.libraries import load
 
 if TYPE_CHECKING:
     from torch import nn
@@ -158,8 +159,7 @@ class Backbone(ABC):
     def _empty(self) -> nn.Module:
         """Build the network without memory for its weights, so that no time is spent on initializing them."""
         self.require()
-        import torch
-
+        torch = load("torch", "images", f"the backbone {self.name!r}")
         with torch.device("meta"):
             return self.build()
 
@@ -190,10 +190,7 @@ def _read_state(path: Path) -> dict[str, NDArray[Any]]:
             return load_file(path)
         except (SafetensorError, ValueError, KeyError, AttributeError):
             raise GannetError(unreadable) from None
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError("torch", "images", f"reading {path.name}")
-    import torch
-
+    torch = load("torch", "images", f"reading {path.name}")
     try:
         with warnings.catch_warnings(action="ignore"):
             state = torch.load(path, map_location="cpu", weights_only=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gannet.cli.output import check_folder, say, warn_skipped
+from gannet.cli.sources import open_source, reading_options
 
 if TYPE_CHECKING:
     from gannet.collection.changes import Changes
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Also store the float features, in half precision, for `search --rerank` and `duplicates`.",
 )
-def index(sources: Sequence[str], model_path: str, output: str, keep_features: bool) -> None:
+@reading_options
+def index(sources: Sequence[str], model_path: str, output: str, keep_features: bool, **reading: Any) -> None:
     """Encode each SOURCE into a new collection.
 
     A SOURCE is a folder of images (with its subfolders), an image, a .zip of images, or a matrix (.npy, .npz or
@@ -34,7 +36,6 @@ def index(sources: Sequence[str], model_path: str, output: str, keep_features: b
     The collection is one file. It holds the codes, ids and paths of all items, and the model.
     """
     from gannet.collection.indexing import build_collection, encode_source
-    from gannet.data import open_source
     from gannet.errors import GannetError
     from gannet.image_hasher import ImageHasher
     from gannet.model import Model
@@ -43,7 +44,8 @@ def index(sources: Sequence[str], model_path: str, output: str, keep_features: b
         raise GannetError(f"{output} exists: use `gannet add` to add to it, or name another file")
     check_folder(Path(output))
     model = Model.load(model_path)
-    encoded = encode_source(ImageHasher(model=model), [open_source(source) for source in sources], keep_features)
+    opened = [open_source(source, **reading) for source in sources]
+    encoded = encode_source(ImageHasher(model=model), opened, keep_features)
     changes = build_collection(Path(output), model, encoded)
     _report(changes, encoded.skipped, output, changes.added)
 
@@ -51,7 +53,8 @@ def index(sources: Sequence[str], model_path: str, output: str, keep_features: b
 @click.command(epilog="Example: gannet add photos.gannet ~/Pictures/2026")
 @click.argument("collection")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-def add(collection: str, sources: Sequence[str]) -> None:
+@reading_options
+def add(collection: str, sources: Sequence[str], **reading: Any) -> None:
     """Add the items of each SOURCE to COLLECTION.
 
     Only items with new content are encoded. Items that COLLECTION already holds are left as they are, and items whose
@@ -60,10 +63,9 @@ def add(collection: str, sources: Sequence[str]) -> None:
     """
     from gannet.collection import Collection
     from gannet.collection.indexing import add_source
-    from gannet.data import open_source
 
     with Collection.open(collection) as store:
-        changes, skipped = add_source(store, [open_source(source) for source in sources])
+        changes, skipped = add_source(store, [open_source(source, **reading) for source in sources])
         _report(changes, skipped, collection, len(store))
 
 

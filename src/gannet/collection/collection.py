@@ -335,8 +335,8 @@ class Collection(Memory):
         Parameters
         ----------
         ids : int or array-like of int of shape (n,), default=None
-            Ids of the items, in any order; by default all items, in ascending order of `ids`. Read both properties in
-            a `snapshot` if another program may change the file.
+            Ids of the items, in any order; by default all items, in the order of `ids`. If other programs may change
+            the file, read `ids` and the codes in one `snapshot`.
 
         Returns
         -------

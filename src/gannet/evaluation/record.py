@@ -11,9 +11,7 @@ from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from gannet.errors import GannetError
-
-# Settings that were renamed, as old name -> new name.
-_RENAMED = {"n_neighbours": "n_neighbors", "n_coordinates": "n_components"}
+from gannet.hashers.settings import current_settings
 
 _Types = type | tuple[type, ...]
 _PLAIN: dict[Any, tuple[_Types, str]] = {
@@ -177,7 +175,7 @@ class Record:
             If a field is missing or has another type. The message names the field.
         """
         record: Record = _read(cls, values, "a record")
-        settings = {_RENAMED.get(name, name): value for name, value in record.settings.items()}
+        settings = current_settings(record.settings)
         return dataclasses.replace(record, settings=settings)
 
 

@@ -20,12 +20,28 @@ def registry() -> Registry[Hasher]:
 
 
 def all_hashers() -> dict[str, type[Hasher]]:
-    """Return every method by name, in alphabetical order."""
+    """Return every method that can be imported.
+
+    Returns
+    -------
+    dict of str to type
+        The classes by name, in alphabetical order.
+    """
     return registry().all()
 
 
 def get_hasher(name: str) -> type[Hasher]:
     """Return the class of a method by its name.
+
+    Parameters
+    ----------
+    name : str
+        Name of the method.
+
+    Returns
+    -------
+    type
+        The class.
 
     Raises
     ------

@@ -132,7 +132,13 @@ class Hasher(DeclaresSettings, TransformerMixin, BaseEstimator, ABC):
         """Return the encoder learned from checked float32 ``features (n, n_features)``."""
 
     def draw_seed(self) -> int:
-        """Return a seed for torch: the same at every call, unless ``random_state`` is None."""
+        """Return a seed for torch.
+
+        Returns
+        -------
+        int
+            The seed, equal at every call unless ``random_state`` is None.
+        """
         return int(check_random_state(self.random_state).randint(2**31))
 
     def _check_seed(self) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gannet.encoders import Floats, UnitLinear, center_and_normalize
-from gannet.errors import MissingExtraError, unknown_name
+from gannet.errors import unknown_name
 from gannet.hashers.base import Hasher
+from gannet.support.libraries import load
 
 if TYPE_CHECKING:
     import torch
@@ -41,17 +42,20 @@ class DescentHasher(Hasher):
     n_steps: int = 1000
 
     def schedule(self) -> Schedule:
-        """Return the training schedule; raises a `GannetError` if a setting is out of range."""
+        """Return the training schedule; raises a `GannetError` if a setting is out of range.
+
+        Returns
+        -------
+        Schedule
+            Number of steps, batch size, optimizer and learning rate.
+        """
         from gannet.training.schedule import Schedule
 
         return Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate)
 
     def require_torch(self) -> None:
-        """Raise a `MissingExtraError` if torch is not installed."""
-        try:
-            import torch  # noqa: F401
-        except ImportError as error:
-            raise MissingExtraError("torch", "train", f"learning with {self.name}") from error
+        """Import torch; raise a `GannetError` if that is impossible."""
+        load("torch", "train", f"learning with {self.name}")
 
 
 class LayerHasher(DescentHasher):

@@ -130,7 +130,13 @@ class PairwiseHasher(LayerHasher):
         return lambda step: observer(step, lambda: layer_encoder(layer, mean))
 
     def attention(self) -> GradientAttention | None:
-        """Return a new attention network, or None for the plain gradient."""
+        """Return a new attention network, or None for the plain gradient.
+
+        Returns
+        -------
+        GradientAttention or None
+            The network, with initial weights from torch's generator.
+        """
         from gannet.training.gradient_attention import GradientAttention
 
         if not 1 <= self.attention_hidden <= 4096:

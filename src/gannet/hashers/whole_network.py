@@ -17,6 +17,7 @@ from gannet.hashers.base import Hasher
 from gannet.hashers.pairwise import PairwiseHasher
 from gannet.hashers.takes import FromFeatures
 from gannet.support.arrays import array_digest
+from gannet.support.libraries import load
 from gannet.training.fine_tuning import FineTuning
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def train_network(
     GannetError
         If the method cannot train a network, or if training fails.
     """
-    import torch
+    torch = load("torch", "train", "training the image network")
 
     from gannet.training.checkpoint import Checkpoint
     from gannet.training.distributed import join_processes, training_device

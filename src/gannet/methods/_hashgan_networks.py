@@ -16,7 +16,7 @@ from gannet.training.health import check_finite_values, check_health, health_sam
 from gannet.training.schedule import batches, single_threaded
 
 _SLOPE = 0.2
-_ROTATION, _SHIFT = math.radians(10), 0.2
+ROTATION, SHIFT = math.radians(10), 0.2
 """Largest rotation, 10 degrees, and largest shift in half sides, 3.2 pixels."""
 
 
@@ -178,7 +178,7 @@ def scaled(images: Tensor) -> Tensor:
 def moved(images: Tensor, random: torch.Generator) -> Tensor:
     """Return images ``(n, 3, h, w)`` rotated by up to 10 degrees and shifted by up to a tenth of their side."""
     angle, right, down = (2 * torch.rand(3, len(images), generator=random) - 1) * torch.tensor(
-        [[_ROTATION], [_SHIFT], [_SHIFT]]
+        [[ROTATION], [SHIFT], [SHIFT]]
     )
     rows = torch.stack([angle.cos(), -angle.sin(), right, angle.sin(), angle.cos(), down], dim=1).view(-1, 2, 3)
     grid = affine_grid(rows, list(images.shape), align_corners=False)

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.encoders import Encoder, Floats
-from gannet.errors import GannetError, MissingExtraError
+from gannet.errors import GannetError
 from gannet.hashers.images import PixelHasher
+from gannet.support.libraries import load
 
 _BLOCK = 32
 """Images that are convolved at a time, which bounds memory."""
@@ -145,10 +146,7 @@ class HashGAN(PixelHasher):
 
     def _learn(self, features: npt.NDArray[np.uint8]) -> StridedConvolutions:
         self._check_settings()
-        try:
-            import torch
-        except ImportError as error:
-            raise MissingExtraError("torch", "train", f"learning with {self.name}") from error
+        torch = load("torch", "train", f"learning with {self.name}")
 
         from gannet.methods import _hashgan_networks as hashgan
 

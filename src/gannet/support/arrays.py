@@ -26,8 +26,8 @@ def unit_rows(rows: NDArray[Any]) -> NDArray[Any]:
 def update_digest(total: Any, arrays: Mapping[str, NDArray[Any]], label: str) -> None:
     """Add named arrays, in the order of their names, to a hash of `hashlib`.
 
-    ``label`` is the format of what precedes the bytes of each array: ``{0}`` is its name, ``{1}`` its dtype and ``{2}``
-    its shape.
+    ``label`` is the format of a text that is added before the bytes of each array: ``{0}`` is the name of the array,
+    ``{1}`` its dtype and ``{2}`` its shape.
     """
     for name in sorted(arrays):
         array = np.asarray(arrays[name], order="C")

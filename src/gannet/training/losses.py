@@ -14,7 +14,22 @@ PairLoss = Callable[[Tensor, Tensor, int], Tensor]
 
 
 def squared_loss(products: Tensor, similarity: Tensor, n_bits: int) -> Tensor:
-    """Return ``(P / k - s)^2``, which pulls the mean agreement of a pair's bits towards its similarity."""
+    """Return ``(P / k - s)^2``, which pulls the mean agreement of a pair's bits towards its similarity.
+
+    Parameters
+    ----------
+    products : Tensor of shape (n, m)
+        Inner products P of codes.
+    similarity : Tensor of shape (n, m)
+        Similarities s of the pairs.
+    n_bits : int
+        Length k of the codes in bits.
+
+    Returns
+    -------
+    Tensor of shape (n, m)
+        Loss of each pair.
+    """
     return (products / n_bits - similarity).square()
 
 
@@ -22,6 +37,22 @@ def likelihood_loss(products: Tensor, similarity: Tensor, n_bits: int, gamma: fl
     """Return ``log(1 + e^(gamma P)) - gamma s P``, the pairwise likelihood of GAH (Huang et al. 2019).
 
     The similarity s is 1 or 0; -1 counts as 0. GAH uses a gamma of 0.15 to 0.3, depending on the data set.
+
+    Parameters
+    ----------
+    products : Tensor of shape (n, m)
+        Inner products P of codes.
+    similarity : Tensor of shape (n, m)
+        Similarities s of the pairs.
+    n_bits : int
+        Length k of the codes in bits.
+    gamma : float, default=0.2
+        Steepness of the loss.
+
+    Returns
+    -------
+    Tensor of shape (n, m)
+        Loss of each pair.
     """
     scaled = gamma * products
     return nn.functional.softplus(scaled) - torch.relu(similarity) * scaled

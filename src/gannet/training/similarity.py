@@ -48,6 +48,18 @@ def threshold_of_share(unit_features: Tensor, share: float) -> float:
 
     Counts the pairs among a thousand items. The limit of 0.9 keeps tight groups of nearly equal vectors together,
     whatever the share.
+
+    Parameters
+    ----------
+    unit_features : Tensor of shape (N, d)
+        Features of unit length.
+    share : float
+        Share of the pairs, from 0 to 1.
+
+    Returns
+    -------
+    float
+        The cosine.
     """
     some = _sample(unit_features)
     first, second = torch.triu_indices(len(some), len(some), offset=1)
@@ -60,6 +72,20 @@ def thresholded_cosine(unit_features: Tensor, threshold: float, dissimilar: floa
     """Return the similarity function of eq. 3 of Jiang et al. 2020: 1 above the threshold, ``dissimilar`` below.
 
     ``unit_features (N, d)`` have unit length, so that an inner product is ``1 - cosine distance`` (eq. 2).
+
+    Parameters
+    ----------
+    unit_features : Tensor of shape (N, d)
+        Features of unit length.
+    threshold : float
+        Pairs with a larger cosine are similar.
+    dissimilar : float
+        Similarity of the other pairs, 0 or -1.
+
+    Returns
+    -------
+    callable
+        Maps indices of items, Tensors of shapes (n,) and (m,), to similarities of shape (n, m).
     """
 
     def similarity(a: Tensor, b: Tensor) -> Tensor:

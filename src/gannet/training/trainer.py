@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -105,6 +107,7 @@ class PairwiseTrainer:
         )
         if attention is not None:
             update_rule(self.optimizer)
+            _load_forward_mode()
             self.attention_optimizer = torch.optim.Adam(attention.parameters(), lr=attention_learning_rate)
         self.attention_every, self.n_steps, self.tanh_growth = attention_every, n_steps, tanh_growth
         self.seed, self.processes = seed, processes or Processes()
@@ -153,7 +156,13 @@ class PairwiseTrainer:
         return loss
 
     def learned(self) -> dict[str, nn.Parameter]:
-        """Return all parameters that are learned: the network's, and those of the attention network, by name."""
+        """Return all parameters that are learned.
+
+        Returns
+        -------
+        dict of str to torch.nn.Parameter
+            The parameters of the network under ``network.NAME`` and of the attention network under ``attention.NAME``.
+        """
         attention = {} if self.attention is None else dict(self.attention.named_parameters(prefix="attention"))
         return {**dict(self.network.named_parameters(prefix="network")), **attention}
 
@@ -233,6 +242,13 @@ class PairwiseTrainer:
         """Return the parameters of the network that the optimizer has just moved, by name."""
         held = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
         return {name: p for name, p in self.network.named_parameters() if id(p) in held and p.grad is not None}
+
+
+@functools.cache
+def _load_forward_mode() -> None:
+    """Let torch load its forward mode, which warns of its own use of an old function."""
+    with warnings.catch_warnings(action="ignore"):
+        jvp(torch.sin, (torch.zeros(1),), (torch.ones(1),))
 
 
 def look_ahead_gradient(

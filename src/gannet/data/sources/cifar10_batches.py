@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import tarfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gannet.data.base import ArraySource, is_file, reason
+from gannet.data.base import ArraySource, has_content, is_file, reading, reason
 from gannet.data.source_kind import SourceKind
 from gannet.data.sources._plain_pickle import read_plain_pickle
+from gannet.data.sources._tar import regular_files
 from gannet.errors import GannetError
 
 #: The ten classes, by label.
@@ -52,9 +52,14 @@ def _is_archive(text: str) -> bool:
 
 
 def _batch_folder(text: str) -> str | None:
-    """Return the folder itself or the official one in it, whichever holds batches; None if neither does."""
-    folders = (text, str(Path(text, _FOLDER)))
-    return next((folder for folder in folders if any(is_file(f"{folder}/{name}") for name in _BATCHES)), None)
+    """Return the folder itself or the official one in it, whichever holds most of the batches; None if neither does.
+
+    One file of such a name, or empty ones, do not make a folder of photos the official CIFAR-10.
+    """
+    for folder in (text, str(Path(text, _FOLDER))):
+        if sum(has_content(f"{folder}/{name}") for name in _BATCHES) > len(_BATCHES) // 2:
+            return folder
+    return None
 
 
 def _folder_members(folder: str, names: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -69,20 +74,15 @@ def _folder_members(folder: str, names: list[str]) -> Iterator[tuple[str, bytes]
 
 
 def _tar_members(path: str) -> Iterator[tuple[str, bytes]]:
-    try:
-        with tarfile.open(path, "r|*") as archive:
-            for member in archive:
-                name = Path(member.name).name
-                if name in _BATCHES and member.isfile():
-                    if member.size > _MAX_BATCH_BYTES:
-                        raise GannetError(f"{path}: {member.name} is too large for a CIFAR-10 batch")
-                    file = archive.extractfile(member)
-                    assert file is not None  # a regular file always has content
-                    yield name, file.read()
-    except (tarfile.TarError, zlib.error, EOFError) as error:
-        raise GannetError(f"{path} is not a complete tar archive: {error}; download it again") from error
-    except OSError as error:
-        raise GannetError(f"{path} {reason(error)}") from error
+    with reading("is not a complete tar archive; download it again", path), tarfile.open(path, "r:*") as archive:
+        for member in regular_files(archive):
+            name = member.name.rpartition("/")[2]
+            if name in _BATCHES:
+                if member.size > _MAX_BATCH_BYTES:
+                    raise GannetError(f"{path}: {member.name} is too large for a CIFAR-10 batch")
+                file = archive.extractfile(member)
+                assert file is not None  # a regular file always has content
+                yield name, file.read()
 
 
 def _build(container: str, files: Iterator[tuple[str, bytes]]) -> ArraySource:
