@@ -165,6 +165,26 @@ def thumbnail(raw: RawImage, size: int) -> bytes:
     return out.getvalue()
 
 
+def full_image(raw: RawImage) -> Image.Image:
+    """Return the whole image, turned upright: in RGBA, or in its own mode if its values have more than 8 bits.
+
+    Raises
+    ------
+    GannetError
+        As for `decode`.
+    """
+    if isinstance(raw, np.ndarray):
+        return Image.fromarray(raw).convert("RGBA")
+    image = _open(raw)
+    try:
+        image.load()
+        orientation = _orientation(image)
+        deep = image.mode in ("I", "F") or image.mode.startswith("I;")
+        return _turn(image if deep else image.convert("RGBA"), orientation)
+    except Exception as error:  # decoders raise errors of any type on damaged data
+        raise GannetError("damaged image file") from error
+
+
 def check_image(raw: bytes, max_pixels: int) -> None:
     """Check the header of an image file. No pixel is decoded.
 
