@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,18 @@ class TestKernels:
                     file.write_bytes(file.read_bytes()[:size])
                 assert run("", *SCORE, folder=folder, NUMBA_CACHE_DIR=str(cache)) == expected
                 assert all(file.stat().st_size > size for file in cache.rglob("count*.nbi"))
+
+
+def test_the_first_picture_on_a_computer_says_why_it_takes_long(folder: Path) -> None:
+    pytest.importorskip("openvino")
+    cache = str(folder / "cache")
+    lines = []
+    for model in ("a.model", "b.model"):
+        status, _, errors = run("", "fit", "photos", "-o", model, *ENCODE[4:], folder=folder, GANNET_CACHE=cache)
+        assert status == 0, errors
+        lines.append(errors)
+    assert re.fullmatch("preparing the image network [a-z0-9-]+ for this computer; this happens once .*\n", lines[0])
+    assert lines[1] == ""
 
 
 class TestWarningsAsErrors:

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,9 +24,12 @@ from gannet.pages import (
     DemoReport,
     Score,
     demo_page,
+    duplicates_page,
     read_picture,
     search_page,
 )
+from gannet.pages.pictures import PAGE_BYTES
+from gannet.pages.search import QUERIES, RESULTS
 
 VOID = {"meta", "link", "img", "br", "rect", "path", "line", "polyline", "polygon"}
 TITLE = "Neighbors"
@@ -293,3 +297,57 @@ def test_pictures_are_read_by_path_or_left_out(tmp_path: Path) -> None:
     assert Image.open(io.BytesIO(found)).size == (288, 144)
     assert read_picture(str(tmp_path / "gone.png")) is None
     assert read_picture(str(tmp_path / "rows.npy#3")) is None
+
+
+# Limits ---------------------------------------------------------------------------------------------
+
+
+def test_a_page_limits_queries_and_results_and_says_so() -> None:
+    near = [{"id": i, "path": f"{i}.jpg", "distance": 0} for i in range(RESULTS + 3)]
+    found = Page(search_page([{"query": "a", "results": near}] * (QUERIES + 2), TITLE, 64, lambda _: None))
+    text = " ".join(found.text.split())
+    assert f"{QUERIES + 2} queries with" in text and f"This page shows the first {QUERIES} queries." in text
+    assert text.count("and 3 more results") == QUERIES
+    assert len(found.all("li", "item")) == QUERIES * RESULTS
+    assert "left out" not in text
+
+
+@pytest.mark.parametrize("kind", ["search", "duplicates"])
+def test_the_pictures_of_a_page_are_limited_in_size(kind: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(noise).save(out, "JPEG", quality=98)
+    paths = [f"{i}.jpg" for i in range(80)]
+    items = [{"id": i, "path": path, "distance": 0} for i, path in enumerate(paths)]
+    read: list[str] = []
+
+    def picture(path: str) -> bytes:
+        read.append(path)
+        return out.getvalue()
+
+    if kind == "search":
+        html = search_page([{"query": "q.jpg", "results": items}], TITLE, 64, picture)
+    else:
+        html = duplicates_page([items[i : i + 10] for i in range(0, 80, 10)], TITLE, 64, 0, picture)
+    assert len(html) < PAGE_BYTES + 2 * len(out.getvalue()) + 200_000
+    found = Page(html)
+    left_out = len(found.all("span", "missing"))
+    assert left_out > 0 and len(read) == len(found.all("img")) == len(items) + (kind == "search") - left_out
+    assert f"{left_out} pictures are left out to limit the size of this page" in " ".join(found.text.split())
+
+
+def test_an_error_is_shown_as_text_in_its_place() -> None:
+    hostile = "<script>alert(1)</script>.jpg is not an image\u202e"
+    answers = [{"query": "a.jpg", "results": [], "error": hostile}, *results("b.jpg")]
+    found = Page(search_page(answers, TITLE, 64, lambda _: jpeg()))
+    assert found.all("script") == [] and "Not answered: <script>alert(1)" in " ".join(found.text.split())
+    assert [span["title"] for span in found.all("span", "missing")] == ["a.jpg"]
+    assert "No neighbors found" not in found.text
+
+
+def test_the_new_picture_of_a_changed_item_is_not_shown() -> None:
+    near = [{"id": 0, "path": "old.jpg", "distance": 0, "changed": True}, {"id": 1, "path": "b.jpg", "distance": 1}]
+    answers = [{"query": "0", "results": near, "changed": True}, {"query": "old.jpg", "results": near, "changed": True}]
+    found = Page(search_page(answers, TITLE, 64, lambda _: jpeg()))
+    assert [image["title"] for image in found.all("img")] == ["b.jpg", "old.jpg", "b.jpg"]
+    assert len(found.all("p", "changed")) == 4

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gannet.cli.output import check_page, say, say_json, warn
+from gannet.cli.output import changed_note, check_page, say, say_json, warn, warn_not_compared
 
 
 @click.command(epilog="Example: gannet duplicates photos.gannet --radius 2 --html duplicates.html")
@@ -37,6 +37,7 @@ def duplicates(collection: str, radius: int | None, cosine: float | None, as_jso
     between their features is also at least T. A larger R and a smaller T find copies that were changed more.
     """
     from gannet.collection import Collection
+    from gannet.retrieval.contents import mark_items
     from gannet.retrieval.duplicates import find_duplicates, limits
 
     if page is not None:
@@ -44,6 +45,7 @@ def duplicates(collection: str, radius: int | None, cosine: float | None, as_jso
     with Collection.open(collection, readonly=True) as store:
         radius, cosine = limits(store, radius, cosine)
         groups = find_duplicates(store, radius, cosine)
+        not_compared = mark_items(store, [item for group in groups for item in group])
         name, n_bits, keeps_features = store.name, store.n_bits, store.n_features is not None
     if page is not None:
         from gannet.pages import duplicates_page, read_picture
@@ -53,16 +55,18 @@ def duplicates(collection: str, radius: int | None, cosine: float | None, as_jso
         write_atomically(Path(page), html.encode())
     if as_json:
         say_json(groups)
+        warn_not_compared(not_compared)
         return
     reach = f"within {radius} of {n_bits} bits" + (f" and a cosine of {cosine:g}" if cosine else "")
     for number, group in enumerate(groups):
         say("" if number else f"{len(groups):,} {'group' if len(groups) == 1 else 'groups'} {reach}")
         for item in group:
-            say(f"{item['id']:>8}  {item['path']}")
+            say(f"{item['id']:>8}  {item['path']}{changed_note(item)}")
     if not groups:
         say(f"no two items {reach}")
     if page is not None:
         say(f"wrote {page}")
+    warn_not_compared(not_compared)
     if groups and not keeps_features:
         warn(
             "only codes were compared, and similar images that are not copies may have the same code: a collection "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,17 @@ def warn_skipped(skipped: Sequence[Skipped]) -> None:
         warn(f"skipped {len(skipped):,}:")
         for item in skipped:
             warn(f"  {item.path}: {item.reason}")
+
+
+def changed_note(shown: Mapping[str, Any]) -> str:
+    """Return the note beside an item or a query whose file has changed, or an empty text."""
+    return " (changed since it was indexed)" if shown.get("changed") else ""
+
+
+def warn_not_compared(count: int) -> None:
+    """Print how many items, if any, were not compared with their files because there are too many."""
+    if count:
+        warn(f"{count:,} more items were not compared with their files, which may have changed since they were indexed")
 
 
 def check_folder(output: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gannet.cli.output import check_page, say, say_json
+from gannet.cli.output import changed_note, check_page, say, say_json, warn_not_compared
 
 if TYPE_CHECKING:
     from gannet.collection import Collection
@@ -49,39 +49,71 @@ def search(
     """Find the nearest items of COLLECTION to each QUERY.
 
     A QUERY is the id or the path of an item in COLLECTION, an image file, or a row of a matrix, such as vectors.npy#17.
-    Results are ordered by Hamming distance, the number of bits that differ, and then by id.
+    A folder or .zip of images, or a whole matrix, stands for each of its items. Results are ordered by Hamming
+    distance, the number of bits that differ, and then by id.
+
+    A path is answered from the present content of its file. Queries and results whose files have changed since they
+    were indexed are marked. A query that cannot be answered is named in its place; the exit status is 2 only if none
+    could be answered.
 
     --rerank orders the results by cosine instead. It needs a collection that was created with
     `gannet index --keep-features`.
     """
     from gannet.collection import Collection
     from gannet.retrieval import query as search_query
+    from gannet.retrieval.contents import mark_items
 
     if page is not None:
         check_page(Path(page))
     with Collection.open(collection, readonly=True, index=index) as store:
-        answers = search_query.search(store, queries, k, radius, rerank)
+        answers = search_query.answer_all(store, queries, k, radius, rerank)
+        if len(answers) == 1:
+            search_query.check_answered(answers)
+        asked = _asked_items(store, answers)
+        shown = [item for answer in answers for item in answer["results"]]
+        not_compared = mark_items(store, [*asked.values(), *shown])
+        for query, item in asked.items():
+            if "changed" in item:
+                answers[query]["changed"] = True
         if page is not None:
-            _write_page(store, answers, Path(page))
+            pictures = {answers[query]["query"]: item["path"] for query, item in asked.items()}
+            _write_page(store, answers, pictures, Path(page))
     if as_json:
         say_json(answers)
-        return
+    else:
+        _print(answers)
+        if page is not None:
+            say(f"wrote {page}")
+    warn_not_compared(not_compared)
+    search_query.check_answered(answers)
+
+
+def _print(answers: Sequence[Answer]) -> None:
     for answer in answers:
-        say(f"{answer['query']}")
+        if "error" in answer:
+            say(f"{answer['query']}: not answered: {answer['error']}")
+            continue
+        say(answer["query"] + changed_note(answer))
         for item in answer["results"]:
             cosine = f"{item['cosine']:.4f}  " if "cosine" in item else ""
-            say(f"{cosine}{item['distance']:>5}  {item['id']:>8}  {item['path']}")
-    if page is not None:
-        say(f"wrote {page}")
+            say(f"{cosine}{item['distance']:>5}  {item['id']:>8}  {item['path']}{changed_note(item)}")
 
 
-def _write_page(store: Collection, answers: Sequence[Answer], file: Path) -> None:
+def _asked_items(store: Collection, answers: Sequence[Answer]) -> dict[int, dict[str, Any]]:
+    """Return the items of the queries by id, by the place of their answers."""
+    from gannet.retrieval.queries import is_id
+
+    places = [i for i, answer in enumerate(answers) if is_id(answer["query"]) and "error" not in answer]
+    ids = [int(answers[place]["query"]) for place in places]
+    paths = store.paths(ids)
+    return {place: {"id": id_, "path": path} for place, id_, path in zip(places, ids, paths, strict=True)}
+
+
+def _write_page(store: Collection, answers: Sequence[Answer], pictures: Mapping[str, str], file: Path) -> None:
+    """Write the page; a query by id is shown with the picture of its item, whose path is in ``pictures``."""
     from gannet.pages import read_picture, search_page
-    from gannet.retrieval.query import is_id
     from gannet.support.atomic import write_atomically
 
-    # A query by id is shown with the picture of its item.
-    items = {query: store.path(int(query)) for query in (answer["query"] for answer in answers) if is_id(query)}
     title = f"Neighbors in {store.name}"
-    page = search_page(answers, title, store.n_bits, lambda name: read_picture(items.get(name, name)))
+    page = search_page(answers, title, store.n_bits, lambda name: read_picture(pictures.get(name, name)))
     write_atomically(file, page.encode())

@@ -183,8 +183,8 @@ def sync(
     collection : Collection
         A collection that is open for changes.
     folder : str or FolderSource
-        Path of the folder, or the folder as `open_source` returns it. Items from elsewhere stay unchanged, except that content whose every known path is missing
-        gets its new path.
+        Path of the folder, or the folder as `open_source` returns it. Items from elsewhere stay unchanged, except that
+        content whose every known path is missing gets its new path.
     hasher : ImageHasher, default=None
         A hasher with the collection's model; needed only for a model that does not hold its image network.
     dry_run : bool, default=False

@@ -269,7 +269,7 @@ def _open(raw: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     except UnidentifiedImageError:
         raise GannetError(f"not an image ({', '.join(FORMATS[:-1])} or {FORMATS[-1]})") from None
     except Image.DecompressionBombError:
-        raise GannetError(f"too many pixels (above {MAX_PIXELS // 10**6} million)") from None
+        raise GannetError(f"too many pixels (above {max_pixels // 10**6} million)") from None
     except Exception as error:  # format plugins raise errors of any type on damaged headers
         raise GannetError("damaged image file") from error
     width, height = image.size

@@ -147,6 +147,31 @@ def read_item(path: str) -> RawImage:
     return source.read(source.find(container + member))
 
 
+def open_several(text: str) -> ImageSource | MatrixSource | None:
+    """Open a folder, an archive, a matrix or another source of several items; return None for any other text.
+
+    Parameters
+    ----------
+    text : str
+        Path of a file or folder, or another text that a kind of source takes.
+
+    Returns
+    -------
+    ImageSource, MatrixSource or None
+        The source; None for an image file, and for a text that no kind of source takes.
+
+    Raises
+    ------
+    GannetError
+        If the source is empty or damaged.
+    """
+    full = _resolved(text)
+    kind = next((kind for kind in _kinds() if kind.takes(full)), None)
+    if kind is None or (kind.items == "files" and is_file(full)):
+        return None
+    return kind.open(full)
+
+
 def open_row(text: str) -> NDArray[Any] | None:
     """Return one row of a matrix, for a text such as ``MATRIX.npy#17``.
 
@@ -173,7 +198,8 @@ def open_row(text: str) -> NDArray[Any] | None:
         raise GannetError(f"no such file: {matrix}")
     full = _resolved(matrix)
     kind = next((kind for kind in _kinds() if kind.takes(full)), None)
-    source = kind.open(full) if kind is not None and kind.items == "rows" else None
+    rows = kind is not None and kind.items == "rows"
+    source = _open_container(kind, full, _modified(full)) if kind is not None and rows else None
     if not isinstance(source, MatrixSource):
         return None
     if row >= len(source):

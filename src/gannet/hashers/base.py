@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -92,7 +93,8 @@ class Hasher(DeclaresSettings, TransformerMixin, BaseEstimator, ABC):
             raise GannetError("all items have the same features: there is nothing to learn from")
         if max(features.max(), -float(features.min())) > _LARGEST:
             raise GannetError(f"the features hold values above {_LARGEST:g}: scale them down")
-        self.encoder_: Encoder = self._learn(features)
+        with config_context(transform_output="default"):  # methods use scikit-learn's transformers on arrays
+            self.encoder_: Encoder = self._learn(features)
         return self
 
     def decision_function(self, X: npt.ArrayLike) -> Floats:
@@ -126,6 +128,22 @@ class Hasher(DeclaresSettings, TransformerMixin, BaseEstimator, ABC):
         """
         check_is_fitted(self)
         return self.encoder_.encode(self._checked(X, reset=False))
+
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:
+        """Return the names of the columns of the codes.
+
+        Parameters
+        ----------
+        input_features : array-like of str
+            Ignored, since each column depends on all features.
+
+        Returns
+        -------
+        ndarray of shape (ceil(n_bits / 8),), dtype object
+            ``code0``, ``code1``, ...: one name per byte.
+        """
+        check_is_fitted(self)
+        return np.array([f"code{i}" for i in range(codes.n_bytes(self.encoder_.n_bits))], dtype=object)
 
     @abstractmethod
     def _learn(self, features: npt.NDArray[Any]) -> Encoder:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gannet.pages.pictures import Picture, all_tiny, make_picture
+from gannet.pages.pictures import Album, Picture, all_tiny
 from gannet.pages.rendering import render
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ def duplicates_page(
 ) -> str:
     """Return the HTML page of near-duplicates: the first 200 groups, and the first 20 items of each.
 
+    Pictures are embedded until they take about 32 MB together. An item that is marked as changed since it was indexed
+    is shown without its picture.
+
     Parameters
     ----------
     groups : sequence of sequences of Member
@@ -58,10 +61,15 @@ def duplicates_page(
     str
         The page, complete in one file.
     """
+    album = Album(picture)
     shown = [
         _Group(
             len(group),
-            [_Item(member["id"], make_picture(member["path"], picture(member["path"]))) for member in group[:MEMBERS]],
+            [
+                _Item(member["id"], album.picture(member["path"], changed, hidden=changed))
+                for member in group[:MEMBERS]
+                for changed in [member.get("changed", False)]
+            ],
         )
         for group in groups[:GROUPS]
     ]
@@ -73,5 +81,6 @@ def duplicates_page(
         cosine=cosine,
         n_groups=len(groups),
         groups=shown,
+        left_out=album.left_out,
         tiny=all_tiny(item.picture for group in shown for item in group.items),
     )

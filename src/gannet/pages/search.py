@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import TYPE_CHECKING
 
 from gannet.codes import n_bytes
-from gannet.pages.pictures import Neighbor, Query, all_tiny, make_picture, pictures_of
+from gannet.pages.pictures import Album, Neighbor, Query, all_tiny, pictures_of
 from gannet.pages.rendering import render
+from gannet.retrieval.queries import is_id
 
 if TYPE_CHECKING:
     from gannet.retrieval.query import Answer
 
 
+#: The page shows only this many queries, and this many results of each.
+QUERIES, RESULTS = 200, 100
+
+
 def search_page(answers: Sequence[Answer], title: str, n_bits: int, picture: Callable[[str], bytes | None]) -> str:
-    """Return the HTML page of a search.
+    """Return the HTML page of a search: the first 200 queries, and the first 100 results of each.
+
+    Pictures are embedded until they take about 32 MB together. An item or a query by id whose file has changed since it
+    was indexed is shown without its picture. A query that could not be answered is shown with the reason.
 
     Parameters
     ----------
@@ -27,7 +34,7 @@ def search_page(answers: Sequence[Answer], title: str, n_bits: int, picture: Cal
         Length of the codes in bits.
     picture : callable
         Function from an item's path to its JPEG thumbnail, or to None if it has no picture. `read_picture` is one. It
-        is called once per path.
+        is called at most once per path.
 
     Returns
     -------
@@ -40,10 +47,24 @@ def search_page(answers: Sequence[Answer], title: str, n_bits: int, picture: Cal
         If ``n_bits`` is less than 1.
     """
     n_bytes(n_bits)
-    shown = cache(lambda path: make_picture(path, picture(path)))
+    album = Album(picture)
     queries = []
-    for answer in answers:
-        asked = shown(answer["query"])
-        found = [(shown(item["path"]), item["distance"]) for item in answer["results"]]
-        queries.append(Query(asked, asked.name, [Neighbor(near, near.name, distance) for near, distance in found]))
-    return render("search.html", title=title, n_bits=n_bits, queries=queries, tiny=all_tiny(pictures_of(queries)))
+    for answer in answers[:QUERIES]:
+        error, changed = answer.get("error"), answer.get("changed", False)
+        stale = changed and is_id(answer["query"])  # a file that is the query itself is shown as it is
+        asked = album.picture(answer["query"], changed, hidden=stale or error is not None)
+        near = []
+        for item in answer["results"][:RESULTS]:
+            changed = item.get("changed", False)
+            shown = album.picture(item["path"], changed, hidden=changed)
+            near.append(Neighbor(shown, shown.name, item["distance"]))
+        queries.append(Query(asked, asked.name, near, len(answer["results"]), error))
+    return render(
+        "search.html",
+        title=title,
+        n_bits=n_bits,
+        n_queries=len(answers),
+        queries=queries,
+        left_out=album.left_out,
+        tiny=all_tiny(pictures_of(queries)),
+    )

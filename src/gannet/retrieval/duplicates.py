@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -19,10 +19,11 @@ _PLACES_PER_TASK = 256
 
 
 class Member(TypedDict):
-    """An item of a group."""
+    """An item of a group; ``changed`` is present, and true, if its file was found to have changed."""
 
     id: int
     path: str
+    changed: NotRequired[bool]
 
 
 def find_duplicates(

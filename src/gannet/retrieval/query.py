@@ -1,54 +1,44 @@
-"""Search of a collection by queries as text: ids, image files, paths of items and rows of a matrix."""
+"""Search of a collection by queries as text; `gannet.retrieval.queries` reads the queries."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
-from gannet.codes import Codes, Ids
+from gannet.codes import Ids, n_bytes
 from gannet.collection.collection import Collection
-from gannet.collection.feature_rows import half_unit
-from gannet.collection.stored_model import read_model
 from gannet.data.base import absolute
 from gannet.errors import GannetError
-
-if TYPE_CHECKING:
-    from gannet.image_hasher import ImageHasher
-    from gannet.model import Model
-
-_LARGEST_ID = 2**63 - 1
+from gannet.retrieval.queries import is_id, parse_id, read_queries, stored_features
 
 
 class Neighbor(TypedDict):
-    """One result: an item and its distance in bits; re-ranked results also have the cosine of the features."""
+    """One result: an item and its distance in bits; re-ranked results also have the cosine of the features.
+
+    ``changed`` is present, and true, if the item's file was found to have changed since it was indexed.
+    """
 
     id: int
     path: str
     distance: int
     cosine: NotRequired[float]
+    changed: NotRequired[bool]
 
 
 class Answer(TypedDict):
-    """The neighbors of one query, by distance, then id; re-ranked neighbors by cosine, largest first."""
+    """The neighbors of one query, by distance, then id; re-ranked neighbors by cosine, largest first.
+
+    ``error`` is present if the query could not be answered. ``changed`` is present, and true, if the query names an
+    item whose content has changed since it was indexed.
+    """
 
     query: str
     results: list[Neighbor]
-
-
-def is_id(query: str) -> bool:
-    """Return whether a query is the id of an item."""
-    return query.isascii() and query.isdigit()
-
-
-def parse_id(text: str) -> int:
-    """Return the id that a string of digits represents."""
-    if len(text) > 19 or int(text) > _LARGEST_ID:
-        raise GannetError(f"no item has the id {text}: ids are at most {_LARGEST_ID}")
-    return int(text)
+    error: NotRequired[str]
+    changed: NotRequired[bool]
 
 
 def find_items(collection: Collection, names: Sequence[str]) -> list[int]:
@@ -69,84 +59,6 @@ def find_items(collection: Collection, names: Sequence[str]) -> list[int]:
     return list(ids)
 
 
-class QueryReader:
-    """Converts queries to codes; the collection's model is read only if a query needs it."""
-
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
-        self._read: dict[str, npt.NDArray[Any]] = {}
-
-    def code(self, query: str) -> Codes:
-        """Return the code ``(1, w)`` of a query.
-
-        Raises a `GannetError` if the query cannot be read, or if the collection's model takes another kind of input.
-        """
-        item = self._item(query)
-        if item is not None:
-            return self._collection.codes([item])
-        values = self._values(query)
-        try:
-            return self._model.encoder.encode(values)
-        except GannetError as error:
-            raise GannetError(f"{query} cannot be encoded: {error}") from None
-
-    def features(self, query: str) -> npt.NDArray[np.float16]:
-        """Return the features ``(1, d)`` of a query at unit length in half precision, as a collection keeps them.
-
-        Raises a `GannetError` as `code` does, and for an item of a collection without features.
-        """
-        item = self._item(query)
-        return half_unit(self._values(query)) if item is None else self._collection.features([item])
-
-    def _item(self, query: str) -> int | None:
-        """Return the id of the item that a query names by id or path, or None."""
-        if is_id(query):
-            return parse_id(query)
-        ids = self._collection.find_path(query)
-        return int(ids[0]) if len(ids) else None
-
-    def _values(self, query: str) -> npt.NDArray[Any]:
-        """Return the features ``(1, d)`` of an image or a row of a matrix, which is read once."""
-        if query not in self._read:
-            from gannet.data import open_row
-
-            row = open_row(query)
-            self._read[query] = self._image_values(query) if row is None else self._row_values(query, row)
-        return self._read[query]
-
-    def _row_values(self, query: str, row: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        if self._model.backbone is not None:
-            raise GannetError(f"{query} is a row of a matrix, but this collection is of images: give an image")
-        return row
-
-    def _image_values(self, query: str) -> npt.NDArray[Any]:
-        from gannet.data import read_item
-
-        if self._model.backbone is None:
-            raise GannetError(
-                f"{query} is no item of this collection, and it takes vectors, not images: give an id or a row of a "
-                "matrix, as in vectors.npy#17"
-            )
-        try:
-            image = read_item(query)
-        except GannetError as error:
-            raise GannetError(f"{query} is neither an id, an item nor an image that can be read: {error}") from None
-        found = self._hasher.features([image])
-        if found.skipped:
-            raise GannetError(f"{query} cannot be used as a query: {found.skipped[0].reason}")
-        return found.values
-
-    @functools.cached_property
-    def _model(self) -> Model:
-        return read_model(self._collection)
-
-    @functools.cached_property
-    def _hasher(self) -> ImageHasher:
-        from gannet.image_hasher import ImageHasher
-
-        return ImageHasher(model=self._model)
-
-
 def search(
     collection: Collection, queries: Sequence[str], k: int = 10, radius: int | None = None, rerank: int | None = None
 ) -> list[Answer]:
@@ -158,7 +70,8 @@ def search(
         An open collection.
     queries : sequence of str
         Queries, each the id of an item, an image file, the path of an item, or a row of a matrix such as
-        ``"vectors.npy#17"``.
+        ``"vectors.npy#17"``. A folder or archive of images, or a whole matrix, stands for all its items. A path is
+        answered from the present content of its file; only if that cannot be read, from the code of the item.
     k : int, default=10
         Number of results per query.
     radius : int, default=None
@@ -171,12 +84,14 @@ def search(
     -------
     list of Answer
         One dict per query, with ``query`` and ``results``. A result has ``id``, ``path``, ``distance`` in bits and, if
-        re-ranked, ``cosine``. Results are ordered by distance, then id; re-ranked results by cosine, largest first.
+        re-ranked, ``cosine``. Results are ordered by distance, then id; re-ranked results by cosine, largest first. A
+        query that cannot be answered has no results, and an ``error``. A query by the path of an item whose content has
+        changed since it was indexed has a true ``changed``.
 
     Raises
     ------
     GannetError
-        If a query cannot be read, if ``k``, ``radius`` or ``rerank`` is out of range, or if the collection keeps no
+        If no query can be answered, if ``k``, ``radius`` or ``rerank`` is out of range, or if the collection keeps no
         features for ``rerank``.
 
     Examples
@@ -200,6 +115,15 @@ def search(
     >>> answers[1]["results"][0]
     {'id': 1, 'path': 'b.jpg', 'distance': 0}
     """
+    answers = answer_all(collection, queries, k, radius, rerank)
+    check_answered(answers)
+    return answers
+
+
+def answer_all(
+    collection: Collection, queries: Sequence[str], k: int = 10, radius: int | None = None, rerank: int | None = None
+) -> list[Answer]:
+    """Return the answers of `search`, also if no query could be answered."""
     if rerank is not None:
         if radius is not None:
             raise GannetError("a search is by radius or re-ranked, not both: give one of them")
@@ -208,22 +132,44 @@ def search(
         if rerank < k:
             raise GannetError(f"there must be as many candidates to re-rank as results: {rerank} are below {k}")
         collection.features([])  # raises an error early if the collection keeps none
-    reader = QueryReader(collection)
-    codes = np.concatenate([reader.code(query) for query in queries])
-    answers: list[Answer] = []
+    read = read_queries(collection, queries)
+    answers = [Answer(query=query.name, results=[]) for query in read]
     with collection.snapshot():
+        for query in read:
+            if query.item is not None:
+                try:
+                    query.code = collection.codes([query.item])[0]
+                except GannetError as error:
+                    query.error = str(error)
+        answered = [i for i, query in enumerate(read) if query.code is not None]
+        empty = np.empty((0, n_bytes(collection.n_bits)), np.uint8)
+        codes = np.array([read[i].code for i in answered], np.uint8) if answered else empty
         index = collection.index()
         if radius is not None:
             found = index.radius(codes, radius)
         else:
             found = list(zip(*index.search(codes, k if rerank is None else rerank), strict=True))
-        for query, (distances, ids) in zip(queries, found, strict=True):
+        for i, (distances, ids) in zip(answered, found, strict=True):
             cosines = None
             if rerank is not None:
-                order, cosines = rank_by_cosine(reader.features(query), collection.features(ids), k)
+                features = stored_features(collection, read[i])
+                order, cosines = rank_by_cosine(features, collection.features(ids), k)
                 distances, ids = distances[order], ids[order]
-            answers.append(Answer(query=query, results=_neighbors(collection, distances, ids, cosines)))
+            answers[i]["results"] = _neighbors(collection, distances, ids, cosines)
+    for query, answer in zip(read, answers, strict=True):
+        if query.error is not None:
+            answer["error"] = query.error
+        if query.changed:
+            answer["changed"] = True
     return answers
+
+
+def check_answered(answers: Sequence[Answer]) -> None:
+    """Raise a `GannetError` if there are queries, and none of them could be answered."""
+    errors = [answer["error"] for answer in answers if "error" in answer]
+    if errors and len(errors) == len(answers):
+        more = f" (and {len(errors) - 1:,} more queries that cannot be answered)" if len(errors) > 1 else ""
+        raise GannetError(errors[0] + more)
 
 
 def rank_by_cosine(

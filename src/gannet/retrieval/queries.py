@@ -1,0 +1,246 @@
+"""Read queries: ids, paths of items, image files, rows of a matrix, and whole folders, archives and matrices."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gannet.collection.collection import Collection
+from gannet.collection.feature_rows import half_unit
+from gannet.collection.items import Item
+from gannet.collection.stored_model import read_model
+from gannet.data.base import ImageSource, absolute
+from gannet.errors import GannetError
+from gannet.retrieval.contents import read_digests
+
+if TYPE_CHECKING:
+    from gannet.data import RawImage
+    from gannet.image_hasher import ImageHasher
+    from gannet.model import Model
+
+_LARGEST_ID = 2**63 - 1
+
+
+def is_id(query: str) -> bool:
+    """Return whether a query is the id of an item."""
+    return query.isascii() and query.isdigit()
+
+
+def parse_id(text: str) -> int:
+    """Return the id that a string of digits represents."""
+    if len(text) > 19 or int(text) > _LARGEST_ID:
+        raise GannetError(f"no item has the id {text}: ids are at most {_LARGEST_ID}")
+    return int(text)
+
+
+@dataclass
+class Query:
+    """A query, filled in as it is read.
+
+    A query that was read has either an ``item``, whose stored code answers, or a code ``(w,)`` of its own with its
+    ``values``: features ``(d,)`` or pixels. A query that cannot be answered has an ``error``. ``changed`` is set if an
+    item has the path of the query, but was indexed with other content.
+    """
+
+    name: str
+    read: Callable[[], RawImage] | None = None
+    row: npt.NDArray[Any] | None = None
+    item: int | None = None
+    code: npt.NDArray[np.uint8] | None = None
+    values: npt.NDArray[Any] | None = None
+    error: str | None = None
+    changed: bool = False
+
+
+def read_queries(collection: Collection, texts: Sequence[str]) -> list[Query]:
+    """Read queries; the content of a file counts, so that one file has one answer by whichever path it is given.
+
+    A folder of images, an archive or a matrix becomes one query per item. Images are read and encoded together, as by
+    ``gannet index``. The collection's model is only read if a query needs it. An image whose content the collection
+    holds is answered from the stored code. So is the path of an item whose file cannot be read anymore.
+    """
+    reader = _Reader(collection)
+    return reader.read([query for text in texts for query in reader.expand(text)])
+
+
+class _Reader:
+    """Reads queries of one collection."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    def expand(self, text: str) -> list[Query]:
+        """Return the queries that a text stands for, not read yet."""
+        try:
+            return self._expand(text)
+        except GannetError as error:
+            return [Query(text, error=str(error))]
+
+    def _expand(self, text: str) -> list[Query]:
+        from gannet.data import MatrixSource, open_row, read_item
+        from gannet.data.opening import open_several
+
+        if is_id(text):
+            return [Query(text, item=parse_id(text))]
+        item = self._items([text]).get(text)
+        try:
+            row = open_row(text)
+        except GannetError:
+            if item is None:
+                raise
+            return [Query(text, item=item.id)]
+        if row is not None:
+            return [Query(text, row=row[0])]
+        source = open_several(text) if text and item is None else None
+        if isinstance(source, MatrixSource):
+            rows = zip(source.paths, source.features, strict=True)
+            return [Query(path, row=row) for path, row in rows]
+        if source is not None:
+            left_out = [Query(skipped.path, error=f"{skipped.path}: {skipped.reason}") for skipped in source.skipped]
+            reads = (functools.partial(source.read, i) for i in range(len(source)))
+            return [*(Query(path, read=read) for path, read in zip(source.paths, reads, strict=True)), *left_out]
+        return [Query(text, read=functools.partial(read_item, text))]
+
+    def read(self, queries: list[Query]) -> list[Query]:
+        """Fill in queries."""
+        items = self._items([query.name for query in queries if query.read or query.row is not None])
+        images = [query for query in queries if query.read is not None]
+        rows = [query for query in queries if query.row is not None]
+        # A model that cannot be read is an error of the queries that need it; others are still answered.
+        if rows or images:
+            try:
+                of_images = self._model.backbone is not None
+            except GannetError as error:
+                for query in (*rows, *images):
+                    _answer_from(query, items.get(query.name), str(error))
+                return queries
+            if of_images:
+                for query in rows:
+                    query.error = f"{query.name} is a row of a matrix, but this collection is of images: give an image"
+                self._read_images(images, items)
+            else:
+                for query in images:
+                    _answer_from(
+                        query,
+                        items.get(query.name),
+                        f"{query.name} is no item of this collection, and it takes vectors, not images: give an id or "
+                        "a row of a matrix, as in vectors.npy#17",
+                    )
+                self._read_rows(rows, items)
+        return queries
+
+    def _read_images(self, queries: Sequence[Query], items: Mapping[str, Item]) -> None:
+        digests = read_digests({i: query.read for i, query in enumerate(queries) if query.read is not None})
+        found = {digest for digest in digests.values() if isinstance(digest, bytes)}
+        known = self._collection.find_digests(list(found))
+        fresh = []
+        for i, query in enumerate(queries):
+            digest, item = digests[i], items.get(query.name)
+            if isinstance(digest, GannetError):
+                reason = f"{query.name} is neither an id, an item nor an image that can be read: {digest}"
+                _answer_from(query, item, reason)
+                continue
+            query.changed = item is not None and item.digest not in (None, digest)
+            if digest in known:
+                query.item = known[digest][0]
+            else:
+                fresh.append(query)
+        if not fresh:
+            return
+        try:
+            found_features = self._hasher.features(_Images(fresh))
+        except GannetError as error:
+            for query in fresh:
+                query.error = f"{query.name} cannot be encoded: {error}"
+            return
+        for skipped in found_features.skipped:
+            query = fresh[_place(skipped.path)]
+            query.error = f"{query.name} cannot be used as a query: {skipped.reason}"
+        self._encode([fresh[_place(path)] for path in found_features.paths], found_features.values)
+
+    def _read_rows(self, queries: Sequence[Query], items: Mapping[str, Item]) -> None:
+        by_length: dict[tuple[int, np.dtype[Any]], list[Query]] = {}
+        for query in queries:
+            assert query.row is not None
+            by_length.setdefault((len(query.row), query.row.dtype), []).append(query)
+        for alike in by_length.values():
+            self._encode(alike, np.array([query.row for query in alike]))
+        named = [(query, items[query.name]) for query in queries if query.name in items and query.code is not None]
+        stored = self._collection.codes([item.id for _, item in named])
+        for (query, _), code in zip(named, stored, strict=True):
+            query.changed = bool((query.code != code).any())
+
+    def _encode(self, queries: Sequence[Query], values: npt.NDArray[Any]) -> None:
+        """Encode values ``(n, ...)`` together; if some cannot be encoded, each one by itself."""
+        try:
+            codes = self._model.encoder.encode(values)
+        except GannetError as error:
+            if len(queries) == 1:
+                queries[0].error = f"{queries[0].name} cannot be encoded: {error}"
+                return
+            for i, query in enumerate(queries):
+                self._encode([query], values[i : i + 1])
+            return
+        for query, code, row in zip(queries, codes, values, strict=True):
+            query.code, query.values = code, row
+
+    def _items(self, names: Sequence[str]) -> dict[str, Item]:
+        """Return the first item with each name, or with its absolute path, by name."""
+        wanted = {name: (name, absolute(name)) for name in names if name}
+        found: dict[str, Item] = {}
+        for item in self._collection.items_at(list({path for paths in wanted.values() for path in paths})):
+            if item.path not in found or item.id < found[item.path].id:
+                found[item.path] = item
+        return {
+            name: found[name if name in found else path]
+            for name, (_, path) in wanted.items()
+            if {name, path} & found.keys()
+        }
+
+    @functools.cached_property
+    def _model(self) -> Model:
+        return read_model(self._collection)
+
+    @functools.cached_property
+    def _hasher(self) -> ImageHasher:
+        from gannet.image_hasher import ImageHasher
+
+        return ImageHasher(model=self._model)
+
+
+def stored_features(collection: Collection, query: Query) -> npt.NDArray[np.float16]:
+    """Return the features ``(1, d)`` of a query that was read, as a collection keeps them."""
+    if query.item is not None:
+        return collection.features([query.item])
+    assert query.values is not None
+    return half_unit(query.values.reshape(1, -1))
+
+
+class _Images(ImageSource):
+    """The images of queries, named by their places."""
+
+    def __init__(self, queries: Sequence[Query]) -> None:
+        super().__init__("queries", [str(i) for i in range(len(queries))], "#")
+        self._queries = queries
+
+    def read(self, index: int) -> RawImage:
+        read = self._queries[index].read
+        assert read is not None
+        return read()
+
+
+def _place(path: str) -> int:
+    return int(path.rpartition("#")[2])
+
+
+def _answer_from(query: Query, item: Item | None, error: str) -> None:
+    """Answer a query from the stored code of an item, or give it an error if there is no item."""
+    if item is None:
+        query.error = error
+    else:
+        query.item = item.id
