@@ -143,7 +143,7 @@ def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
         return np.array(_turn(on_ground(whole), _orientation(image)), dtype=np.uint8)
 
 
-def thumbnail(raw: RawImage, size: int) -> bytes:
+def thumbnail(raw: RawImage, size: int, truncated: bool = False) -> bytes:
     """Return the image as a JPEG file.
 
     Parameters
@@ -152,12 +152,16 @@ def thumbnail(raw: RawImage, size: int) -> bytes:
         The content of an image file, or RGB pixels.
     size : int
         Largest length of the longer side in pixels. Smaller images are not enlarged.
+    truncated : bool, default=False
+        Whether an image that is cut off is shown as far as it goes.
 
     Raises
     ------
     GannetError
         As for `decode`.
     """
+    if truncated and isinstance(raw, bytes):
+        raw = PartialImage(raw)
     with _loaded(raw, 2 * size) as (image, orientation):
         image.thumbnail((size, size), Image.Resampling.BICUBIC)
         out = io.BytesIO()

@@ -72,7 +72,7 @@ def read_picture(path: str) -> bytes | None:
         None for a row of a matrix, and for a file that can no longer be read.
     """
     try:
-        return thumbnail(read_item(path), PICTURE_SIDE)
+        return thumbnail(read_item(path), PICTURE_SIDE, truncated=True)
     except GannetError:
         return None
 
