@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,6 +93,10 @@ class HammingIndex:
     def codes(self) -> Codes:
         """All codes ``(n, ceil(n_bits / 8))`` uint8, in the order of `ids`."""
         return self._content[0].codes()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        store, ids = self._content
+        return type(self), (store.codes(), self.n_bits, ids)
 
     def prepare(self) -> None:
         """Rearrange the codes of a large index and load the kernel now, so that no later search is delayed by it."""
@@ -246,6 +250,8 @@ def _whole(name: str, value: int) -> int:
 def _distinct_ids(ids: npt.ArrayLike | None, n: int | None, first: int) -> Ids:
     """Return ids as int64, of any number if ``n`` is None; by default the ``n`` from ``first`` on."""
     if ids is None:
+        if first + (n or 0) - 1 > np.iinfo(np.int64).max:
+            raise GannetError(f"no ids follow {first - 1}, because ids must fit in 64 bits with a sign: pass ids")
         return np.arange(first, first + (n or 0), dtype=np.int64)
     array = check_ids(ids)
     if n is not None and len(array) != n:
