@@ -1,15 +1,15 @@
-"""Time a training step: with the plain gradient, with gradient attention as published, and as Gannet computes it.
+"""Time a training step with the plain gradient, with gradient attention as published, and as Gannet computes it.
 
-Run: ``python benchmarks/gradient_attention.py`` (``--quick`` for fewer repeats). The published way scores every side of
-every pair and bit with tensors that hold the hidden layer, and reaches the attention network by differentiating twice
-through a shadow copy of the hash layer. Before anything is timed, both ways take a few steps from one start and must
-come to the same weights.
+Run: ``python benchmarks/gradient_attention.py`` (``--quick`` for fewer repeats). The published implementation scores
+every side of every pair and bit with tensors that hold the hidden layer, and differentiates twice through a shadow copy
+of the hash layer to train the attention network. Before anything is timed, both implementations take a few steps from
+equal weights and must reach equal weights.
 
-By default the attention network learns at the first quarter of the steps and then at every fourth, so the default's
-figure is the mean of steps that look ahead and steps that only weigh.
+By default the attention network is updated at the first quarter of the steps and then at every fourth, so the time of
+the default is the mean over steps with and without an update.
 
-A plain step is timed with what every step of a fit does besides: it picks its batch and computes its similarities.
-Memory is what a fresh process takes on top for one step, as the system counts it.
+A plain step is timed with everything that a step of a fit does: it picks its batch and computes its similarities.
+Memory is what one step allocates in a fresh process, as the system counts it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from gannet.methods.uhga import UHGA
 from gannet.training.gradient_attention import GradientAttention
 from gannet.training.losses import squared_loss
 from gannet.training.preprocessing import preprocess
+from gannet.training.schedule import batches, single_threaded
 from gannet.training.similarity import thresholded_cosine
-from gannet.training.trainer import PairwiseTrainer, Schedule, batches, single_threaded
+from gannet.training.trainer import PairwiseTrainer
 
 N_FEATURES, PUBLISHED_HIDDEN = 1280, 100
 NEVER = 10**9
@@ -38,7 +39,7 @@ MOMENTUM, RATE, ATTENTION_RATE = 0.9, 0.01, 0.05
 
 
 def weigh_as_published(attention: GradientAttention, a: Tensor, b: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """Five inputs a side, pair and bit, one network over all of them, a softmax over the two sides."""
+    """Apply one network to five inputs per side, pair and bit, and a softmax over the two sides."""
     pair_a, pair_b = gradient[:, :, None] * b[None], gradient[:, :, None] * a[:, None]
 
     def score(codes: Tensor, pair: Tensor, batch: Tensor) -> Tensor:
@@ -92,8 +93,14 @@ def make_trainer(kind: str, n_bits: int, hidden: int, device: str, optimizer: st
     attention = GradientAttention(hidden).to(device)
     if kind == "published":
         return PublishedTrainer(layer, attention)
-    schedule = Schedule(1, 2, optimizer, RATE)
-    return PairwiseTrainer(layer, squared_loss, schedule, attention if kind == "ours" else None, ATTENTION_RATE, every)
+    return PairwiseTrainer(
+        layer,
+        optimizer=optimizer,
+        learning_rate=RATE,
+        attention=attention if kind == "ours" else None,
+        attention_learning_rate=ATTENTION_RATE,
+        attention_every=every,
+    )
 
 
 def make_features(n: int) -> tuple[Tensor, Tensor]:
@@ -110,7 +117,7 @@ def make_batch(side: int) -> tuple[Tensor, Tensor]:
 
 
 def largest_difference(n_bits: int, side: int, hidden: int, n_steps: int = 3) -> float:
-    """Return how far the two ways' weights, relative to how far they moved, are apart after some steps in float64."""
+    """Return the largest difference of the two implementations' weights after some steps, relative to their moves."""
     ends = []
     for kind in ("published", "ours"):
         trainer = make_trainer(kind, n_bits, hidden, "cpu")
@@ -128,7 +135,7 @@ def largest_difference(n_bits: int, side: int, hidden: int, n_steps: int = 3) ->
 
 
 def milliseconds(steps: dict[str, Callable[[], None]], rounds: int, device: str) -> dict[str, float]:
-    """Return the median time of each step, the steps in turns."""
+    """Return the median time of each step in milliseconds; the steps take turns."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds + 1):
         for name, step in steps.items():
@@ -141,7 +148,7 @@ def milliseconds(steps: dict[str, Callable[[], None]], rounds: int, device: str)
 
 
 def timed_steps(n_bits: int, side: int, device: str) -> dict[str, Callable[[], None]]:
-    """Return what is compared: the published way with all threads and with one, ours with one, as in `fit`."""
+    """Return the compared steps: as published with all threads and with one, and ours with one, as in `fit`."""
     inputs = make_features(10_000)[0].to(device)
     similarity = thresholded_cosine(inputs, 0.1, 0.0)
 
@@ -189,7 +196,7 @@ def _peak_kib() -> int:
 
 
 def memory(kind: str, hidden: int, side: int, n_bits: int) -> float:
-    """Return the MiB that a step takes on top in a fresh process."""
+    """Return the MiB that a step allocates in a fresh process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_memory, (kind, hidden, side, n_bits))
 
@@ -199,16 +206,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="fewer repeats")
     rounds = 3 if parser.parse_args(arguments).quick else 15
     gap = largest_difference(32, 24, PUBLISHED_HIDDEN)
-    print(f"weights of both networks after 3 steps, the two ways: at most {gap:.1e} of their move apart (float64)\n")
+    print(f"weights after 3 steps of both implementations: at most {gap:.1e} of their move apart (float64)\n")
     if not gap < 1e-5:
-        raise SystemExit("the two ways do not agree")
+        raise SystemExit("the two implementations do not agree")
     for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
-        print(f"milliseconds a step, {device}, linear layer on {N_FEATURES} features")
+        print(f"milliseconds per step, {device}, linear layer on {N_FEATURES} features")
         print("batch    bits  plain  published(100)  ours(100)     ours(default)  published/ours(100)  default/plain")
         for side in (64, 128):
             for n_bits in (32, 64):
                 ms = milliseconds(timed_steps(n_bits, side, device), rounds, device)
-                # A quarter of the steps looks ahead, and then every n-th.
+                # The attention network is updated at a quarter of the steps, and then at every n-th.
                 share = 1 / 4 + 3 / 4 / UHGA().attention_every
                 ms["default"] = share * ms["looking ahead"] + (1 - share) * ms["weighing"]
                 published = min(ms["published"], ms["published, 1 thread"])

@@ -45,12 +45,13 @@ def resolve(name: str) -> Any:
 
 
 def public_methods(cls: type) -> Iterator[str]:
-    """Yield the names of public methods and properties that a class has from Gannet, not from other libraries."""
+    """Yield the names of public methods and properties that Gannet defines, without those that inherit a docstring."""
     for name in dir(cls):
         owner = next((base for base in cls.__mro__ if name in vars(base)), cls)
         member = vars(owner).get(name)
         is_method = inspect.isfunction(member) or isinstance(member, (classmethod, staticmethod, property))
-        if not name.startswith("_") and is_method and owner.__module__.startswith("gannet"):
+        inherits = is_method and member.__doc__ is None and inspect.getdoc(getattr(cls, name)) is not None
+        if not name.startswith("_") and is_method and not inherits and owner.__module__.startswith("gannet"):
             yield name
 
 
@@ -70,12 +71,20 @@ def applies(code: str, value: Any) -> bool:
     return not (getattr(value, "_is_protocol", False) or (inspect.isclass(value) and names.issuperset(parameters)))
 
 
+def documented_methods(cls: type) -> Iterator[str]:
+    """Yield the names of public methods, without overrides that have the docstring of the overridden method."""
+    for name in public_methods(cls):
+        documented = (getattr(vars(base).get(name), "__doc__", None) for base in cls.__mro__)
+        if inspect.getattr_static(cls, name).__doc__ is not None or not any(documented):
+            yield name
+
+
 def problems(name: str) -> Iterator[tuple[str, str, str]]:
     """Yield the place, the name and the message of each failed check of a public name and its methods."""
     found = resolve(name)
     checked_objects = {name: found}
     if inspect.isclass(found):
-        checked_objects |= {f"{name}.{method}": getattr(found, method) for method in public_methods(found)}
+        checked_objects |= {f"{name}.{method}": getattr(found, method) for method in documented_methods(found)}
     for checked, value in checked_objects.items():
         result = validate(checked)
         place = f"{Path(result['file']).name}:{result['file_line']}" if result["file"] else name

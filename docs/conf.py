@@ -19,6 +19,7 @@ exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 
 # A page per public name, with the members that Gannet defines and not those of the libraries it extends.
+default_role = "py:obj"  # `name` in a docstring links to the page of that name
 autosummary_generate = True
 of_libraries = (
     "BaseEstimator",
@@ -35,6 +36,7 @@ autodoc_typehints = "none"  # the docstrings state the types
 numpydoc_show_class_members = False
 myst_heading_anchors = 3  # links such as photos.md#near-duplicates, as on GitHub
 
+html_title = "Gannet"
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {
     "navbar_end": ["theme-switcher"],

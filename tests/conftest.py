@@ -1,9 +1,13 @@
-"""What tests of every method share: data of the kind that a method takes."""
+"""Data for the tests of every method, of the kind that the method takes."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import NamedTuple
+
+# Read when SciPy is imported; without it, scikit-learn skips a check of every estimator.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 import numpy as np
 import pytest

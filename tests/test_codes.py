@@ -1,4 +1,4 @@
-"""Packed codes: bit order, what is refused, and Hamming distances against loops over bits."""
+"""Packed codes: the order of bits, errors, and Hamming distances compared with loops over bits."""
 
 from __future__ import annotations
 

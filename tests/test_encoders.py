@@ -61,7 +61,7 @@ def test_normalized_rows_have_unit_length_and_the_mean_stays_zero(features) -> N
 @pytest.mark.parametrize("chunk_bytes", [1, 20, 60, 1 << 26])
 def test_pieces_give_the_same_codes(monkeypatch, features, chunk_bytes: int) -> None:
     expected = make(UnitLinear).encode(features)
-    monkeypatch.setattr(encoders, "_CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(encoders, "CHUNK_BYTES", chunk_bytes)
     np.testing.assert_array_equal(make(UnitLinear).encode(features), expected)
     features[7, 2] = np.inf
     with pytest.raises(GannetError, match=r"row 7 of the features holds NaN or infinity"):
@@ -77,7 +77,7 @@ def test_other_types_and_layouts(features, dtype) -> None:
 
 
 def test_memory_is_bounded(monkeypatch) -> None:
-    monkeypatch.setattr(encoders, "_CHUNK_BYTES", 1 << 16)
+    monkeypatch.setattr(encoders, "CHUNK_BYTES", 1 << 16)
     features = np.zeros((1, 64)).repeat(50_000, axis=0)
     tracemalloc.start()
     try:

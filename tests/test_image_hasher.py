@@ -24,7 +24,8 @@ from gannet.methods.cibhash import CIBHash
 from gannet.methods.hashgan import HashGAN
 from gannet.methods.uhga_views import UHGAViews
 from gannet.model import Model
-from gannet.training.hash_network import NetworkTrainer
+from gannet.training import picture_loop
+from gannet.training.trainer import PairwiseTrainer
 
 
 class Tiny(Backbone):
@@ -179,11 +180,91 @@ def test_nothing_to_learn_from(images) -> None:
 
 @pytest.mark.parametrize(
     "image",
-    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)],
+    [
+        np.zeros((9, 9, 5), np.uint8),
+        np.zeros((9, 9, 9), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros(4, np.uint8),
+        np.zeros((4, 4), complex),
+        np.full((4, 4, 3), np.nan),
+        np.full((4, 4), -1.0),
+        np.full((4, 4), 256),
+        np.array([["a"]]),
+        None,
+        17,
+    ],
 )
 def test_arrays_that_are_no_pictures(fitted: ImageHasher, image) -> None:
-    with pytest.raises(GannetError, match=r"pixels must be a \(h, w, 3\) uint8 array"):
+    with pytest.raises(GannetError, match=r"cannot read images#0: an (image|array)") as caught:
         fitted.encode([image])
+    assert len(str(caught.value).splitlines()) == 1
+
+
+GRAY = np.random.default_rng(5).integers(0, 256, (20, 30), dtype=np.uint8)
+RGB = np.repeat(GRAY[..., None], 3, axis=2)
+
+
+def tensor(array):
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda: GRAY,
+        lambda: GRAY[..., None],
+        lambda: np.stack([GRAY, np.full_like(GRAY, 255)], axis=2),
+        lambda: np.dstack([RGB, np.full_like(GRAY, 255)]),
+        lambda: RGB.transpose(2, 0, 1),
+        lambda: RGB.astype(np.int64),
+        lambda: RGB.astype(np.float64),
+        lambda: RGB.astype(np.float32) / 255,
+        lambda: (RGB / 255).astype(np.float16),
+        lambda: Image.fromarray(GRAY),
+        lambda: Image.fromarray(RGB).convert("RGBA"),
+        lambda: tensor(RGB.transpose(2, 0, 1)),
+        lambda: tensor(RGB.transpose(2, 0, 1).astype(np.float32) / 255).requires_grad_(),
+        lambda: tensor(RGB.transpose(2, 0, 1).astype(np.float32) / 255).bfloat16().float(),
+        lambda: tensor(GRAY[None]),
+        lambda: tensor(GRAY),
+    ],
+)
+def test_forms_of_one_image(fitted: ImageHasher, form) -> None:
+    image = form()
+    expected = fitted.features([RGB]).values
+    for images in ([image], (item for item in [image]), iter([image]), (image,)):
+        np.testing.assert_allclose(fitted.features(images).values, expected, atol=0.02)
+
+
+def test_batches_and_sequences(fitted: ImageHasher, pixels, tmp_path: Path) -> None:
+    expected = fitted.features(list(pixels[:4])).values
+    channels_first = tensor(pixels[:4].transpose(0, 3, 1, 2))
+    for images in (pixels[:4], pixels[:4] / 255, channels_first, map(Image.fromarray, pixels[:4])):
+        np.testing.assert_allclose(fitted.features(images).values, expected, atol=0.02)
+    paths = []
+    for number, image in enumerate(pixels[:4]):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+        paths.append(str(tmp_path / f"{number}.png"))
+
+    class Series:
+        """As a pandas Series: it can be iterated, but is no Sequence."""
+
+        ndim, dtype = 1, np.dtype(object)
+
+        def __iter__(self):
+            return iter(paths)
+
+    for images in (Series(), np.array(paths), np.array(paths, object), (Path(path) for path in paths)):
+        assert np.array_equal(fitted.features(images).values, expected)
+
+
+def test_a_rotated_photo_is_turned(fitted: ImageHasher) -> None:
+    photo = Image.fromarray(RGB)
+    photo.getexif()[0x0112] = 6
+    turned = fitted.features([np.rot90(RGB, -1).copy()]).values
+    assert np.array_equal(fitted.features([photo]).values, turned)
 
 
 def test_no_images_give_no_codes(fitted: ImageHasher) -> None:
@@ -217,7 +298,7 @@ def test_constant_images() -> None:
 
 def test_a_single_image_or_an_unknown_thing_is_refused_with_what_to_do(tmp_path: Path) -> None:
     hasher = ImageHasher()
-    for images in (b"", np.zeros((8, 8, 3), np.uint8), iter([]), 17):
+    for images in (b"", np.zeros((8, 8, 3), np.uint8), Image.new("L", (9, 9)), {"a": b""}, {b""}, 17):
         with pytest.raises(GannetError, match="put a single image into a list"):
             hasher.features(images)  # type: ignore[arg-type]
 
@@ -335,13 +416,13 @@ def test_training_the_network_changes_codes_and_is_saved(tmp_path: Path, pixels)
 def test_codes_are_those_of_the_network_that_was_trained(pixels, monkeypatch) -> None:
     """The fast runtime and the encoder give what the torch network gave, and a second fit starts afresh."""
     networks = []
-    real = NetworkTrainer.fit_pictures
+    real = picture_loop.train_on_pictures
 
-    def keeping(self: NetworkTrainer, *arguments: Any) -> None:
-        real(self, *arguments)
-        networks.append(self.network)
+    def keeping(trainer: PairwiseTrainer, *arguments: Any) -> None:
+        real(trainer, *arguments)
+        networks.append(trainer.network)
 
-    monkeypatch.setattr(NetworkTrainer, "fit_pictures", keeping)
+    monkeypatch.setattr(picture_loop, "train_on_pictures", keeping)
     for fine_tuning in (FineTuning(warm_up=5), FineTuning(warm_up=0, unit_input=False)):
         networks.clear()
         hasher = ImageHasher(uhga(), "tiny", train_backbone=fine_tuning).fit(list(pixels))
@@ -357,18 +438,23 @@ def test_codes_are_those_of_the_network_that_was_trained(pixels, monkeypatch) ->
 def test_a_training_goes_on_from_its_checkpoints(tmp_path: Path, pixels, monkeypatch) -> None:
     fine_tuning = FineTuning(warm_up=3, checkpoint_every=2)
     whole = ImageHasher(uhga(), "tiny", fine_tuning).fit(list(pixels)).model.to_bytes()
-    real = NetworkTrainer.step_on
+    real = PairwiseTrainer.step
+    steps = []
 
-    def dying(self: NetworkTrainer, *arguments: Any) -> Any:
-        if self.step_count == 3:
+    def dying(self: PairwiseTrainer, inputs: torch.Tensor, similarity: torch.Tensor) -> torch.Tensor:
+        if inputs.ndim == 4 and self.step_count == 3:  # of the whole network, on images
             raise KeyboardInterrupt
-        return real(self, *arguments)
+        return real(self, inputs, similarity)
+
+    def counting(self: PairwiseTrainer, inputs: torch.Tensor, similarity: torch.Tensor) -> torch.Tensor:
+        if inputs.ndim == 4:
+            steps.append(self.step_count)
+        return real(self, inputs, similarity)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="run the same command again"):
-        patch.setattr(NetworkTrainer, "step_on", dying)
+        patch.setattr(PairwiseTrainer, "step", dying)
         ImageHasher(uhga(), "tiny", fine_tuning, tmp_path / "run").fit(list(pixels))
-    steps = []
-    monkeypatch.setattr(NetworkTrainer, "step_on", lambda self, *a: steps.append(self.step_count) or real(self, *a))
+    monkeypatch.setattr(PairwiseTrainer, "step", counting)
     assert ImageHasher(uhga(), "tiny", fine_tuning, tmp_path / "run").fit(list(pixels)).model.to_bytes() == whole
     assert steps == [2, 3]
     for other, name in (({"n_steps": 9}, r"n_steps \(4 then, 9 now\)"), ({"random_state": 5}, "random_state")):

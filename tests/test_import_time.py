@@ -1,4 +1,4 @@
-"""Searching starts without what learning needs: no torch, scikit-learn, numba or OpenVINO."""
+"""Searching imports no library that only learning needs: no torch, scikit-learn, numba or OpenVINO."""
 
 from __future__ import annotations
 

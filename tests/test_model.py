@@ -221,3 +221,13 @@ def test_writing_replaces_the_whole_file_or_nothing(tmp_path: Path, model: Model
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["m"]
     with pytest.raises(GannetError, match="No such file or directory"):
         model.save(tmp_path / "absent" / "m")
+
+
+@pytest.mark.parametrize("name", ["mean", "weight", "bias"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kind", [Linear, UnitLinear])
+def test_an_encoder_with_values_that_are_no_numbers_is_refused(kind: type[Linear], name: str, value: float) -> None:
+    arrays = {key: array.copy() for key, array in encoder(kind).arrays().items()}
+    arrays[name].flat[-1] = value
+    with pytest.raises(GannetError, match="holds NaN or infinity in its encoder: make it again"):
+        Model.from_bytes(Model(kind(**arrays), "lsh").to_bytes())

@@ -1,4 +1,4 @@
-"""The smallest models, for tests that need a collection and nothing of what made its codes."""
+"""A tiny model, for tests that need a collection but no particular model."""
 
 from __future__ import annotations
 

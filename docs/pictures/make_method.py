@@ -24,10 +24,11 @@ from torch import Tensor
 
 from gannet import GradientAttention
 from gannet.hashers.layer import unit_features
-from gannet.training.losses import squared_loss
+from gannet.training.loops import train_on_pairs
 from gannet.training.preprocessing import preprocess
+from gannet.training.schedule import Schedule, batches
 from gannet.training.similarity import thresholded_cosine
-from gannet.training.trainer import PairwiseTrainer, Schedule, batches
+from gannet.training.trainer import PairwiseTrainer
 
 FOLDER = Path(__file__).parent
 GROUND, INK, QUIET, LINE = "#fbfaf7", "#1c2529", "#566369", "#d5d2c9"
@@ -104,8 +105,8 @@ def train_and_weigh(n_steps: int = N_STEPS, seed: int = 0) -> Weighed:
     generator = torch.Generator().manual_seed(seed)
     layer, attention = torch.nn.Linear(unit.shape[1], N_BITS), GradientAttention()
     schedule = Schedule(n_steps, BATCH, "adam", 1e-3)
-    trainer = PairwiseTrainer(layer, squared_loss, schedule, attention, attention_every=4)  # as UHGA does
-    trainer.fit(unit, similarity, generator)
+    trainer = PairwiseTrainer(layer, attention=attention, attention_every=4, n_steps=n_steps)  # as UHGA does
+    train_on_pairs(trainer, schedule, unit, similarity, generator)
     found = []
     for _, batch in zip(range(8), batches(len(unit), 2 * BATCH, generator), strict=False):
         with torch.no_grad():

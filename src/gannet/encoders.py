@@ -1,7 +1,6 @@
-"""Fitted hash functions as plain arrays: what a model file holds and what a query needs.
+"""Encoders: fitted hash functions as plain arrays, which a model file stores and a query uses.
 
-A hasher learns; what it has learned is an encoder, which needs nothing but NumPy. That is why searching never waits
-for scikit-learn or torch to start.
+A hasher learns an encoder, and the encoder needs only NumPy, so that searching imports neither scikit-learn nor torch.
 """
 
 from __future__ import annotations
@@ -18,15 +17,23 @@ from gannet.support.arrays import unit_rows
 
 Floats = npt.NDArray[np.float32]
 
-_CHUNK_BYTES = 1 << 26
+CHUNK_BYTES = 1 << 26
+"""Bytes of features that are encoded at a time."""
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """A fitted function from features ``(n, n_features)`` to real values ``(n, n_bits)`` before the sign.
+    """Base class of fitted functions from features to codes.
 
-    Subclasses are frozen dataclasses of float32 arrays. ``kind`` names them in model files, where each field
-    is stored under its own name. Where ``item_shape`` is that of an image, items are pixels instead of features.
+    A subclass is a frozen dataclass of float32 arrays that defines ``n_features``, ``n_bits`` and ``values``. Defining
+    it registers its ``kind``, by which model files name it; they store each field under its own name.
+
+    Attributes
+    ----------
+    kind : str
+        Name of the class in model files.
+    kinds : dict of str to type
+        All encoder classes by ``kind``.
     """
 
     kind: ClassVar[str]
@@ -38,37 +45,67 @@ class Encoder:
 
     @property
     def n_features(self) -> int:
-        """Length of the vectors it takes."""
+        """Number of features of an item."""
         raise NotImplementedError
 
     @property
     def item_shape(self) -> tuple[int, ...]:
-        """Shape of one item: ``(n_features,)``, or ``(side, side, 3)`` of an encoder that reads pixels."""
+        """Shape of an item: ``(n_features,)``, or ``(side, side, 3)`` for an encoder that reads pixels."""
         return (self.n_features,)
 
     @property
     def n_bits(self) -> int:
-        """Length of the codes it makes."""
+        """Length of the codes in bits."""
         raise NotImplementedError
 
     def values(self, features: Floats) -> Floats:
-        """Return the values before the sign, ``(n, n_bits)``, for float32 ``features (n, n_features)``."""
+        """Return the values before the sign.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n, n_features), dtype float32
+            Features of the items.
+
+        Returns
+        -------
+        ndarray of shape (n, n_bits), dtype float32
+            Values; a bit is 1 where its value is at least 0.
+        """
         raise NotImplementedError
 
     def arrays(self) -> dict[str, Floats]:
-        """Return the arrays to store, by field name."""
+        """Return the arrays to store.
+
+        Returns
+        -------
+        dict of str to ndarray
+            The arrays by field name.
+        """
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def encode(self, features: npt.ArrayLike) -> Codes:
-        """Return the codes ``(n, ceil(n_bits / 8))`` of ``features (n, n_features)``, in bounded memory.
+        """Return the codes of items, in bounded memory.
 
-        Raises: `GannetError` for features of another length, or with NaN or infinity in them (the row is named).
+        Parameters
+        ----------
+        features : array-like of shape (n, n_features)
+            Features of the items, or items of shape ``item_shape``.
+
+        Returns
+        -------
+        ndarray of shape (n, ceil(n_bits / 8)), dtype uint8
+            Packed codes.
+
+        Raises
+        ------
+        GannetError
+            If the features have another shape, or hold NaN or infinity; the message names the row.
         """
         rows = np.asarray(features)
         if rows.ndim == 0 or rows.shape[1:] != self.item_shape:
             shape = ", ".join(map(str, ("n", *self.item_shape)))
             raise GannetError(f"features must have shape ({shape}) as in training, not {rows.shape}")
-        step = max(1, _CHUNK_BYTES // (4 * self.n_features))
+        step = max(1, CHUNK_BYTES // (4 * self.n_features))
         codes = np.empty((len(rows), -(-self.n_bits // 8)), np.uint8)
         for start in range(0, len(rows), step):
             with np.errstate(over="ignore"):
@@ -80,43 +117,93 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Linear(Encoder):
-    """``(x - mean) @ weight + bias``: random hyperplanes, rotated principal components and the like."""
+    """The values ``(x - mean) @ weight + bias``.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n_features,), dtype float32
+        Subtracted from the features.
+    weight : ndarray of shape (n_features, n_bits), dtype float32
+        One direction per bit.
+    bias : ndarray of shape (n_bits,), dtype float32
+        Offset of each bit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gannet.encoders import Linear
+    >>> encoder = Linear(np.zeros(4, np.float32), np.eye(4, dtype=np.float32), np.zeros(4, np.float32))
+    >>> encoder.encode([[1.0, -1.0, 1.0, 1.0]])
+    array([[176]], dtype=uint8)
+    """
 
     kind: ClassVar[str] = "linear"
 
-    mean: Floats  # (n_features,)
-    weight: Floats  # (n_features, n_bits)
-    bias: Floats  # (n_bits,)
+    mean: Floats
+    weight: Floats
+    bias: Floats
 
     @property
     def n_features(self) -> int:
-        """Length of the vectors it takes."""
+        """Number of features of an item."""
         return int(self.weight.shape[0])
 
     @property
     def n_bits(self) -> int:
-        """Length of the codes it makes."""
+        """Length of the codes in bits."""
         return int(self.weight.shape[1])
 
     def values(self, features: Floats) -> Floats:
-        """Return ``(features - mean) @ weight + bias``."""
+        """Return ``(features - mean) @ weight + bias``.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n, n_features), dtype float32
+            Features of the items.
+
+        Returns
+        -------
+        ndarray of shape (n, n_bits), dtype float32
+            Values; a bit is 1 where its value is at least 0.
+        """
         return np.asarray((features - self.mean) @ self.weight + self.bias, np.float32)
 
 
 @dataclass(frozen=True)
 class UnitLinear(Linear):
-    """A linear layer on centred features of unit length: what a network's hash layer sees in training."""
+    """`Linear` on centered features of unit length, the inputs of a hash layer in training.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n_features,), dtype float32
+        Subtracted from the features, which are then scaled to unit length.
+    weight : ndarray of shape (n_features, n_bits), dtype float32
+        One direction per bit.
+    bias : ndarray of shape (n_bits,), dtype float32
+        Offset of each bit.
+    """
 
     kind: ClassVar[str] = "unit-linear"
 
     def values(self, features: Floats) -> Floats:
-        """Return ``normalize(features - mean) @ weight + bias``."""
+        """Return ``normalize(features - mean) @ weight + bias``.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n, n_features), dtype float32
+            Features of the items.
+
+        Returns
+        -------
+        ndarray of shape (n, n_bits), dtype float32
+            Values; a bit is 1 where its value is at least 0.
+        """
         return np.asarray(center_and_normalize(features, self.mean) @ self.weight + self.bias, np.float32)
 
 
 def check_finite(features: Floats, first_row: int = 0) -> None:
-    """Raise a `GannetError` that names the first row of ``features (n, n_features)`` with NaN or infinity in it."""
-    # One sum a row needs no copy of the features; in float64 it overflows for no float32 values.
+    """Raise a `GannetError` that names the first row of ``features (n, n_features)`` with NaN or infinity."""
+    # One sum per row needs no copy of the features, and sums of float32 values do not overflow float64.
     with np.errstate(invalid="ignore"):
         bad = ~np.isfinite(features.sum(axis=1, dtype=np.float64))
     if bad.any():
@@ -125,5 +212,5 @@ def check_finite(features: Floats, first_row: int = 0) -> None:
 
 
 def center_and_normalize(features: Floats, mean: Floats) -> Floats:
-    """Return ``features (..., d) - mean (d,)`` at unit Euclidean length; a vector equal to the mean becomes zero."""
+    """Return ``features (..., d) - mean (d,)`` scaled to unit Euclidean length; a zero vector stays zero."""
     return np.asarray(unit_rows(features - mean), np.float32)

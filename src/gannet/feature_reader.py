@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 
 from gannet.backbones import Extractor, make_extractor
 from gannet.backbones.augment import View, random_views
 from gannet.backbones.cache import FeatureCache
 from gannet.backbones.extract import extract, load
 from gannet.data import ImageSource, MatrixSource, RawImage, Skipped, decode, digest, open_source, read_item
+from gannet.data.python_images import as_raw
 from gannet.errors import GannetError
 from gannet.hashers.takes import FEATURES, FromFeatures, FromPixels, FromViews, Takes
 from gannet.support.progress import progress
@@ -22,7 +24,7 @@ from gannet.support.progress import progress
 if TYPE_CHECKING:
     from gannet.model import Model
 
-Images = ImageSource | MatrixSource | str | os.PathLike[str] | Sequence[RawImage | str | os.PathLike[str]]
+Images = ImageSource | MatrixSource | str | os.PathLike[str] | Iterable[Any]
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,9 @@ class Features:
 class FeatureReader:
     """Read what a method takes from images, with an image network and a cache of its features.
 
-    Images are a path (whatever `gannet.data.open_source` takes), an opened source, or a sequence of images, each a
-    path, the bytes of an image file or uint8 pixels ``(h, w, 3)``. A matrix of features is read as it is, without the
+    Images are a path (whatever `gannet.data.open_source` takes), an opened source, or a list, array, Series or
+    generator of images, each a path, the bytes of an image file, a PIL image, or an array or tensor: gray, RGB or RGBA,
+    as integers of 0 to 255 or floats of 0 to 1. A matrix of features is read as it is, without the
     network.
 
     Parameters
@@ -166,7 +169,20 @@ class FeatureReader:
                 return _read_pixels(source, side)
 
     def read_view(self, images: Images, view: View) -> Features:
-        """Read the features of one view of each image, such as `gannet.backbones.augment.Mirrored`."""
+        """Read the features of one view of each image.
+
+        Parameters
+        ----------
+        images : path, source or sequence of images
+            Images, in any form that `read` takes.
+        view : View
+            The view, such as `gannet.backbones.augment.Mirrored`.
+
+        Returns
+        -------
+        Features
+            One row per image that could be read.
+        """
         source = open_images(images)
         if isinstance(source, MatrixSource):
             raise GannetError(f"{source.name} is a matrix, which has no views and no pixels: give images")
@@ -226,19 +242,13 @@ def _read_pixels(source: ImageSource, side: int) -> Features:
 class _Listed(ImageSource):
     """Images given as a sequence."""
 
-    def __init__(self, images: Sequence[RawImage | str | os.PathLike[str]]) -> None:
+    def __init__(self, images: Sequence[Any] | npt.NDArray[Any]) -> None:
         super().__init__("images", [str(i) for i in range(len(images))], "#")
         self._images = images
 
     def read(self, index: int) -> RawImage:
         image = self._images[index]
-        if isinstance(image, str | os.PathLike):
-            return read_item(os.fspath(image))
-        if not isinstance(image, bytes | np.ndarray):
-            raise GannetError(
-                f"an image must be a path, the bytes of a file or a uint8 array, not {type(image).__name__}"
-            )
-        return image
+        return read_item(os.fspath(image)) if isinstance(image, str | os.PathLike) else as_raw(image)
 
 
 def open_images(images: Images) -> ImageSource | MatrixSource:
@@ -247,10 +257,13 @@ def open_images(images: Images) -> ImageSource | MatrixSource:
         return open_source(images)
     if isinstance(images, ImageSource | MatrixSource):
         return images
-    is_one = isinstance(images, bytes) or (isinstance(images, np.ndarray) and images.ndim < 4)
-    if is_one or not isinstance(images, Sequence | np.ndarray):
+    items: Any = images
+    n_dimensions = getattr(items, "ndim", 4)  # of an array or tensor; a Series of paths has one
+    is_numbers = getattr(getattr(items, "dtype", None), "kind", "f") not in "OUST"
+    is_one = isinstance(items, bytes | bytearray | PIL.Image.Image) or (n_dimensions < 4 and is_numbers)
+    if is_one or isinstance(items, Mapping | Set) or not isinstance(items, Iterable):
         raise GannetError("images must be a path, a source or a list of images: put a single image into a list")
-    return _Listed(images)
+    return _Listed(items if isinstance(items, Sequence | np.ndarray) else list(items))
 
 
 def first_reason(skipped: Iterable[Skipped]) -> str:

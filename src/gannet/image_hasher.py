@@ -112,9 +112,22 @@ class ImageHasher:
         return self.learn(self.read_training(images))
 
     def read_training(self, images: Images) -> Features:
-        """Read what the method learns from: features, features of views, or pixels.
+        """Read what the method learns from. `learn` takes the result; `fit` does both.
 
-        `learn` takes the result. `fit` does both.
+        Parameters
+        ----------
+        images : path, source or sequence of images
+            What to learn from.
+
+        Returns
+        -------
+        Features
+            Features, features of views, or pixels.
+
+        Raises
+        ------
+        GannetError
+            If a matrix is given to a method that learns from images.
         """
         source, hasher = open_images(images), self._unfitted()
         if isinstance(source, MatrixSource) and not isinstance(hasher.takes, FromFeatures):
@@ -204,7 +217,18 @@ class ImageHasher:
         return self._model_reader.read(source, takes)
 
     def check_source(self, source: ImageSource | MatrixSource) -> None:
-        """Raise `GannetError` for a matrix if the model encodes images, and for images if it encodes vectors."""
+        """Raise an error for a matrix if the model encodes images, and for images if it encodes vectors.
+
+        Parameters
+        ----------
+        source : ImageSource or MatrixSource
+            What is to be encoded. Before `fit`, anything is accepted.
+
+        Raises
+        ------
+        GannetError
+            If the model does not encode such a source.
+        """
         if self._model is None:
             return
         if isinstance(source, MatrixSource) and self._model.backbone is not None:
@@ -228,6 +252,11 @@ class ImageHasher:
         """Write the fitted model to a file (safetensors and JSON) that holds everything to encode new images.
 
         The one exception is a network that is not a `Backbone`: the file records its name.
+
+        Parameters
+        ----------
+        path : path
+            The file. An existing one is replaced in one step.
         """
         self.model.save(path)
 

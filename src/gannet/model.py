@@ -105,7 +105,13 @@ class Model:
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def to_bytes(self) -> bytes:
-        """Return the model as the bytes of a model file."""
+        """Return the model as a model file.
+
+        Returns
+        -------
+        bytes
+            The whole file.
+        """
         from safetensors.numpy import save
 
         tensors = {f"encoder.{name}": value for name, value in self.encoder.arrays().items()}
@@ -125,12 +131,31 @@ class Model:
         return save(contiguous, metadata={FORMAT: f"{_digest(text, tensors)} {text}"})
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model file in one step: if the process is killed or the disk is full, the old file stays."""
+        """Write the model file in one step: if the process is killed or the disk is full, the old file stays.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+        """
         write_atomically(Path(path), self.to_bytes())
 
     @classmethod
     def from_bytes(cls, data: bytes, origin: str = "the model") -> Model:
-        """Return the model in the bytes of a model file; error messages call it ``origin``."""
+        """Return the model in the bytes of a model file.
+
+        Parameters
+        ----------
+        data : bytes
+            The whole file.
+        origin : str, default="the model"
+            What error messages call it.
+
+        Returns
+        -------
+        Model
+            The model.
+        """
         header, tensors = _read(data, origin)
         kind = _encoder_kind(header, origin)
         try:
@@ -143,9 +168,13 @@ class Model:
                 header["image_size"],
                 _parts(tensors, "backbone."),
             )
-            consistent = model.n_bits == header["n_bits"] and _can_encode(made) and _names_backbone(model)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-            consistent = False
+            is_finite = all(np.isfinite(value).all() for value in made.arrays().values())
+            consistent = model.n_bits == header["n_bits"] and _names_backbone(model)
+            consistent = consistent and (not is_finite or _can_encode(made))
+        except Exception:  # parts that do not fit together can fail in any way
+            is_finite = consistent = False
+        if consistent and not is_finite:
+            raise GannetError(f"{origin} holds NaN or infinity in its encoder: make it again with `gannet fit`")
         if not consistent:
             raise GannetError(f"{origin} does not hold a complete model: make it again with `gannet fit`")
         return model
@@ -177,7 +206,6 @@ class Model:
 
 
 def _read(data: bytes, origin: str) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     digest, _, text = _metadata(data).partition(" ")
@@ -191,7 +219,7 @@ def _read(data: bytes, origin: str) -> tuple[dict[str, Any], dict[str, npt.NDArr
         raise GannetError(f"{origin} comes from another version of Gannet: update Gannet or fit it again")
     try:
         tensors = load(data)
-    except (SafetensorError, KeyError, ValueError, TypeError):
+    except Exception:  # damaged data can fail in any way
         raise GannetError(f"{origin} is truncated or damaged: copy it again or fit it again") from None
     if _digest(text, tensors) != digest:
         raise GannetError(f"{origin} is damaged: copy it again or fit it again")

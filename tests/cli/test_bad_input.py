@@ -396,7 +396,7 @@ def test_unknown_names_come_with_the_nearest(tmp_path: Path, matrix: Path, photo
         (["--bits", "0"], "at least 1 bit"),
         (["--bits", "-3"], "at least 1 bit"),
         (["--bits", "abc"], "'abc' is not a valid integer"),
-        (["--bits", "21", "--method", "itq"], "at most one bit a feature"),
+        (["--bits", "21", "--method", "itq"], "at most one bit per feature"),
         (["--bits", "1000000"], "too few to learn 1000000 bits"),
         (["--seed", "-1"], "--seed"),
         (["--set", "n_steps"], "KEY=VALUE"),

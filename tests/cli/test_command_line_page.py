@@ -17,7 +17,18 @@ SECTIONS = dict(re.findall(r"^## `gannet ([\w-]+)`\n(.*?)(?=^## |\Z)", PAGE, re.
 
 
 def parameters(name: str, kind: type[click.Parameter]) -> list[click.Parameter]:
-    return [each for each in GROUP.get_command(click.Context(GROUP), name).params if isinstance(each, kind)]
+    """Return the parameters that a command does not share with all others."""
+    own = GROUP.get_command(click.Context(GROUP), name).params
+    return [each for each in own if isinstance(each, kind) and each not in GROUP.params]
+
+
+def test_the_introduction_lists_the_options_of_every_command() -> None:
+    introduction = PAGE[: PAGE.index("\n## ")]
+    shared = [option for option in GROUP.params if option.name != "version"]
+    assert shared
+    for option in shared:
+        assert f"`{option.opts[0]} {option.metavar}`" in introduction and option.help
+        assert all(option in GROUP.get_command(click.Context(GROUP), name).params for name in NAMES)
 
 
 def test_every_command_has_a_section() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gannet import backbones
@@ -87,14 +88,23 @@ def network(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(backbones.get_backbone("tiny")), "n_features", 64)
 
 
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Restore the number of torch's threads, which an example sets."""
+    number = torch.get_num_threads()
+    yield
+    torch.set_num_threads(number)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_examples_run(page: Path, home: Path, network: None, run: Callable) -> None:
+def test_examples_run(page: Path, home: Path, network: None, threads: None, run: Callable) -> None:
+    names: dict[str, object] = {"__name__": "example"}  # a reader types the blocks of a page into one session
     for mark, block in blocks(page):
         assert mark in RUN + READ, f"a block of {page.name} is marked {mark}: mark it {' or '.join(RUN + READ[:1])}"
         if mark == "console":
             assert block.startswith("$ "), f"show the commands of a console block behind a $: {block}"
         if mark == "python":
-            exec(compile(block, page.name, "exec"), {"__name__": "example"})
+            exec(compile(block, page.name, "exec", dont_inherit=True), names)
         for words in commands(block) if mark == "sh" else ():
             assert words[0] == "gannet", f"{shlex.join(words)!r} is no gannet command: mark its block console"
             result = run(*quick(words[1:]))

@@ -14,9 +14,14 @@ import pytest
 import torch
 
 from gannet.model import Model
-from gannet.training.hash_network import NetworkTrainer
+from gannet.training.trainer import PairwiseTrainer
 
 SMALL = ("--bits", 8, "--set", "batch_size=8", "--set", "n_steps=4", "--set", "warm_up=3")
+
+
+def trains_network(inputs: torch.Tensor) -> bool:
+    """Return whether a step is one of the whole network, on images; the warm-up takes steps on features before."""
+    return inputs.ndim == 4
 
 
 def test_a_trained_network_is_searched_like_any_other(tmp_path: Path, photos: Path, tiny, run) -> None:
@@ -38,15 +43,15 @@ def test_an_interrupted_run_says_how_to_continue(tmp_path: Path, photos: Path, t
     assert run(*command).status == 0
     whole = (tmp_path / "m").read_bytes()
     (tmp_path / "m").unlink()
-    real = NetworkTrainer.step_on
+    real = PairwiseTrainer.step
 
-    def interrupted(self: NetworkTrainer, *arguments):
-        if self.step_count == 3:
+    def interrupted(self: PairwiseTrainer, inputs: torch.Tensor, similarity: torch.Tensor) -> torch.Tensor:
+        if self.step_count == 3 and trains_network(inputs):
             raise KeyboardInterrupt
-        return real(self, *arguments)
+        return real(self, inputs, similarity)
 
     with monkeypatch.context() as patch:
-        patch.setattr(NetworkTrainer, "step_on", interrupted)
+        patch.setattr(PairwiseTrainer, "step", interrupted)
         result = run(*command)
         assert result.status == 130 and "after step 3 of 4; nothing is kept without a folder" in result.err
         result = run(*command, "--checkpoint", tmp_path / "run")
@@ -83,10 +88,14 @@ def test_a_matrix_has_no_network(tmp_path: Path, matrix: Path, run) -> None:
 
 
 def test_out_of_memory_names_the_batch(tmp_path: Path, photos: Path, tiny, run, monkeypatch) -> None:
-    def step_on(*arguments):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB")
+    real = PairwiseTrainer.step
 
-    monkeypatch.setattr(NetworkTrainer, "step_on", step_on)
+    def step(self: PairwiseTrainer, inputs: torch.Tensor, similarity: torch.Tensor) -> torch.Tensor:
+        if trains_network(inputs):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB")
+        return real(self, inputs, similarity)
+
+    monkeypatch.setattr(PairwiseTrainer, "step", step)
     result = run("fit", photos, "-o", tmp_path / "m", "--train-backbone", *SMALL)
     assert result.status == 2 and "--set batch_size=4" in result.err
 
@@ -105,16 +114,16 @@ def test_the_papers_recipe(tmp_path: Path, photos: Path, tiny, run) -> None:
 OWN_PROCESS = """
 import os, signal
 from gannet.cli import main
-from gannet.training.hash_network import NetworkTrainer
+from gannet.training.trainer import PairwiseTrainer
 
-step_on = NetworkTrainer.step_on
+step = PairwiseTrainer.step
 
-def dying(self, *arguments):
-    if str(self.step_count) == os.environ.get("TEST_DIES_AT"):
+def dying(self, inputs, similarity):
+    if inputs.ndim == 4 and str(self.step_count) == os.environ.get("TEST_DIES_AT"):
         os.kill(os.getpid(), signal.SIGKILL)
-    return step_on(self, *arguments)
+    return step(self, inputs, similarity)
 
-NetworkTrainer.step_on = dying
+PairwiseTrainer.step = dying
 main()
 """
 

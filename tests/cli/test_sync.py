@@ -71,17 +71,20 @@ def test_sync_does_all_at_once(photos: Path, image_collection: Path, encoded, sa
     assert len(encoded) == 2 and items(image_collection) == after
 
 
-def test_add_encodes_only_what_is_new_and_drops_nothing(
+def test_add_encodes_only_what_is_new_follows_what_moved_and_drops_nothing(
     photos: Path, image_collection: Path, encoded, save_image, run
 ) -> None:
     (photos / "01.png").rename(photos / "one.png")
     (photos / "03.png").unlink()
     save_image(photos / "04.png", 1000)
     result = run("add", image_collection, photos)
-    assert result.out.startswith("added 2 items, replaced 1 that had changed, left 57 unchanged: ")
+    assert result.out.startswith(
+        "added 1 items, replaced 1 that had changed, updated the paths of 1 that had moved, left 57 unchanged: "
+    )
     assert len(encoded) == 1
     after = items(image_collection)
-    assert {str(photos / name) for name in ("01.png", "03.png", "one.png")} <= set(after) and len(after) == 61
+    assert {str(photos / name) for name in ("03.png", "one.png")} <= set(after) and len(after) == 60
+    assert after[str(photos / "one.png")].id == 1 and str(photos / "01.png") not in after
 
 
 def test_what_is_not_in_the_folder_is_left_alone(photos: Path, image_collection: Path, save_image, run) -> None:
@@ -287,3 +290,286 @@ def test_a_model_that_is_not_the_collections(photos: Path, image_collection: Pat
 @pytest.mark.parametrize("command", ["sync", "info", "check", "add", "remove"])
 def test_help_has_an_example(command: str, run) -> None:
     assert f"Example: gannet {command} " in run(command, "--help").out
+
+
+# What holds an item -------------------------------------------------------------------------------
+
+
+def forget_origins(file: Path) -> None:
+    """Make the items as unknown as those of a collection of version 0.1, which was upgraded."""
+    with Collection.open(file) as collection:
+        stored = collection.items(collection.ids)
+        collection.rename([item.id for item in stored], [item.path for item in stored])
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("name", ["#a/x.png", "!a/x.png", "b/#x.png", "b/!x.png", "Trip#2/x.png", "Trip!2/#3/x.png"])
+def test_deleted_files_with_marks_in_their_paths_are_removed(
+    photos: Path, image_collection: Path, save_image, run, name: str, old: bool
+) -> None:
+    (photos / "Trip").mkdir()
+    save_image(photos / "Trip" / "y.png", 800)
+    (photos / name).parent.mkdir(parents=True)
+    save_image(photos / name, 801)
+    save_image((photos / name).with_name("other.png"), 802)
+    assert run("sync", image_collection, photos).status == 0
+    if old:
+        forget_origins(image_collection)
+    (photos / name).unlink()
+    assert "removed 1 whose files are gone" in run("sync", image_collection, photos).out
+    assert str(photos / name) not in items(image_collection)
+    shutil.rmtree((photos / name).parent)
+    assert "removed 1 whose files are gone" in run("sync", image_collection, photos).out
+
+
+def zip_of(path: Path, pictures: dict[str, Path]) -> Path:
+    import zipfile
+
+    with zipfile.ZipFile(path, "w") as file:
+        for name, picture in pictures.items():
+            file.write(picture, name)
+    return path
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_members_stay_while_their_archive_is_there(
+    tmp_path: Path, photos: Path, image_collection: Path, save_image, run, old: bool
+) -> None:
+    picture = save_image(tmp_path / "a.png", 900)
+    archive = zip_of(photos / "a#1!.zip", {"x!y#z.png": picture, "b/c.png": save_image(tmp_path / "b.png", 901)})
+    assert run("add", image_collection, archive).status == 0
+    if old:
+        forget_origins(image_collection)
+    assert "removed" not in run("sync", image_collection, photos).out
+    archive.unlink()
+    assert "removed 2 whose files are gone" in run("sync", image_collection, photos).out
+
+
+# A moved library ----------------------------------------------------------------------------------
+
+
+def test_a_moved_library_keeps_its_ids(tmp_path: Path, photos: Path, image_collection: Path, encoded, run) -> None:
+    before = {Path(path).name: item.id for path, item in items(image_collection).items()}
+    for place in ("elsewhere", "mount/of another disk", "photos"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        photos = photos.rename(tmp_path / place)
+        result = run("sync", image_collection, photos)
+        assert result.out == f"added 0 items, updated the paths of 60 that had moved: {image_collection} holds 60\n"
+        after = items(image_collection)
+        assert {Path(path).name: item.id for path, item in after.items()} == before
+        assert set(after) == {str(path) for path in photos.rglob("*.png")}
+        assert "left 60 unchanged" in run("sync", image_collection, photos).out
+    assert not encoded
+
+
+def test_copies_in_a_moved_library_follow_their_names(
+    tmp_path: Path, photos: Path, image_collection: Path, run
+) -> None:
+    for name in ("y.png", "x.png", "sub/z.png"):
+        shutil.copy(photos / "00.png", photos / name)
+    assert run("sync", image_collection, photos).status == 0
+    before = {Path(path).name: item.id for path, item in items(image_collection).items()}
+    photos = photos.rename(tmp_path / "new")
+    (photos / "x.png").rename(photos / "w.png")
+    assert "updated the paths of 63" in run("sync", image_collection, photos).out
+    after = {Path(path).name: item.id for path, item in items(image_collection).items()}
+    before["w.png"] = before.pop("x.png")
+    assert after == before
+
+
+def test_a_copy_is_not_a_move(tmp_path: Path, photos: Path, image_collection: Path, encoded, run) -> None:
+    shutil.copytree(photos, tmp_path / "copy")
+    (photos / "01.png").unlink()  # the content of a copy that is left
+    assert (
+        "added 59 items, updated the paths of 1 that had moved" in run("sync", image_collection, tmp_path / "copy").out
+    )
+    assert not encoded and len(items(image_collection)) == 119
+
+
+@pytest.mark.parametrize("command", ["add", "sync"])
+def test_half_a_library_is_moved(tmp_path: Path, photos: Path, image_collection: Path, run, command: str) -> None:
+    half = tmp_path / "half"
+    half.mkdir()
+    for path in sorted(photos.glob("*.png"))[:30]:
+        path.rename(half / path.name)
+    assert "updated the paths of 30 that had moved" in run(command, image_collection, half).out
+    assert len(items(image_collection)) == 60
+    assert "left 30 unchanged" in run("sync", image_collection, photos).out
+
+
+def test_a_moved_archive_and_a_moved_matrix(
+    tmp_path: Path, photos: Path, image_collection: Path, matrix: Path, matrix_collection: Path, save_image, run
+) -> None:
+    pictures = {f"{i}.png": save_image(tmp_path / f"{i}.png", 700 + i) for i in range(5)}
+    archive = zip_of(tmp_path / "a.zip", pictures)
+    assert run("add", image_collection, archive).status == 0
+    before = items(image_collection)
+    archive.rename(photos / "b.zip")
+    assert "updated the paths of 5 that had moved" in run("add", image_collection, photos / "b.zip").out
+    after = items(image_collection)
+    assert len(after) == 65
+    for name in pictures:
+        assert after[f"{photos / 'b.zip'}!{name}"].id == before[f"{archive}!{name}"].id
+    old, new = items(matrix_collection), matrix.rename(tmp_path / "moved#1.npy")
+    assert "added 0 items, updated the paths of 100 that had moved" in run("add", matrix_collection, new).out
+    rows = items(matrix_collection)
+    assert {f"{new}#{i}": old[f"{matrix}#{i}"].id for i in range(100)} == {path: item.id for path, item in rows.items()}
+    assert "left 100 unchanged" in run("add", matrix_collection, new).out
+
+
+def test_remove_under_and_relocate(
+    tmp_path: Path, photos: Path, image_collection: Path, matrix: Path, matrix_collection: Path, run, monkeypatch
+) -> None:
+    before = items(image_collection)
+    monkeypatch.chdir(tmp_path)
+    photos.rename(tmp_path / "new")
+    refused = run("relocate", image_collection, "nowhere", "new")
+    assert refused.status == 2 and "has no item in nowhere" in refused.err and refused.err.count("\n") == 1
+    assert run("relocate", image_collection, "photos", "new").out.startswith("updated the paths of 60 items: ")
+    after = items(image_collection)
+    assert {path.replace(str(photos), str(tmp_path / "new")): item.id for path, item in before.items()} == {
+        path: item.id for path, item in after.items()
+    }
+    assert "left 60 unchanged" in run("sync", image_collection, "new").out
+    assert run("remove", image_collection, "--under", "new/sub").out.startswith("removed 1 items: ")
+    assert run("remove", image_collection, 0, "--under", tmp_path / "new").out.startswith("removed 59 items: ")
+    assert run("remove", image_collection, "--under", "new").status == 2
+    assert run("remove", image_collection).status == 2
+    assert run("relocate", matrix_collection, matrix, tmp_path / "m.npy").out.startswith("updated the paths of 100")
+    assert set(items(matrix_collection)) == {f"{tmp_path / 'm.npy'}#{i}" for i in range(100)}
+    assert run("remove", matrix_collection, "--under", "m.npy").out.startswith("removed 100 items: ")
+
+
+def test_relocate_takes_no_path_that_is_taken(tmp_path: Path, photos: Path, image_collection: Path, run) -> None:
+    before = items(image_collection)
+    (photos / "sub" / "last.png").rename(photos / "sub" / "00.png")
+    assert run("sync", image_collection, photos).status == 0
+    refused = run("relocate", image_collection, photos / "sub", photos)
+    assert refused.status == 2 and "already has 1 of the new paths" in refused.err
+    assert len(items(image_collection)) == len(before)
+    assert run("relocate", image_collection, photos, photos).status == 2
+
+
+# A disk that is not mounted -----------------------------------------------------------------------
+
+
+def test_many_missing_items_are_removed_only_on_request(
+    tmp_path: Path, photos: Path, image_collection: Path, encoded, run
+) -> None:
+    before = items(image_collection)
+    away = tmp_path / "away"
+    away.mkdir()
+    for i in range(21):
+        (photos / f"{i:02}.png").rename(away / f"{i:02}.png")
+    for arguments in ((), ("--dry-run",), ("--quick",)):
+        refused = run("sync", image_collection, photos, *arguments)
+        assert refused.status == 2 and "21 of the 60 items" in refused.err and "--remove-missing" in refused.err
+        assert refused.err.count("\n") == 1 and items(image_collection) == before
+    dry = run("sync", image_collection, photos, "--remove-missing", "--dry-run")
+    assert dry.out == (
+        "dry run, nothing was changed: would have added 0 items, removed 21 whose files are gone, left 39 unchanged: "
+        f"{image_collection} holds 60\n"
+    )
+    assert items(image_collection) == before
+    assert "removed 21 whose files are gone" in run("sync", image_collection, photos, "--remove-missing").out
+    (away / "00.png").unlink()
+    for i in range(1, 21):
+        (away / f"{i:02}.png").rename(photos / f"{i:02}.png")  # the disk is mounted again
+    result = run("sync", image_collection, photos)
+    assert "added 20 items, gave 20 of them their former ids" in result.out
+    after = items(image_collection)
+    assert {path: item.id for path, item in after.items()} == {
+        path: item.id for path, item in before.items() if item.id
+    }
+    with Collection.open(image_collection) as collection:
+        assert collection.ids.tolist() == list(range(1, 60))
+
+
+def test_few_missing_items_are_removed_at_once(photos: Path, image_collection: Path, run) -> None:
+    before = items(image_collection)
+    for i in range(20):
+        (photos / f"{i:02}.png").unlink()
+    assert "removed 20 whose files are gone" in run("sync", image_collection, photos).out
+    assert set(items(image_collection).values()) < set(before.values())
+
+
+def test_a_former_id_is_given_to_its_content_alone(photos: Path, image_collection: Path, save_image, run) -> None:
+    before, content = items(image_collection), (photos / "05.png").read_bytes()
+    assert run("remove", image_collection, 5, 6).status == 0
+    save_image(photos / "06.png", 1234)
+    (photos / "05.png").unlink()
+    (photos / "back.png").write_bytes(content)
+    assert "added 2 items, gave 1 of them their former ids" in run("sync", image_collection, photos).out
+    after = items(image_collection)
+    assert after[str(photos / "back.png")].id == 5 and after[str(photos / "06.png")].id == 60
+    assert before[str(photos / "05.png")].digest == after[str(photos / "back.png")].digest
+
+
+def test_a_dry_run_counts_and_changes_nothing(photos: Path, image_collection: Path, encoded, save_image, run) -> None:
+    save_image(photos / "new.png", 1000)
+    save_image(photos / "04.png", 1001)
+    (photos / "01.png").rename(photos / "one.png")
+    (photos / "02.png").unlink()
+    before = image_collection.read_bytes()
+    result = run("sync", image_collection, photos, "--dry-run")
+    assert result.out == (
+        "dry run, nothing was changed: would have added 2 items, replaced 1 that had changed, updated the paths of 1 "
+        f"that had moved, removed 1 whose files are gone, left 57 unchanged: {image_collection} holds 60\n"
+    )
+    assert image_collection.read_bytes() == before and not encoded
+
+
+def test_quick_reads_only_files_whose_size_or_time_differs(
+    photos: Path, image_collection: Path, save_image, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in photos.rglob("*.png"):
+        os.utime(path, (10**9, 10**9))
+    assert "left 60 unchanged" in run("sync", image_collection, photos).out  # records sizes and times
+    real, seen = files.read_file, []
+
+    def read(path: str) -> bytes:
+        seen.append(Path(path).name)
+        return real(path)
+
+    monkeypatch.setattr(files, "read_file", read)
+    assert "left 60 unchanged" in run("sync", image_collection, photos, "--quick").out and seen == []
+    save_image(photos / "04.png", 1001)
+    os.utime(photos / "04.png", (10**9 + 1, 10**9 + 1))
+    os.utime(photos / "05.png", (10**9 - 1, 10**9 - 1))
+    (photos / "06.png").unlink()
+    result = run("sync", image_collection, photos, "--quick")
+    assert "added 1 items, replaced 1 that had changed, removed 1 whose files are gone, left 58" in result.out
+    assert set(seen) == {"04.png", "05.png"}
+    seen.clear()
+    assert "left 59 unchanged" in run("sync", image_collection, photos).out and len(seen) == 59
+
+
+def test_several_sources(tmp_path: Path, photos: Path, image_model: Path, matrix: Path, save_image, run) -> None:
+    more = tmp_path / "more"
+    more.mkdir()
+    shutil.copy(photos / "00.png", more / "copy.png")
+    save_image(more / "new.png", 2000)
+    file = tmp_path / "c"
+    # The subfolder is in two sources.
+    assert run("index", photos, photos / "sub", more, "-m", image_model, "-o", file, "--keep-features").status == 0
+    stored = items(file)
+    assert len(stored) == 62
+    with Collection.open(file) as collection:
+        copies = [stored[str(path)].id for path in (photos / "00.png", more / "copy.png")]
+        assert np.ptp(collection.features(copies), axis=0).max() == 0
+    save_image(more / "newer.png", 2001)
+    save_image(photos / "newest.png", 2002)
+    result = run("add", file, more, photos / "sub", photos, photos / "newest.png")
+    assert result.out == f"added 2 items, left 62 unchanged: {file} holds 64\n"
+    refused = run("add", file, photos, matrix)
+    assert refused.status == 2 and refused.err.count("\n") == 1 and len(items(file)) == 64
+    refused = run("index", matrix, photos, "-m", image_model, "-o", tmp_path / "d")
+    assert refused.status == 2 and not (tmp_path / "d").exists()
+
+
+def test_several_matrices(tmp_path: Path, matrix: Path, matrix_model: Path, vectors, run) -> None:
+    np.save(tmp_path / "other.npy", -vectors[:30])
+    file = tmp_path / "c"
+    assert run("index", matrix, tmp_path / "other.npy", matrix, "-m", matrix_model, "-o", file).status == 0
+    assert len(items(file)) == 130
+    assert "added 0 items, left 130" in run("add", file, matrix, tmp_path / "other.npy").out

@@ -1,4 +1,4 @@
-"""The collection file: what it holds, and that it still holds it after anything that can happen to a file."""
+"""The collection file keeps its contents, also after kills, full disks, damage and changes by other programs."""
 
 from __future__ import annotations
 
@@ -188,11 +188,11 @@ def small_items(max_size: int) -> st.SearchStrategy[list[tuple[int, str, bytes]]
 
 
 class CollectionMachine(RuleBasedStateMachine):
-    """A collection does what a dict of items does."""
+    """A collection behaves like a dict of items."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.old_size, segments.SIZE = segments.SIZE, 8  # so that a few items already cross segments
+        self.old_size, segments.SIZE = segments.SIZE, 8  # so that a few items fill several segments
         self.folder = Path(tempfile.mkdtemp())
         self.file = self.folder / "c"
         self.collection = Collection.create(self.file, tiny_model(7))
@@ -357,7 +357,7 @@ def run(program: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 def cut_off(file: Path, keep: bool = False, instructions: int = 300_000) -> Path:
-    """Kill a writer within one change to ``file``; return the log it leaves."""
+    """Kill a writer during a change of ``file``; return the path of the log that it leaves."""
     with run(CUT_OFF, file, instructions) as process:
         assert process.wait(30) == -signal.SIGKILL
     journal = file.with_name(file.name + "-wal")
@@ -409,7 +409,7 @@ def test_what_is_no_collection_is_refused(file: Path, make: str) -> None:
     expected = {
         "folder": "is a folder; give the file",
         "nothing": "there is no collection",
-        "newer": "version 3, newer than this Gannet reads; upgrade",
+        "newer": "version 4, newer than this Gannet reads; upgrade",
         "table": "its tables are not those",
     }.get(make, "is not a Gannet collection")
     if make == "text":
@@ -427,7 +427,7 @@ def test_what_is_no_collection_is_refused(file: Path, make: str) -> None:
         shutil.copy(file, path)
         with contextlib.closing(sqlite3.connect(path)) as db:
             trigger = "CREATE TRIGGER t AFTER INSERT ON items BEGIN DELETE FROM items; END"
-            db.execute("PRAGMA user_version = 3" if make == "newer" else trigger)
+            db.execute("PRAGMA user_version = 4" if make == "newer" else trigger)
     with pytest.raises(GannetError, match=expected) as error:
         Collection.open(path)
     assert str(path) in one_line(error)
@@ -476,7 +476,7 @@ def test_check_finds_any_changed_part(file: Path) -> None:
 def test_check_finds_parts_that_do_not_agree(file: Path, change: str) -> None:
     with contextlib.closing(sqlite3.connect(file)) as db, db:
         db.execute(change)
-    with Collection.open(file) as collection, pytest.raises(GannetError, match="damaged") as error:
+    with pytest.raises(GannetError, match="damaged") as error, Collection.open(file) as collection:
         collection.check()
     one_line(error)
 
@@ -499,7 +499,7 @@ def test_a_file_of_noise_is_an_error_or_right(tmp_path_factory: pytest.TempPathF
         collection.check()
 
 
-# The machine --------------------------------------------------------------------------------------
+# Other programs --------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -578,9 +578,9 @@ READ_AS_NOBODY = """
 import os, sys, numpy as np
 from gannet.errors import GannetError
 from gannet.collection.collection import Collection
-np.unique([1])  # imports what nobody may not read
+np.unique([1])  # imports modules that the user nobody cannot read
 if os.geteuid() == 0:
-    os.seteuid(65534)  # nothing is forbidden to root
+    os.seteuid(65534)  # root may read and write everything
 try:
     collection = Collection.open(sys.argv[1])
     collection.check()
@@ -596,7 +596,7 @@ except GannetError as error:
 def test_a_file_that_may_not_be_written(file: Path, left: str) -> None:
     if left:
         cut_off(file, keep=True)
-    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+    with tempfile.TemporaryDirectory() as name:  # other users cannot enter pytest's folders
         folder = Path(name)
         for suffix in ["", *left.split()]:
             shutil.copy(file.with_name(file.name + suffix), folder)

@@ -1,4 +1,4 @@
-"""Several processes with one collection: readers never wait for a writer, nor see half of what it does."""
+"""Several processes use one collection: readers never wait for a writer, and never see a part of its change."""
 
 from __future__ import annotations
 
@@ -106,7 +106,9 @@ def test_the_last_to_close_leaves_one_file(file: Path) -> None:
             assert len(reader) == N + 1
         assert len(reader) == N + 1
     assert list(file.parent.iterdir()) == [file]
-    assert file.read_bytes()[18:20] == b"\x01\x01"  # no log expected: readable from any medium
+    assert (
+        file.read_bytes()[18:20] == b"\x01\x01"
+    )  # the header announces no log, so the file can be read from any medium
 
 
 def test_a_copy_of_the_file_alone_has_every_change_while_others_keep_it_open(file: Path, tmp_path: Path) -> None:
@@ -156,7 +158,7 @@ def test_atomic_keeps_all_or_nothing(file: Path) -> None:
         with collection.atomic():
             collection.rename([5], ["c"])
             with pytest.raises(GannetError, match="no item"):
-                collection.remove([7, N + 5])  # undone alone
+                collection.remove([7, N + 5])  # only this call is undone
         assert collection.path(5) == "c" and len(collection) == N
         collection.check()
 

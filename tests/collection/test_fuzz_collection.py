@@ -1,4 +1,4 @@
-"""The collection's reader on files cut short, overwritten and made of noise: one line, never a crash."""
+"""Truncated, overwritten and random files give an error of one line, and never a crash."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read_all(file: Path) -> None:
-    """Read in every way; what is read must be right, or refused in one line."""
+    """Read everything; each result must be correct, or a `GannetError` of one line."""
     try:
         with contextlib.closing(LiveCollection(file)) as live:
             found = live.search(CODES[5], 300)

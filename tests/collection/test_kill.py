@@ -1,4 +1,4 @@
-"""Kills at 50 random moments and full disks: nothing that was confirmed is lost."""
+"""No confirmed change is lost by kills at 50 random moments and by full disks."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from tiny_model import tiny_model
 
 KILLS = 50
 
-# Workers are forked from a process that has imported all they need. Each writes to a file what the collection should
-# hold after its next change, and that the change is done; paths and contents are numbers.
+# Workers are forked from a process that has imported all modules. Before each change, a worker logs the contents that
+# the collection should have after it, and after the change, that it is done; paths and contents are numbers.
 WORKERS = """
 import hashlib, json, os, random, sys, time
 import numpy as np
@@ -123,7 +123,7 @@ def test_50_kills_lose_nothing_that_was_confirmed(tmp_path: Path) -> None:
                     held = possible
                     confirmed += 1
                 else:
-                    with contextlib.suppress(ValueError):  # the kill cut the line itself: its change never began
+                    with contextlib.suppress(ValueError):  # the line itself was cut off, so its change never began
                         possible = json.loads(line.removeprefix("try "))
             with Collection.open(file) as collection:
                 collection.check()
@@ -131,14 +131,14 @@ def test_50_kills_lose_nothing_that_was_confirmed(tmp_path: Path) -> None:
                 codes = collection.codes([item.id for item in items]).tolist()
             stored = {item.path[1:]: int(item.digest or b"") for item in items}
             assert len(stored) == len(items)
-            # What was begun and not confirmed is done whole or not at all.
+            # A change that was begun but not confirmed is done completely or not at all.
             assert stored in (held, possible)
             assert codes == [code(content) for content in stored.values()]
             unconfirmed += possible != held
             held = stored
             assert not file.with_name("c-wal").exists()
         workers.stdin.close()
-    # The kills did hit changes, before and after they were confirmed.
+    # Kills hit changes both before and after they were confirmed.
     assert confirmed >= KILLS // 4 and unconfirmed >= KILLS // 4 and logs >= KILLS // 4, (confirmed, unconfirmed, logs)
 
 
@@ -147,7 +147,7 @@ def test_50_kills_lose_nothing_that_was_confirmed(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def files_of_at_most(n_bytes: int) -> Iterator[None]:
-    """Let no file grow beyond a size, as on a disk that is full."""
+    """Limit the size of all files, as a full disk does."""
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))

@@ -1,4 +1,4 @@
-"""Collections and models that version 0.1 wrote: they open, are searched and change as they did."""
+"""Collections and models written by version 0.1 open, give the same results, and can be changed."""
 
 from __future__ import annotations
 

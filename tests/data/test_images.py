@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw, TiffImagePlugin
 
-from gannet.data.images import MAX_PIXELS, decode, digest, thumbnail
+from gannet.data import images
+from gannet.data.images import MAX_PIXELS, check_image, decode, digest, load_rgb, thumbnail
 from gannet.errors import GannetError
+from gannet.support.memory import MemoryBudget
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -226,9 +228,10 @@ def test_damaged_files_raise_nothing_else(kind, changes, length):
 def test_nothing_is_printed_about_damaged_files():
     code = """
 import io, sys
-from PIL import Image
+from PIL import Image, ImageDraw, TiffImagePlugin
 from gannet.data import decode
 from gannet.errors import GannetError
+from gannet.support.memory import MemoryBudget
 Image.MAX_IMAGE_PIXELS = 100
 lzw = {"compression": "tiff_lzw"}
 for kind, options in [("TIFF", lzw), ("TIFF", {}), ("JPEG", {}), ("PNG", {}), ("GIF", {})]:
@@ -263,3 +266,150 @@ def test_digest_names_the_content():
     assert digest(tall) != digest(tall.tobytes())
     turned = np.asarray(noise()).transpose(1, 0, 2)
     assert digest(turned) == digest(turned.copy())
+
+
+def drawing(color, shape="ellipse", ground=(0, 0, 0, 0)):
+    """Return a drawing of one color on transparency, with lines of another shape each."""
+    image = Image.new("RGBA", (64, 64), ground)
+    draw = ImageDraw.Draw(image)
+    getattr(draw, shape)((10, 14, 52, 48), outline=color, width=4)
+    draw.line((5, 60, 40, 5 if shape == "ellipse" else 30), fill=color, width=3)
+    return image
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("color", [(255, 255, 255, 255), (240, 244, 250, 255), (255, 255, 255, 140)])
+@pytest.mark.parametrize("function", [lambda raw: decode(raw, 48), load_rgb, lambda raw: decode(thumbnail(raw, 64), 9)])
+def test_drawings_in_white_on_transparency_differ(kind, color, function):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    one, other = (function(encode(drawing(color, shape), kind, **options)) for shape in ("ellipse", "rectangle"))
+    assert one.std() > 30 and np.abs(one.astype(int) - other).mean() > 10
+
+
+def test_the_ground_differs_from_the_drawing():
+    black = decode(encode(drawing((0, 0, 0, 255))), 64)
+    assert (black[0, 0] == 255).all() and black.min() < 30, "white, unless the drawing is white"
+    white = decode(encode(drawing((255, 255, 255, 255))), 64)
+    assert (white[0, 0] == 0).all() and white.max() > 225
+    both = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    both.paste((0, 0, 0, 255), (8, 8, 28, 56))
+    both.paste((255, 255, 255, 255), (36, 8, 56, 56))
+    assert (decode(encode(both), 64)[[0, 20, 20], [0, 16, 44], 0] == [128, 0, 255]).all()
+    photo = noise(size=(64, 64)).convert("RGBA")
+    photo.putalpha(Image.new("L", (64, 64), 255))
+    assert np.array_equal(decode(encode(photo), 64), np.asarray(noise(size=(64, 64))))
+
+
+def test_lines_that_are_holes_in_white_are_seen():
+    canvas = Image.new("RGBA", (64, 64), "white")
+    ImageDraw.Draw(canvas).ellipse((10, 14, 52, 48), outline=(255, 255, 255, 0), width=3)
+    assert decode(encode(canvas), 64).std() > 30
+
+
+RASTER = np.random.default_rng(3).normal(40, 8, (64, 64)).astype(np.float32)
+
+
+@pytest.mark.parametrize("marker", [np.inf, -np.inf, np.nan, -3.4e38, 3.4e38, -9999, -32768, 1e20, 1e6])
+@pytest.mark.parametrize("share", [1, 40, 2000])
+def test_markers_of_missing_values_do_not_flatten_a_raster(marker, share):
+    values = RASTER.copy()
+    places = np.random.default_rng(0).permutation(values.size)[:share]
+    values.flat[places] = marker
+    expected, found = (decode(encode(Image.fromarray(v), "TIFF"), 64)[..., 0].astype(float) for v in (RASTER, values))
+    others = np.ones(values.size, bool)
+    others[places] = False
+    correlation = np.corrcoef(expected.ravel()[others], found.ravel()[others])[0, 1]
+    assert correlation > 0.99 and found.ravel()[others].std() > 20
+    assert set(found.flat[places]) <= {0, 255}
+
+
+def test_several_markers_at_once():
+    values = RASTER.copy()
+    values[:4], values[4:8], values[8:9], values[9, 0] = -9999, 65535, np.nan, np.inf
+    assert decode(encode(Image.fromarray(values), "TIFF"), 64)[10:, :, 0].std() > 20
+
+
+def test_the_tags_of_a_raster_count():
+    values = RASTER.copy()
+    values[:20] = 0  # not far from the others: only the tag says that it is no value
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    plain = decode(encode(Image.fromarray(values), "TIFF"), 64)[20:]
+    tags[42113] = "0"
+    tagged = decode(encode(Image.fromarray(values), "TIFF", tiffinfo=tags), 64)[20:]
+    assert tagged.std() > 1.2 * plain.std()
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[340], tags[341] = 0.0, 100.0
+    ranged = decode(encode(Image.fromarray(RASTER), "TIFF", tiffinfo=tags), 64)[..., 0]
+    assert np.abs(ranged - RASTER * 2.55).max() <= 1
+    tags[340], tags[341] = 0.0, 1e9
+    wrong = decode(encode(Image.fromarray(RASTER), "TIFF", tiffinfo=tags), 64)
+    assert np.array_equal(wrong, decode(encode(Image.fromarray(RASTER), "TIFF"), 64)), "a range that fits nothing"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("spots", [0, 2])
+def test_gray_of_fewer_bits_in_sixteen_uses_the_whole_range(kind, bits, spots):
+    ramp = np.linspace(0, 2**bits - 1, 4096).astype(np.uint16).reshape(64, 64)
+    if spots:
+        ramp[0, :spots] = 65535
+    pixels = decode(encode(Image.fromarray(ramp), kind), 64)[..., 0].astype(int)
+    assert np.abs(pixels - np.minimum(np.rint(ramp * (255 / (2**bits - 1))), 255)).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I;16", "F", "1", "CMYK"])
+def test_large_images_are_reduced_in_strips(mode):
+    small = np.asarray(noise(size=(10, 12)))
+    gray = small[..., 0].astype({"I;16": np.uint16, "F": np.float32}.get(mode, np.uint8))
+    image = Image.fromarray(gray * (257 if mode == "I;16" else 1) if mode in ("L", "I;16", "F") else small)
+    image = image.convert("1" if mode == "1" else mode) if mode not in ("L", "I;16", "F") else image
+    image = image.resize((4800, 4000), Image.Resampling.NEAREST)
+    kind = "TIFF" if mode in ("F", "CMYK") else "PNG"
+    few = decode(encode(image, kind), 10).astype(int)
+    whole = decode(encode(image.resize((1200, 1000), Image.Resampling.NEAREST), kind), 10)
+    assert np.abs(few - whole).max() <= 6
+
+
+def webp_of(width, height):
+    """Return a WebP file of some 40 bytes that declares a size."""
+    raw = bytearray(encode(Image.new("RGB", (16, 16), "red"), "WEBP", lossless=True))
+    at = raw.index(b"VP8L") + 9
+    bits = int.from_bytes(raw[at : at + 4], "little") >> 28 << 28 | (height - 1) << 14 | (width - 1)
+    raw[at : at + 4] = bits.to_bytes(4, "little")
+    return bytes(raw)
+
+
+def test_a_tiny_file_of_a_huge_picture_is_refused():
+    assert decode(webp_of(300, 200), 8).shape == (8, 8, 3)
+    for size in ((16383, 10900), (5000, 5000)):
+        with pytest.raises(GannetError, match=rf"too many pixels \({size[0]} x {size[1]}\) for a file of \d\d bytes"):
+            decode(webp_of(*size), 8)
+        with pytest.raises(GannetError, match="too many pixels"):
+            check_image(webp_of(*size), 10**9)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory from /proc")
+def test_memory_of_a_huge_gray_picture():
+    code = """
+import io, pathlib
+from PIL import Image, ImageDraw, TiffImagePlugin
+from gannet.data import decode
+Image.MAX_IMAGE_PIXELS = None
+out = io.BytesIO()
+Image.new("L", (12992, 12992), 77).save(out, "PNG")
+status = pathlib.Path("/proc/self/status")
+peak = lambda: int(status.read_text().split("VmHWM:")[1].split()[0])
+pathlib.Path("/proc/self/clear_refs").write_text("5")
+before = peak()
+assert (decode(out.getvalue(), 128) == 77).all()
+print((peak() - before) >> 10)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 260, "MB"
+
+
+def test_an_image_above_the_budget_is_refused(monkeypatch):
+    monkeypatch.setattr(images, "decoding_budget", lambda: MemoryBudget(4 << 20))
+    assert decode(encode(noise()), 8).shape == (8, 8, 3)
+    with pytest.raises(GannetError, match=r"too many pixels for the memory here \(2000 x 1000 in PNG take about"):
+        decode(encode(Image.new("RGB", (2000, 1000))), 8)

@@ -1,5 +1,6 @@
 """Matrices: .npy, .npz and Parquet, the names of their rows, and a message of one line for every unusable file."""
 
+import json
 import sys
 
 import numpy as np
@@ -129,6 +130,68 @@ def test_content_counts_where_the_extension_is_wrong(tmp_path):
         assert np.array_equal(open_source(tmp_path / name).features, X)
 
 
+@pytest.mark.parametrize("name", ["names", "ids", "paths", "id", "image_path"])
+@pytest.mark.parametrize("names", [list("abcdefg"), np.arange(7)])
+def test_npz_with_names(name, names, tmp_path):
+    np.savez(tmp_path / "m.npz", anything=X, **{name: names})
+    source = open_source(tmp_path / "m.npz")
+    assert np.array_equal(source.features, X) and list(source.paths) == [str(value) for value in names]
+    assert source.notes == [f"features: array anything; names: array {name}"]
+
+
+def test_arrays_of_an_npz_can_be_chosen(tmp_path):
+    np.savez(tmp_path / "m.npz", a=X, b=2 * X, titles=np.array(list("abcdefg")), short=np.array(["x"]))
+    source = open_source(tmp_path / "m.npz", features="b", names="titles")
+    assert np.array_equal(source.features, 2 * X) and source.paths[3] == "d"
+    with pytest.raises(GannetError, match="name one of these with --features"):
+        open_source(tmp_path / "m.npz", features="c")
+    with pytest.raises(GannetError, match="7 rows, but 1 names"):
+        open_source(tmp_path / "m.npz", features="b", names="short")
+    with pytest.raises(GannetError, match="holds no names"):
+        open_source(tmp_path / "m.npz", features="b", names="a")
+
+
+def test_a_file_of_names(tmp_path):
+    np.save(tmp_path / "m.npy", X)
+    names = [f"photo {row}.jpg" for row in range(7)]
+    (tmp_path / "names.txt").write_text("\n".join(names) + "\n")
+    np.save(tmp_path / "names.npy", names)
+    for file in ("names.txt", "names.npy"):
+        assert list(open_source(tmp_path / "m.npy", names=tmp_path / file).paths) == names
+    (tmp_path / "names.txt").write_text("\n".join(names[:5]))
+    with pytest.raises(GannetError, match="7 rows, but 5 names"):
+        open_source(tmp_path / "m.npy", names=tmp_path / "names.txt")
+    (tmp_path / "names.txt").write_text("a\n\nc\nd\ne\nf\ng")
+    with pytest.raises(GannetError, match=r"missing \(first in row 1\)"):
+        open_source(tmp_path / "m.npy", names=tmp_path / "names.txt")
+    with pytest.raises(GannetError, match="leave --features out"):
+        open_source(tmp_path / "m.npy", features="a")
+
+
+@pytest.mark.parametrize("extension", ["npy", "npz"])
+def test_rows_with_nan_can_be_skipped(extension, tmp_path):
+    damaged = X.copy()
+    damaged[1, 2], damaged[4, 0] = np.nan, np.inf
+    path = tmp_path / f"m.{extension}"
+    np.save(path, damaged) if extension == "npy" else np.savez(path, X=damaged)
+    source = open_source(path, skip_nan=True)
+    assert np.array_equal(source.features, X[[0, 2, 3, 5, 6]])
+    assert list(source.paths) == [f"{path}#{row}" for row in (0, 2, 3, 5, 6)]
+    assert source.notes == [f"skipped 2 rows with NaN, infinity or missing values: {path}"]
+    assert len(open_source(path)) == 7
+    np.save(tmp_path / "n.npy", damaged[[1, 4]])
+    with pytest.raises(GannetError, match="skipped 2 rows"):
+        open_source(tmp_path / "n.npy", skip_nan=True)
+
+
+def test_options_that_do_not_concern_a_source_are_refused(tmp_path):
+    np.save(tmp_path / "m.npy", X)
+    with pytest.raises(GannetError, match=r"is a matrix .*: leave --exclude, --truncated out"):
+        open_source(tmp_path / "m.npy", exclude="*.tmp", truncated=True)
+    with pytest.raises(GannetError, match="leave --features, --names, --skip-nan out"):
+        open_source("sklearn-digits", features="a", names="b", skip_nan=True)
+
+
 class TestParquet:
     @pytest.fixture(autouse=True)
     def _pyarrow(self):
@@ -190,6 +253,93 @@ class TestParquet:
         column = self.pa.array([], type=self.pa.list_(self.pa.float32()))
         with pytest.raises(GannetError, match="is empty"):
             self.write(tmp_path / "m.parquet", v=column)
+
+    def test_the_index_of_a_pandas_frame_is_no_feature(self, tmp_path):
+        pa, columns = self.pa, {f"f{i}": X[:, i] for i in range(3)}
+        for index in ({}, {"key": list("abcdefg")}, {"__index_level_0__": np.arange(7)[::-1]}, {"when": X[:, 0]}):
+            meta = {b"pandas": json.dumps({"index_columns": list(index) or [{"kind": "range"}]}).encode()}
+            self.pq.write_table(pa.table(columns | index).replace_schema_metadata(meta), tmp_path / "m.parquet")
+            source = open_source(tmp_path / "m.parquet")
+            assert np.array_equal(source.features, X)
+            assert source.notes[0].startswith("3 features: f0 … f2")
+            assert source.paths[0] == ("a" if "key" in index else f"{tmp_path / 'm.parquet'}#0")
+
+    @pytest.mark.parametrize(
+        "other",
+        ["label", "width", "year", "user_id", "timestamp", "imageHeight", "cluster", "anything"],
+    )
+    @pytest.mark.parametrize("dtype", [np.int64, np.float64])
+    def test_doubtful_mixtures_are_refused(self, other, dtype, tmp_path):
+        path, columns = tmp_path / "m.parquet", {f"f{i}": X[:, i] for i in range(3)}
+        with pytest.raises(GannetError, match=rf"{other} may be no features: .*--features 'f0,f1,f2'.*--names"):
+            self.write(path, **columns, **{other: np.arange(7, dtype=dtype)})
+        for choice in ("f*", "f0,f1,f2", ["f0", "f1", "f2"]):
+            source = open_source(path, features=choice, names=other)
+            assert np.array_equal(source.features, X) and source.paths[1] in ("1", "1.0")
+        assert open_source(path, features="*").features.shape == (7, 4)
+
+    @pytest.mark.parametrize("names", [("a", "label"), ("year", "b"), ("n_rows", "rank")])
+    def test_columns_named_after_something_else_are_refused(self, names, tmp_path):
+        with pytest.raises(GannetError, match="--features"):
+            self.write(tmp_path / "m.parquet", **dict.fromkeys(names, X[:, 0]))
+
+    def test_integers_beside_floats_are_refused(self, tmp_path):
+        with pytest.raises(GannetError, match="b may be no features"):
+            self.write(tmp_path / "m.parquet", a=X[:, 0], b=list(range(7)))
+
+    def test_a_vector_beside_numbered_columns_is_refused(self, tmp_path):
+        with pytest.raises(GannetError, match="--features"):
+            self.write(tmp_path / "m.parquet", bbox=self.pa.array(list(X)), f0=X[:, 0], f1=X[:, 1])
+        assert open_source(tmp_path / "m.parquet", features="bbox").features.shape == (7, 3)
+
+    def test_wrong_choices_are_named(self, tmp_path):
+        self.write(
+            tmp_path / "m.parquet",
+            v=self.pa.array(list(X)),
+            w=self.pa.array(list(X)),
+            features=self.pa.array(list(X)),
+            t=["x"] * 7,
+        )
+        for choice, message in (("nothing", "no column nothing"), ("v,w", "choose one column"), ("t", "string values")):
+            with pytest.raises(GannetError, match=message):
+                open_source(tmp_path / "m.parquet", features=choice)
+        with pytest.raises(GannetError, match="--names gone is neither a column"):
+            open_source(tmp_path / "m.parquet", names="gone")
+        with pytest.raises(GannetError, match="several columns of one name"):
+            self.pq.write_table(self.pa.table([X[:, 0], X[:, 0]], names=["a", "a"]), tmp_path / "n.parquet")
+            open_source(tmp_path / "n.parquet")
+
+    @pytest.mark.parametrize("name", ["ID", "image_path", "file_name", "Filename", "Image ID", "file path", "url"])
+    def test_other_columns_of_names(self, name, tmp_path):
+        source = self.write(tmp_path / "m.parquet", v=self.pa.array(list(X)), **{name: list("abcdefg")})
+        assert list(source.paths) == list("abcdefg") and source.notes == [f"3 features: v; names: {name}"]
+
+    @pytest.mark.parametrize("kind", ["dictionary", "large_string", "string_view", "int64", "uint8"])
+    def test_names_of_other_types(self, kind, tmp_path):
+        pa, names = self.pa, [str(row) for row in range(7)]
+        array = pa.array(names).dictionary_encode() if kind == "dictionary" else pa.array(names).cast(kind)
+        source = self.write(tmp_path / "m.parquet", v=pa.array(list(X)), id=array)
+        assert list(source.paths) == names
+
+    @pytest.mark.parametrize("missing", [None, ""])
+    def test_missing_names_are_refused(self, missing, tmp_path):
+        names = [missing, *"bcdef", missing]
+        with pytest.raises(GannetError, match=r"2 of the names in column id are missing \(first in row 0\).*--names"):
+            self.write(tmp_path / "m.parquet", v=self.pa.array(list(X)), id=names)
+
+    def test_rows_with_nan_are_skipped_and_counted(self, tmp_path):
+        pa = self.pa
+        rows = [[1.0, 2.0], None, [3.0, None], [float("nan"), 1.0], [4.0, 5.0]]
+        columns = [
+            {"v": pa.array(rows, pa.list_(pa.float32()))},
+            {"v": pa.array([row and [row[0], row[1] or float("inf")] for row in rows], pa.list_(pa.float32(), 2))},
+            {f"f{i}": pa.array([row and row[i] for row in rows], pa.float64()) for i in range(2)},
+        ]
+        for column in columns:
+            self.pq.write_table(pa.table(column | {"id": list("abcde")}), tmp_path / "m.parquet")
+            source = open_source(tmp_path / "m.parquet", skip_nan=True)
+            assert source.features.tolist() == [[1, 2], [4, 5]] and list(source.paths) == ["a", "e"]
+            assert "skipped 3 rows with NaN" in source.notes[-1]
 
     def test_row_by_name(self, tmp_path):
         self.write(tmp_path / "m.parquet", v=self.pa.array(list(X)))

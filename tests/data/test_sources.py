@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from gannet.data import FolderSource, MatrixSource, decode, open_source, read_item
+from gannet.data.files import extension
+from gannet.data.formats import IMAGE_EXTENSIONS
 from gannet.data.sources.image_zip import ImageZip, ZipSource
 from gannet.errors import GannetError
 
@@ -161,6 +163,149 @@ def test_unknown_type_says_what_is_accepted(folder):
 def test_empty_folder(tmp_path):
     with pytest.raises(GannetError, match=r"no images in .*: looked for .*\.jpg"):
         open_source(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.jfif", "a.JPE", "a.jif", "a.pjpeg", "a.mpo", "a.avif", "a.jp2", "a.j2k"])
+def test_other_names_of_images(name, tmp_path):
+    kind = {"avif": "AVIF", "jp2": "JPEG2000", "j2k": "JPEG2000", "mpo": "MPO"}.get(name.rpartition(".")[2], "JPEG")
+    if extension(name) not in IMAGE_EXTENSIONS:
+        pytest.skip(f"Pillow is built without {kind}")
+    (tmp_path / name).write_bytes(picture(200, kind))
+    source = open_source(tmp_path)
+    assert source.members == [name] and source.skipped == [] and source.notes == []
+    assert abs(int(decode(source.read(0), 4)[1, 1, 0]) - 200) < 20
+    assert len(open_source(tmp_path / name)) == 1
+
+
+def test_heic_is_named_with_the_extra(tmp_path):
+    heic = b"\0\0\0\x18ftypheic" + bytes(50)
+    (tmp_path / "a.png").write_bytes(picture())
+    (tmp_path / "b.jpg").write_bytes(heic)
+    (tmp_path / "c.heic").write_bytes(heic)
+    source = open_source(tmp_path)
+    with pytest.raises(GannetError) as caught:
+        decode(source.read(1), 8)
+    if ".heic" not in IMAGE_EXTENSIONS:
+        assert [Path(skip.path).name for skip in source.skipped] == ["c.heic"]
+        assert "pip install 'gannet-hash[heic]'" in source.skipped[0].reason == str(caught.value)
+
+
+def test_everything_is_read_named_or_counted(folder):
+    for name in (
+        "1.dng",
+        "2.DNG",
+        "a/3.mov",
+        "a/read",
+        "x.psd",
+        "@eaDir/t.jpg",
+        "#recycle/r.png",
+        "$RECYCLE.BIN/s.jpg",
+    ):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    (folder / "a" / "loop").symlink_to(folder)
+    (folder / "self").symlink_to(folder / "self")
+    (folder / "disk").symlink_to(folder / "mnt" / "not mounted")
+    os.mkfifo(folder / "pipe")
+    source = open_source(folder)
+    assert len(source) == 4
+    assert [(Path(skip.path).name, skip.reason) for skip in source.skipped] == [
+        ("disk", f"cannot be read: it is a link to {folder}/mnt/not mounted: No such file or directory")
+    ]
+    passed_over, left_out = source.notes
+    counts = ["2 .dng", "1 .mov", "1 .psd", "1 .txt", "1 without extension", "1 link to itself"]
+    counts += ["1 pipe, socket or device", "1 folder listed by another path"]
+    assert passed_over.startswith("passed over: 2 .dng, ") and all(text in passed_over for text in counts)
+    assert left_out.startswith("left out by pattern: 2 .*, ")
+    assert all(f"1 {name}" in left_out for name in ("@eaDir", "#recycle", "$RECYCLE.BIN"))
+    assert "--exclude ''" in left_out
+
+
+def test_files_of_many_kinds_are_summed_up(folder):
+    for number in range(40):
+        (folder / f"x.k{number}").write_bytes(b"")
+    assert open_source(folder).notes[0].endswith("29 of other kinds")
+
+
+def test_patterns_to_exclude(folder):
+    assert names(open_source(folder, exclude="A")) == ["b.png", "c/d/e.TIFF"]
+    assert names(open_source(folder, exclude=["*.jpeg", "c/d"])) == ["a/z.JPG", "b.png"]
+    assert names(open_source(folder, exclude="c/d/*.tiff")) == ["a/y.jpeg", "a/z.JPG", "b.png"]
+    everything = [".hidden/x.png", "a/.thumb.png", "a/y.jpeg", "a/z.JPG", "b.png", "c/d/e.TIFF"]
+    assert names(open_source(folder, exclude="")) == everything
+    assert names(open_source(folder, exclude=["", "a"])) == [".hidden/x.png", "b.png", "c/d/e.TIFF"]
+    with pytest.raises(GannetError, match=r"no images in .*left out by pattern: 4 \*"):
+        open_source(folder, exclude="*")
+
+
+@pytest.mark.parametrize("function", ["scandir", "stat"])
+def test_an_unreadable_root_is_named_as_itself(folder, function, monkeypatch):
+    real = os.scandir
+
+    class Denied:
+        def __init__(self, entry):
+            self.name, self.path = entry.name, entry.path
+
+        def stat(self):
+            raise PermissionError(13, "Permission denied", self.path)
+
+    def scandir(path):
+        if function == "scandir":
+            raise PermissionError(13, "Permission denied", path)
+        with real(path) as entries:
+            return nullcontext([Denied(entry) for entry in entries])
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(GannetError, match=rf"^{folder} cannot be (read|entered): Permission denied$"):
+        open_source(folder)
+
+
+def test_over_long_paths_are_named(folder):
+    deep = os.open(folder, os.O_RDONLY)
+    for _ in range(25):
+        os.mkdir("n" * 200, dir_fd=deep)
+        below = os.open("n" * 200, os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = below
+    with os.fdopen(os.open("deep.png", os.O_CREAT | os.O_WRONLY, dir_fd=deep), "wb") as file:
+        file.write(picture())
+    os.close(deep)
+    source = open_source(folder)
+    assert len(source) == 4
+    assert [skip.reason for skip in source.skipped] == ["cannot be read: File name too long"]
+
+
+@pytest.mark.parametrize("content", [b"", b"notes"])
+@pytest.mark.parametrize("name", ["test_batch", "data_batch_1", "train-images-idx3-ubyte", "img_emb.txt"])
+def test_a_file_named_like_a_data_set_is_passed_over(name, content, folder):
+    (folder / name).write_bytes(content if "idx3" not in name else b"")
+    assert len(open_source(folder)) == 4
+
+
+def test_pictures_that_are_cut_off(folder, tmp_path):
+    whole = {}
+    for kind in ("JPEG", "PNG"):
+        out = io.BytesIO()
+        Image.effect_noise((300, 300), 80).convert("RGB").save(out, kind)
+        whole[kind] = out.getvalue()
+    (folder / "b.png").write_bytes(whole["PNG"][: len(whole["PNG"]) // 2])
+    (folder / "a" / "y.jpeg").write_bytes(whole["JPEG"][: len(whole["JPEG"]) // 2])
+    with zipfile.ZipFile(tmp_path / "x.cbz", "w") as out:
+        for name in ("a/y.jpeg", "b.png"):
+            out.write(folder / name, name)
+    for path in (folder, tmp_path / "x.cbz", folder / "b.png"):
+        strict, lenient = open_source(path), open_source(path, truncated=True)
+        for index, member in enumerate(strict.members):
+            if member not in ("a/y.jpeg", "b.png"):
+                continue
+            with pytest.raises(GannetError, match="truncated"):
+                decode(strict.read(index), 30)
+            pixels = decode(lenient.read(index), 30)
+            kind = "PNG" if member == "b.png" else "JPEG"
+            assert np.array_equal(pixels[:12], decode(whole[kind], 30)[:12]), "the upper part is there"
+            assert pixels[-3:].std() < 3, "the lower part is not"
+            assert strict.read(index) == lenient.read(index)
 
 
 @pytest.fixture

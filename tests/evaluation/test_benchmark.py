@@ -128,6 +128,8 @@ def test_cells_are_every_combination_once():
         ((["itqq"], [16], 1), "unknown method 'itqq'; did you mean 'itq'"),
         ((["itq"], [0], 1), "at least 1 bit"),
         ((["itq"], [16], 0), "seeds must be at least 1"),
+        ((["itq"], [16], 10**12), "1,000,000,000,000 runs are too many"),
+        ((["itq", "lsh"], [16, 32], 25_001), "100,004 runs are too many"),
         (([], [16], 1), "at least one method"),
         ((["itq"], [], 1), "one number of bits"),
         ((["itq", "lsh"], [16], 1, {"n_iteration": "3"}), "did you mean 'n_iterations'"),
@@ -192,7 +194,13 @@ def test_results_folder_survives_a_killed_run(tmp_path):
     lines.write_text('{"map": 1}\n')
     with pytest.raises(GannetError, match=r"line 1: not a result .*lacks method, bits"):
         ResultsFolder(lines.parent, "small")
-    for line in ("{", "[]", json.dumps({**records[0].to_json(), "map": "high"})):
+    for line in (
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"settings": ' * 100_000,
+        json.dumps({**records[0].to_json(), "map": "high"}),
+    ):
         lines.write_text(f"{json.dumps(records[0].to_json())}\n{line}\n")
         with pytest.raises(GannetError, match="line 2: not a result") as error:
             ResultsFolder(lines.parent, "small")

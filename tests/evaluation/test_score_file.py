@@ -128,3 +128,37 @@ def test_files_that_are_no_archive(tmp_path: Path) -> None:
 def test_unknown_evaluator_is_suggested_before_reading(tmp_path: Path) -> None:
     with pytest.raises(GannetError, match="did you mean 'deephash-pytorch'"):
         score(tmp_path / "nothing.npz", compat="deephash")
+
+
+def zipped(data: bytes, method: int, flags: int = 0) -> bytes:
+    """Return an archive whose members claim another compression method, or flags such as 1 for encryption."""
+    changed = bytearray(data)
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = changed.find(mark)
+        while start >= 0:
+            changed[start + place : start + place + 4] = flags.to_bytes(2, "little") + method.to_bytes(2, "little")
+            start = changed.find(mark, start + 1)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(("method", "flags"), [(0, 1), (8, 0), (9, 0), (12, 0), (14, 0), (93, 0), (99, 1), (0, 32)])
+def test_archives_that_cannot_be_read(tmp_path: Path, method: int, flags: int) -> None:
+    path = save(tmp_path, **contents())
+    path.write_bytes(zipped(path.read_bytes(), method, flags))
+    with pytest.raises(GannetError, match=r"cannot be read as an \.npz") as error:
+        score(path)
+    assert "\n" not in str(error.value)
+
+
+def test_damaged_files_are_one_line_each(tmp_path: Path) -> None:
+    data, random = save(tmp_path, **contents()).read_bytes(), np.random.default_rng(0)
+    path = tmp_path / "damaged.npz"
+    for _ in range(1500):
+        damaged = bytearray(data)
+        for place in random.integers(len(data), size=random.integers(1, 4)):
+            damaged[place] = random.integers(256)
+        path.write_bytes(damaged[: random.integers(len(data)) if random.random() < 0.1 else None])
+        try:
+            score(path)
+        except GannetError as error:
+            assert "\n" not in str(error)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
@@ -169,3 +170,26 @@ def test_paper_settings_are_reachable_and_train(features: np.ndarray) -> None:
                  similarity="cosine", similarity_threshold=0.3, dissimilar=-1.0, tanh_growth=0.005)  # fmt: skip
     codes = paper.fit(features).transform(features)
     assert len(np.unique(codes, axis=0)) > 5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_codes_as_a_data_frame(name: str, given: Data) -> None:
+    pytest.importorskip("pandas")
+    data = given(get_hasher(name))
+    expected = make(name, 17).fit(data.learn).transform(data.encode)
+    with sklearn.config_context(transform_output="pandas"):
+        hasher = make(name, 17).fit(data.learn)
+        frames = [hasher.transform(data.encode), clone(hasher).fit(data.learn).transform(data.encode)]
+    frames.append(hasher.set_output(transform="pandas").transform(data.encode))
+    for frame in frames:
+        assert list(frame.columns) == ["code0", "code1", "code2"] == list(hasher.get_feature_names_out())
+        assert np.array_equal(frame, expected) and set(frame.dtypes) == {np.dtype(np.uint8)}
+    assert np.array_equal(hasher.set_output(transform="default").transform(data.encode), expected)
+    with pytest.raises(NotFittedError):
+        make(name).get_feature_names_out()
+
+
+@pytest.mark.parametrize("name", [name for name in OF_IMAGES if get_hasher(name)().takes.kind == "views"])
+def test_the_number_of_views_is_bounded(name: str) -> None:
+    with pytest.raises(GannetError, match="n_views must be at most 1,000, not 1,000,000,000,000"):
+        make(name, n_views=10**12).takes  # noqa: B018

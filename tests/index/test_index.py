@@ -1,7 +1,8 @@
-"""`HammingIndex`: ids, changes, errors and laziness."""
+"""`HammingIndex`: ids, changes, errors, and the choice of the layout."""
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import threading
@@ -25,7 +26,7 @@ CODES = np.random.default_rng(0).integers(0, 256, (50, 3), dtype=np.uint8)
 
 @pytest.fixture(params=["rows", "slices"])
 def make(request) -> Callable[..., HammingIndex]:
-    """The function that makes an index, and before the search has it rearrange its codes for the kernel or not."""
+    """A function that makes an index in one of the two layouts."""
 
     def make_index(codes: np.ndarray, n_bits: int, ids: npt.ArrayLike | None = None) -> HammingIndex:
         made = HammingIndex(codes, n_bits, ids)
@@ -35,7 +36,7 @@ def make(request) -> Callable[..., HammingIndex]:
 
 
 def rearranged(made: HammingIndex) -> HammingIndex:
-    """Ask so many queries of an index that it rearranges its codes."""
+    """Search so many queries that the index rearranges its codes, and return it."""
     made.search(np.zeros((10_001, n_bytes(made.n_bits)), np.uint8), 1)
     assert layout(made) == ("Slices" if len(made) else "Rows")
     return made
@@ -82,7 +83,7 @@ def test_empty_index(make: Callable[..., HammingIndex]) -> None:
 def test_layout_changes_once_it_pays() -> None:
     searched = HammingIndex(CODES, 24)
     queries = np.tile(CODES[:3], (3300, 1))
-    before = searched.search(queries, 5)  # 9,900 queries of 50 codes: just not worth it yet
+    before = searched.search(queries, 5)  # 9,900 queries of 50 codes are just below the threshold
     assert layout(searched) == "Rows"
     after = [searched.search(queries[:1], 5) for _ in range(3)]
     assert layout(searched) == "Slices"
@@ -104,7 +105,7 @@ def test_a_large_index_can_be_prepared(n: int, expected: str) -> None:
 
 
 class Changes(RuleBasedStateMachine):
-    """Any sequence of changes leaves the index the same as a dictionary of codes."""
+    """After any sequence of changes, the index holds the same codes as a dictionary."""
 
     @initialize(n_bits=st.sampled_from([1, 7, 24, 65]), data=st.data())
     def start(self, n_bits: int, data) -> None:
@@ -184,6 +185,14 @@ TestChanges.settings = settings(max_examples=40, stateful_step_count=15, deadlin
         (lambda ix: ix.remove([3, 81, 80]), "id 81 is not in the index"),
         (lambda ix: ix.remove([3, 3]), "3 is given twice"),
         (lambda ix: ix.remove([0.5]), "ids must be whole numbers"),
+        (
+            lambda ix: HammingIndex(CODES[:1], 24, ids=[2**63 - 1]).add(CODES[:1]),
+            "no ids are left after 9223372036854775807",
+        ),
+        (
+            lambda ix: HammingIndex(CODES[:1], 24, ids=[2**63 - 2]).add(CODES[:2]),
+            "no ids are left after 9223372036854775806",
+        ),
         (lambda ix: ix.add(CODES[:2], [100, 7]), "id 7 is already in the index"),
         (lambda ix: ix.add(CODES[:2], [100, 100]), "100 is given twice"),
         (lambda ix: ix.add(CODES[:2], [100]), "2 codes need 2 ids, not 1"),
@@ -244,7 +253,7 @@ def test_a_search_does_not_cost_more_where_all_codes_are_the_same(n_bits: int, l
         if laid_out:
             searched.search(different[:400], 10)
         assert layout(searched) == ("Slices" if laid_out else "Rows")
-    for _ in range(9):  # in turns, and the best of each: other programs use the machine too
+    for _ in range(9):  # in turns, and the best of each, as other programs use the machine too
         for searched, times in zip(indexes, seconds, strict=True):
             start = time.perf_counter()
             distances, ids = searched.search(different[:1], 10)
@@ -283,13 +292,13 @@ def test_an_index_can_be_pickled(n_queries: int) -> None:
 def test_ids_end_at_64_bits() -> None:
     last = 2**63 - 1
     index = HammingIndex(np.zeros((2, 1), np.uint8), 8, ids=[last, -(2**63)])
-    with pytest.raises(GannetError, match=f"no ids follow {last}"):
+    with pytest.raises(GannetError, match=f"no ids are left after {last}"):
         index.add(np.zeros((1, 1), np.uint8))
     assert len(index.add(np.zeros((0, 1), np.uint8))) == 0
     index.add(np.ones((1, 1), np.uint8), ids=[last - 1])
     assert index.search(np.zeros((1, 1), np.uint8), 3)[1].tolist() == [[-(2**63), last, last - 1]]
     near = HammingIndex(np.zeros((1, 1), np.uint8), 8, ids=[last - 2])
-    with pytest.raises(GannetError, match="no ids follow"):
+    with pytest.raises(GannetError, match="no ids are left after"):
         near.add(np.zeros((3, 1), np.uint8))
     assert near.add(np.zeros((2, 1), np.uint8)).tolist() == [last - 1, last]
     assert near.ids.tolist() == [last - 2, last - 1, last]

@@ -1,4 +1,4 @@
-"""Both layouts against brute force."""
+"""Both layouts give the results of a brute-force search."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ BITS = [1, 7, 16, 24, 63, 65, 128, 200, 1024]
 
 
 def random_codes(n: int, n_bits: int, seed: int, spread: float = 0.5) -> np.ndarray:
-    """Codes around one centre: each bit differs from it with probability ``spread``."""
+    """Codes around one center: each bit differs from it with probability ``spread``."""
     random = np.random.default_rng(seed)
-    centre = random.integers(0, 2, n_bits)
-    return pack(centre ^ (random.random((n, n_bits)) < spread))
+    center = random.integers(0, 2, n_bits)
+    return pack(center ^ (random.random((n, n_bits)) < spread))
 
 
 def assert_exact(layout, codes: np.ndarray, queries: np.ndarray, k: int) -> None:
@@ -74,7 +74,7 @@ def test_ties_go_to_the_first_position_among_many_duplicates(layout) -> None:
 
 @pytest.mark.parametrize("n_bits", [16, 64])
 def test_exact_over_many_tasks_and_passes(n_bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small tasks and passes, many cores and bounds from seeds: what large indexes meet."""
+    """Small tasks and passes and several threads, as in searches of large indexes."""
 
     class Small(Slices):
         blocks_per_task = 3

@@ -8,9 +8,9 @@ from gannet.errors import GannetError
 from gannet.methods.dsh import DSH, adjacent_pairs, median_planes, plane_entropies
 
 
-def clusters(centres, sizes, seed=0):
+def clusters(centers, sizes, seed=0):
     random = np.random.default_rng(seed)
-    points = [random.normal(centre, 0.1, (size, len(centre))) for centre, size in zip(centres, sizes, strict=True)]
+    points = [random.normal(center, 0.1, (size, len(center))) for center, size in zip(centers, sizes, strict=True)]
     return np.concatenate(points).astype(np.float32)
 
 
@@ -29,7 +29,7 @@ def test_two_clusters_are_parted_midway():
 
 
 def test_three_clusters_on_a_line_give_the_two_most_even_planes():
-    # Planes at 5 (half and half), 20 and 15 (both 80 to 20; 20 lies between closer centres).
+    # Planes at 5 (half and half), 20 and 15 (both 80 to 20; 20 lies between closer centers).
     features = clusters([(0, 0), (10, 0), (30, 0)], [50, 30, 20])
     encoder = DSH(n_bits=2, n_iterations=50).fit(features).encoder_
     on_axis = np.array([[x, 0] for x in range(31)], np.float32)
@@ -41,46 +41,46 @@ def test_three_clusters_on_a_line_give_the_two_most_even_planes():
 
 @given(st.integers(0, 10_000), st.integers(2, 20), st.integers(1, 25))
 def test_adjacent_pairs_are_those_with_one_among_the_nearest_of_the_other(seed, n_groups, n_adjacent):
-    centres = normal(n_groups, 4, seed)
-    distances = np.linalg.norm(centres[:, None] - centres, axis=2)
+    centers = normal(n_groups, 4, seed)
+    distances = np.linalg.norm(centers[:, None] - centers, axis=2)
     expected = set()
     for i in range(n_groups):
         others = sorted((j for j in range(n_groups) if j != i), key=lambda j, i=i: distances[i, j])
         expected |= {(min(i, j), max(i, j)) for j in others[:n_adjacent]}
-    pairs = adjacent_pairs(centres, n_adjacent)
+    pairs = adjacent_pairs(centers, n_adjacent)
     assert {(int(i), int(j)) for i, j in pairs} == expected
     assert len(pairs) == len(expected)
     assert (np.diff([distances[i, j] for i, j in pairs]) >= -1e-5).all()
 
 
 @given(st.integers(0, 10_000))
-def test_a_median_plane_is_as_far_from_one_centre_as_from_the_other(seed):
-    centres = normal(6, 5, seed)
-    pairs = adjacent_pairs(centres, 3)
-    weight, bias = median_planes(centres, pairs)
+def test_a_median_plane_is_as_far_from_one_center_as_from_the_other(seed):
+    centers = normal(6, 5, seed)
+    pairs = adjacent_pairs(centers, 3)
+    weight, bias = median_planes(centers, pairs)
     points = normal(40, 5, seed + 1)
     for column, (i, j) in enumerate(pairs):
-        to_first, to_second = (((points - centres[k]) ** 2).sum(axis=1) for k in (i, j))
+        to_first, to_second = (((points - centers[k]) ** 2).sum(axis=1) for k in (i, j))
         values = points @ weight[:, column] + bias[column]
         np.testing.assert_allclose(2 * values, to_second - to_first, atol=1e-3)
 
 
 def test_the_entropy_counts_items_by_the_side_of_their_group():
-    centres = np.array([[0.0], [1.0], [2.0], [5.0]], np.float32)
+    centers = np.array([[0.0], [1.0], [2.0], [5.0]], np.float32)
     shares = np.array([0.5, 0.25, 0.125, 0.125], np.float32)
     weight = np.ones((1, 4), np.float32)
     bias = -np.array([0.5, 1.5, 3.0, 9.0], np.float32)
     expected = [-p * np.log(p) - (1 - p) * np.log(1 - p) for p in (0.5, 0.25, 0.125)]
-    np.testing.assert_allclose(plane_entropies(centres, shares, weight, bias), [*expected, 0], atol=1e-6)
+    np.testing.assert_allclose(plane_entropies(centers, shares, weight, bias), [*expected, 0], atol=1e-6)
 
 
 def test_every_plane_taken_is_at_least_as_even_as_every_plane_left():
     features = normal(500, 8)
     few = DSH(n_bits=5, groups_per_bit=4)
-    centres, shares = few._groups(features - features.mean(axis=0))
-    entropies = plane_entropies(centres, shares, *median_planes(centres, adjacent_pairs(centres, 3)))
+    centers, shares = few._groups(features - features.mean(axis=0))
+    entropies = plane_entropies(centers, shares, *median_planes(centers, adjacent_pairs(centers, 3)))
     encoder = few.fit(features).encoder_
-    taken = plane_entropies(centres, shares, encoder.weight, encoder.bias)
+    taken = plane_entropies(centers, shares, encoder.weight, encoder.bias)
     np.testing.assert_allclose(taken, np.sort(entropies)[::-1][:5], atol=1e-6)
     assert len(entropies) > 5
 

@@ -13,7 +13,7 @@ from gannet.errors import GannetError
 from gannet.methods import _hashgan_networks as hashgan
 from gannet.methods._hashgan_networks import Discriminator, Generator, HashGANTrainer, Weights
 from gannet.methods.hashgan import HashGAN, StridedConvolutions
-from gannet.training.trainer import single_threaded
+from gannet.training.schedule import single_threaded
 
 EQUAL = Weights(1, 1, 1, 1, 1)
 
@@ -87,8 +87,8 @@ def test_moved_images_stay_near(monkeypatch: pytest.MonkeyPatch) -> None:
     assert moved.shape == images.shape and moved.abs().max() <= 1
     near, far = (moved - images).square().mean(), (moved - images.roll(1, dims=0)).square().mean()
     assert 0 < near < far / 2
-    monkeypatch.setattr(hashgan, "_ROTATION", 0.0)
-    monkeypatch.setattr(hashgan, "_SHIFT", 0.0)
+    monkeypatch.setattr(hashgan, "ROTATION", 0.0)
+    monkeypatch.setattr(hashgan, "SHIFT", 0.0)
     torch.testing.assert_close(hashgan.moved(images, torch.Generator()), images, atol=1e-4, rtol=0)
 
 

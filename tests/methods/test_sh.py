@@ -17,7 +17,7 @@ def eigenvalues(sides, wave_numbers, eps):
 
 
 def grid(*sides, points=41):
-    """A box filled evenly, corners included, with its centre at the origin."""
+    """A box filled evenly, corners included, with its center at the origin."""
     axes = [np.linspace(-side / 2, side / 2, points) for side in sides]
     return np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, len(sides)).astype(np.float32)
 

@@ -26,9 +26,9 @@ def two_halves(mode, left, right, n=400_000, seed=0):
 
 def clusters(n=240, n_features=12, seed=0):
     random = np.random.default_rng(seed)
-    centres = random.normal(size=(4, n_features)) * 2
+    centers = random.normal(size=(4, n_features)) * 2
     labels = random.integers(4, size=n)
-    return (centres[labels] + random.normal(size=(n, n_features)) * 0.5).astype(np.float32), labels
+    return (centers[labels] + random.normal(size=(n, n_features)) * 0.5).astype(np.float32), labels
 
 
 @pytest.mark.parametrize(("mode", "left", "right"), [(0.69, 0.09, 0.06), (0.5, 0.05, 0.15), (1.0, 0.1, 0.1)])

@@ -30,7 +30,7 @@ def walk(graph):
 
 @pytest.mark.parametrize("n", [40, 700])
 def test_modes_are_eigenvectors_of_the_walk(n):
-    graph = diffusion.neighbour_graph(unit(np.random.default_rng(1).normal(size=(n, 6))), 8)
+    graph = diffusion.neighbor_graph(unit(np.random.default_rng(1).normal(size=(n, 6))), 8)
     step, degrees = walk(graph)
     values, modes = diffusion.walk_modes(graph, 9)
     assert (np.diff(values) <= 1e-9).all()
@@ -44,7 +44,7 @@ def test_modes_are_eigenvectors_of_the_walk(n):
 
 @pytest.mark.parametrize("n_walk_steps", [1, 2, 3])
 def test_all_modes_together_are_powers_of_the_dense_walk(n_walk_steps):
-    graph = diffusion.neighbour_graph(unit(np.random.default_rng(2).normal(size=(30, 4))), 4)
+    graph = diffusion.neighbor_graph(unit(np.random.default_rng(2).normal(size=(30, 4))), 4)
     step, degrees = walk(graph)
     # A walk that mostly stays has no negative eigenvalues, so that no mode is cut off.
     lazy = graph + 30 * np.diag(degrees)
@@ -55,14 +55,14 @@ def test_all_modes_together_are_powers_of_the_dense_walk(n_walk_steps):
     assert np.allclose(walked @ walked.T, expected, atol=1e-9)
 
 
-def test_graph_is_the_union_of_nearest_neighbours():
+def test_graph_is_the_union_of_nearest_neighbors():
     items = unit(np.random.default_rng(3).normal(size=(25, 5)))
     cosines = (items @ items.T).numpy()
     expected = np.eye(25, dtype=bool)
     for i, row in enumerate(cosines):
         near = [j for j in np.argsort(-row, kind="stable") if j != i][:3]
         expected[i, near] = expected[near, i] = True
-    assert np.array_equal(diffusion.neighbour_graph(items, 3).toarray() > 0, expected)
+    assert np.array_equal(diffusion.neighbor_graph(items, 3).toarray() > 0, expected)
 
 
 def test_parts_of_a_graph_stay_apart_and_whole():
@@ -78,12 +78,12 @@ def test_parts_of_a_graph_stay_apart_and_whole():
     assert np.array_equal(cosines > threshold, same)
 
 
-def test_items_outside_the_graph_take_the_mean_of_their_neighbours_modes(monkeypatch):
+def test_items_outside_the_graph_take_the_mean_of_their_neighbors_modes(monkeypatch):
     monkeypatch.setattr(diffusion, "MOST_ITEMS", 60)
     items = unit(np.random.default_rng(7).normal(size=(90, 5)))
     found = diffusion.diffusion_coordinates(items, 5, 4, 3, torch.Generator().manual_seed(0)).numpy()
     inside = np.sort(torch.randperm(90, generator=torch.Generator().manual_seed(0))[:60].numpy())
-    values, modes = diffusion.walk_modes(diffusion.neighbour_graph(items[inside], 5), 4)
+    values, modes = diffusion.walk_modes(diffusion.neighbor_graph(items[inside], 5), 4)
     cosines = (items @ items[inside].T).numpy()
     for item in range(90):
         if item in inside:
@@ -121,7 +121,7 @@ def test_attention_is_what_the_name_says():
     assert np.array_equal(plain, off) and not np.array_equal(plain, on)
 
 
-@pytest.mark.parametrize("setting", ["n_neighbours", "n_coordinates", "n_walk_steps", "similar_share"])
+@pytest.mark.parametrize("setting", ["n_neighbors", "n_components", "n_walk_steps", "similar_share"])
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(GannetError, match=setting):
         UHGAGraph(4, **{setting: 0}).fit(arcs(40)[0])

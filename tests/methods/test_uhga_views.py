@@ -8,7 +8,7 @@ from gannet.methods.uhga_views import UHGAViews, UHGAViewsPlain
 torch = pytest.importorskip("torch", reason="learning needs torch")
 
 from gannet.training import diffusion  # noqa: E402
-from gannet.training.trainer import random_view  # noqa: E402
+from gannet.training.loops import random_view  # noqa: E402
 
 
 def views_of_groups(n=240, n_views=4, seed=0):

@@ -34,7 +34,7 @@ def results(done: subprocess.CompletedProcess[str]) -> list[dict]:
 def test_fit_index_add_and_search_by_path(gannet, tmp_path: Path) -> None:
     gannet("fit", "colors://40", "-o", "m.model", *LSH)
     assert "holds 40" in gannet("index", "colors://40", "-m", "m.model", "-o", "c.gannet").stdout
-    assert "left 40 as they were" in gannet("add", "c.gannet", "colors://40").stdout
+    assert "left 40 unchanged" in gannet("add", "c.gannet", "colors://40").stdout
     assert results(gannet("search", "c.gannet", "colors://40#7", "--json"))[0]["path"].endswith("#7")
     # The collection does not hold this path; the image is read through the source.
     found = results(gannet("search", "c.gannet", "colors://9#7", "--json"))

@@ -1,4 +1,4 @@
-"""Groups of near codes and features: as by comparing all pairs, in far less time, however many codes are the same."""
+"""Groups of near codes and similar features are those found by comparing all pairs, but much faster."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def as_lists(groups: list[np.ndarray]) -> list[list[int]]:
     st.integers(0, 2**32 - 1),
 )
 def test_the_same_groups_as_by_all_pairs(
-    n_bits: int, n: int, radius: int, centres: int, noise: float, seed: int
+    n_bits: int, n: int, radius: int, centers: int, noise: float, seed: int
 ) -> None:
     random = np.random.default_rng(seed)
-    around = random.random((centres, n_bits)) < 0.5
-    codes = pack(around[random.integers(0, centres, n)] ^ (random.random((n, n_bits)) < noise * random.random((n, 1))))
+    around = random.random((centers, n_bits)) < 0.5
+    codes = pack(around[random.integers(0, centers, n)] ^ (random.random((n, n_bits)) < noise * random.random((n, 1))))
     assert as_lists(group_codes(codes, n_bits, radius)) == groups_by_all_pairs(codes, radius)
 
 
@@ -66,7 +66,7 @@ def test_the_same_groups_of_many(n_bits: int, radius: int) -> None:
 
 
 def test_chains_are_followed() -> None:
-    codes = pack(np.tri(65, 64, -1, dtype=bool))  # each differs from the one before in a bit
+    codes = pack(np.tri(65, 64, -1, dtype=bool))  # each code differs from the previous one in one bit
     assert as_lists(group_codes(codes, 64, 1)) == [list(range(65))]
     assert group_codes(codes, 64, 0) == []
     assert as_lists(group_codes(codes[[0, 2, 40]], 64, 2)) == [[0, 1]]
@@ -92,7 +92,7 @@ def test_codes_that_are_the_same_do_not_add_up() -> None:
     grouped = time.perf_counter()
     np.argsort(random.permutation(len(codes)))
     assert len(groups) == 50 and sum(map(len, groups)) == len(codes)
-    # 80 billion pairs would take minutes; what there is to do is a few sorts.
+    # Comparing 80 billion pairs would take minutes; identical codes are grouped by sorting.
     assert grouped - start < 50 * (time.perf_counter() - grouped)
 
 
@@ -115,13 +115,13 @@ def test_the_same_alike_groups_as_by_all_pairs(
     n_bits: int, d: int, n: int, radius: int, cosine: float, seed: int
 ) -> None:
     random = np.random.default_rng(seed)
-    around, centres = random.random((3, n_bits)) < 0.5, random.standard_normal((3, d))
+    around, centers = random.random((3, n_bits)) < 0.5, random.standard_normal((3, d))
     codes = pack(around[random.integers(0, 3, n)] ^ (random.random((n, n_bits)) < 0.2 * random.random((n, 1))))
-    features = centres[random.integers(0, 3, n)] + random.standard_normal((n, d)) * random.random((n, 1))
+    features = centers[random.integers(0, 3, n)] + random.standard_normal((n, d)) * random.random((n, 1))
     features *= random.choice([0, 1e-20, 1, 1e20], (n, 1), p=[0.05, 0.15, 0.65, 0.15])
     found = group_alike(codes, n_bits, radius, features.__getitem__, cosine)
     exact = cosines(features)
-    assume((np.abs(exact - cosine) > 3e-4).all())  # what rounding decides either way
+    assume((np.abs(exact - cosine) > 3e-4).all())  # close pairs depend on rounding
     near = hamming(codes, codes) <= radius if n else np.zeros((0, 0), bool)
     assert as_lists(found) == groups_of(near & (exact >= cosine))
 

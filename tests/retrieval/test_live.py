@@ -1,4 +1,4 @@
-"""A collection that is searched while others change it: current, and never half of a change."""
+"""Searches of a collection that others change see the latest state, and never a part of a change."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ with Collection.open(sys.argv[1]) as collection:
 
 
 def test_searches_see_whole_changes_by_another_program(file: Path) -> None:
-    """Each change adds or removes 20 items of one code: never are some of them found and some not."""
+    """Each change adds or removes 20 items with one code; a search finds all of them or none."""
     stop = threading.Event()
     sizes: list[int] = []
 

@@ -15,7 +15,7 @@ import torch
 from safetensors.numpy import load_file
 
 from gannet.errors import GannetError
-from gannet.training.distributed import Processes
+from gannet.training.distributed import Processes, is_first
 
 SCRIPT = """
     import sys
@@ -26,11 +26,12 @@ SCRIPT = """
     from gannet import GradientAttention
     from gannet.backbones.base import Backbone
     from gannet.training.distributed import join_processes
-    from gannet.training.fine_tuning import FineTuning
-    from gannet.training.trainer import Schedule
-    from gannet.training.losses import squared_loss
-    from gannet.training.hash_network import HashNetwork, NetworkTrainer
+    from gannet.training.hash_network import HashNetwork
+    from gannet.training.optimizers import make_optimizer
+    from gannet.training.picture_loop import train_on_pictures
     from gannet.training.pictures import Pictures
+    from gannet.training.schedule import Schedule
+    from gannet.training.trainer import PairwiseTrainer
 
     class Small(Backbone):
         name, reference, n_features, default_size, min_size = "small", "none", 6, 12, 8
@@ -48,13 +49,14 @@ SCRIPT = """
         weights = {name: t.numpy() for name, t in Small().build().state_dict().items()}
         network = HashNetwork(Small(), weights, nn.Linear(6, 7), torch.zeros(6))
         attention = GradientAttention(hidden=4) if attends else None
-        trainer = NetworkTrainer(
-            network, squared_loss, Schedule(3, 8, "sgd", 0.1), attention,
-            fine_tuning=FineTuning(), seed=1, processes=group,
+        trainer = PairwiseTrainer(
+            network, optimizer=make_optimizer("sgd", network.parameter_groups(0.1, 0.1), 0.1), attention=attention,
+            n_steps=3, seed=1, processes=group,
         )
         similarity = lambda a, b: ((a[:, None] + b) % 3 == 0).float()
-        trainer.fit_pictures(Pictures(40, lambda i: pixels[i], 12, True, 1), similarity)
-        state = {name: p.detach().contiguous() for name, p in trainer._trained().items()}
+        pictures = Pictures(40, lambda i: pixels[i], 12, True, 1)
+        train_on_pictures(trainer, Schedule(3, 8, "sgd", 0.1), pictures, similarity)
+        state = {name: p.detach().contiguous() for name, p in trainer.learned().items()}
         save_file(state, f"{sys.argv[1]}-{attends}-{group.rank}of{group.count}.safetensors")
 """
 
@@ -102,3 +104,10 @@ def test_every_row_of_both_sides_belongs_to_one_process(count: int) -> None:
 def test_batches_that_cannot_be_shared_are_refused(n: int, count: int) -> None:
     with pytest.raises(GannetError, match=f"multiple of {count}"):
         Processes(0, count).own(torch.zeros(n))
+
+
+@pytest.mark.parametrize("value", ["two", "1.5", "--"])
+def test_a_number_of_processes_that_is_none_is_one_line(value, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", value)
+    with pytest.raises(GannetError, match=r"\$WORLD_SIZE must be a whole number, as torchrun sets it, not "):
+        is_first()

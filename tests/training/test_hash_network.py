@@ -16,19 +16,24 @@ from gannet import GradientAttention
 from gannet.backbones import get_backbone
 from gannet.backbones.base import Backbone
 from gannet.errors import GannetError
-from gannet.training import hash_network as network_module
-from gannet.training.checkpoint import FILE, Checkpoint
+from gannet.training import trainer as trainer_module
+from gannet.training.checkpoint import FILE, Checkpoint, training_state
+from gannet.training.distributed import Processes
 from gannet.training.fine_tuning import FineTuning
-from gannet.training.hash_network import HashNetwork, NetworkTrainer
+from gannet.training.hash_network import HashNetwork
 from gannet.training.losses import squared_loss
+from gannet.training.optimizers import make_optimizer, step_per_gradient
+from gannet.training.picture_loop import train_on_pictures
 from gannet.training.pictures import Pictures
-from gannet.training.trainer import Schedule, step_per_gradient
+from gannet.training.schedule import Schedule, step_seed
+from gannet.training.trainer import PairwiseTrainer
 
 SIZE, N_FEATURES, N_BITS = 12, 6, 5
+N_STEPS, SEED = 7, 3
 
 
 class Small(Backbone):
-    """A convolution with batch normalisation and dropout, as AlexNet and EfficientNet have between them."""
+    """A convolution with batch normalization and dropout, as AlexNet and EfficientNet have between them."""
 
     name = "small"
     reference = "none"
@@ -55,14 +60,33 @@ def small_network(seed: int = 0) -> HashNetwork:
     return HashNetwork(Small(), weights, nn.Linear(N_FEATURES, N_BITS), 0.1 * torch.ones(N_FEATURES))
 
 
-def trainer(network: HashNetwork | None = None, attends: bool = True, **changes: Any) -> NetworkTrainer:
-    schedule = Schedule(**({"n_steps": 7, "batch_size": 4, "optimizer": "adam", "learning_rate": 0.01} | changes))
+def trainer(
+    network: HashNetwork | None = None, attends: bool = True, optimizer: str = "adam", learning_rate: float = 0.01
+) -> PairwiseTrainer:
     network = network or small_network()
     torch.manual_seed(5)
     attention = GradientAttention(hidden=6).to(network.layer.weight.dtype) if attends else None
-    return NetworkTrainer(
-        network, squared_loss, schedule, attention, fine_tuning=FineTuning(checkpoint_every=3), seed=3
+    groups = network.parameter_groups(learning_rate, FineTuning().backbone_rate)
+    return PairwiseTrainer(
+        network,
+        squared_loss,
+        optimizer=make_optimizer(optimizer, groups, learning_rate),
+        attention=attention,
+        n_steps=N_STEPS,
+        seed=SEED,
     )
+
+
+def train(ours: PairwiseTrainer, checkpoint: Checkpoint | None = None, batch_size: int = 4) -> None:
+    """Take the steps on pictures; the schedule's optimizer is not used, as the trainer has its own."""
+    train_on_pictures(ours, Schedule(N_STEPS, batch_size, "adam", 0.01), pictures(), similarity, checkpoint)
+
+
+def codes_of_step(ours: PairwiseTrainer, pixels: Tensor, step: int, weights: dict[str, Tensor] | None = None) -> Tensor:
+    """Return the codes with the dropout masks of a step."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(step_seed(SEED, 2, step))
+        return torch.tanh(functional_call(ours.network, weights or {}, (pixels,)))
 
 
 def images(n: int, size: int = SIZE) -> np.ndarray:
@@ -76,7 +100,7 @@ def batch() -> tuple[Tensor, Tensor]:
 
 def pictures(n: int = 30, augment: bool = True) -> Pictures:
     pixels = images(n, 20)
-    return Pictures(n, lambda i: pixels[i], SIZE, augment, seed=3)
+    return Pictures(n, lambda i: pixels[i], SIZE, augment, SEED)
 
 
 def similarity(a: Tensor, b: Tensor) -> Tensor:
@@ -88,10 +112,10 @@ def test_the_look_ahead_gradient_equals_double_backward_with_dropout(optimizer: 
     """The direction that trains the attention, against a second-order graph through step and dropout masks."""
     pixels, targets = batch()
     ours = trainer(small_network().double(), optimizer=optimizer)
-    ours.step_on(pixels, targets)  # so that the optimizer remembers something
+    ours.step(pixels, targets)  # so that the optimizer remembers something
     before = {name: p.detach().clone() for name, p in ours.network.named_parameters()}
     caught: dict[str, Tensor] = {}
-    real = network_module.look_ahead_gradient
+    real = trainer_module.look_ahead_gradient
 
     def catching(*arguments: Any) -> Tensor:
         caught["direction"] = real(*arguments)
@@ -103,16 +127,12 @@ def test_the_look_ahead_gradient_equals_double_backward_with_dropout(optimizer: 
         caught["weighted"] = torch.cat(forward(*arguments)).detach()
         return forward(*arguments)
 
-    monkeypatch.setattr(network_module, "look_ahead_gradient", catching)
+    monkeypatch.setattr(trainer_module, "look_ahead_gradient", catching)
     monkeypatch.setattr(ours.attention, "forward", keep_weighted)
-    ours.step_on(pixels, targets)
+    ours.step(pixels, targets)
 
     def codes(weights: dict[str, Tensor]) -> Tensor:
-        ours.step_count -= 1  # the masks of the step that was taken
-        with ours._masks():
-            values = functional_call(ours.network, weights, (pixels,))
-        ours.step_count += 1
-        return torch.tanh(values)
+        return codes_of_step(ours, pixels, 1, weights)
 
     weighted = caught["weighted"].clone().requires_grad_()
     leaves = {name: value.clone().requires_grad_() for name, value in before.items()}
@@ -133,17 +153,17 @@ def test_a_step_draws_the_same_dropout_masks_three_times(monkeypatch) -> None:
     ours = trainer()
     dropout = next(m for m in ours.network.modules() if isinstance(m, nn.Dropout))
 
-    def watched(self: nn.Dropout, inputs: Tensor) -> Tensor:
+    def observed(self: nn.Dropout, inputs: Tensor) -> Tensor:
         mask = nn.functional.dropout(torch.ones(inputs.shape), self.p, self.training)
         masks.append(mask)
         return inputs * mask
 
-    monkeypatch.setattr(nn.Dropout, "forward", watched)
+    monkeypatch.setattr(nn.Dropout, "forward", observed)
     assert dropout.training
     pixels, targets = batch()
     state = torch.random.get_rng_state()
     for _ in range(2):
-        ours.step_on(pixels, targets.float())
+        ours.step(pixels, targets.float())
     assert len(masks) == 6  # the step, the look-ahead, and its forward-mode product
     for first, *others in (masks[:3], masks[3:]):
         assert 0 < (first == 0).float().mean() < 1
@@ -152,13 +172,21 @@ def test_a_step_draws_the_same_dropout_masks_three_times(monkeypatch) -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_forward_mode_draws_torchs_own_masks_too() -> None:
-    """The same without a stand-in for dropout: the primal values of the look-ahead are those of the step."""
+def test_forward_mode_draws_torchs_own_masks_too(monkeypatch) -> None:
+    """The same without a stand-in for dropout: the primal values of the look-ahead are the codes of the step."""
     ours = trainer()
-    pixels, _ = batch()
-    weights = {name: p.detach() for name, p in ours.network.named_parameters()}
-    primal, tangent = torch.func.jvp(lambda w: ours._codes(pixels, w), (weights,), (weights,))
-    torch.testing.assert_close(primal, ours._codes(pixels))
+    pixels, targets = batch()
+    seen: list[tuple[Tensor, Tensor]] = []
+    real = trainer_module.look_ahead_gradient
+
+    def looking(codes: Any, weights: dict[str, Tensor], descent: dict[str, Tensor]) -> Tensor:
+        seen.append(torch.func.jvp(codes, (weights,), (weights,)))
+        return real(codes, weights, descent)
+
+    monkeypatch.setattr(trainer_module, "look_ahead_gradient", looking)
+    ours.step(pixels, targets.float())
+    ((primal, tangent),) = seen
+    torch.testing.assert_close(primal, ours.codes)
     assert torch.isfinite(tangent).all() and tangent.abs().sum() > 0
 
 
@@ -166,10 +194,10 @@ def test_forward_mode_draws_torchs_own_masks_too() -> None:
 def test_one_step_trains_every_layer_and_no_running_statistics(attends: bool) -> None:
     pixels, targets = batch()
     ours = trainer(attends=attends)
-    before = {name: p.detach().clone() for name, p in ours._trained().items()}
+    before = {name: p.detach().clone() for name, p in ours.learned().items()}
     buffers = {name: b.clone() for name, b in ours.network.named_buffers()}
-    ours.step_on(pixels, targets.float())
-    for name, parameter in ours._trained().items():
+    ours.step(pixels, targets.float())
+    for name, parameter in ours.learned().items():
         if name == "attention.fc_out.bias":
             continue  # it cancels in the softmax
         assert torch.isfinite(parameter).all() and not torch.equal(before[name], parameter), name
@@ -181,10 +209,10 @@ def test_the_hash_layer_learns_ten_times_as_fast() -> None:
     pixels, targets = batch()
     ours = trainer(attends=False, optimizer="sgd", learning_rate=0.5)
     before = {name: p.detach().clone() for name, p in ours.network.named_parameters()}
-    a, b = ours._codes(pixels).chunk(2)
+    a, b = codes_of_step(ours, pixels, 0).chunk(2)
     loss = squared_loss(a @ b.T, targets.float(), N_BITS).sum() / 4
     gradients = torch.autograd.grad(loss, list(ours.network.parameters()))
-    ours.step_on(pixels, targets.float())
+    ours.step(pixels, targets.float())
     for (name, parameter), gradient in zip(ours.network.named_parameters(), gradients, strict=True):
         rate = 0.5 if name.startswith("layer.") else 0.05
         torch.testing.assert_close(before[name] - rate * gradient, parameter.detach())
@@ -198,7 +226,7 @@ def test_attention_at_one_half_trains_like_the_plain_gradient() -> None:
         if attends:
             nn.init.zeros_(ours.attention.fc_out.weight)
             ours.attention_optimizer.param_groups[0]["lr"] = 0.0
-        ours.fit_pictures(pictures(), similarity)
+        train(ours)
         results.append(torch.cat([p.detach().flatten() for p in ours.network.parameters()]))
     torch.testing.assert_close(results[0], results[1], rtol=1e-3, atol=1e-4)
 
@@ -208,9 +236,9 @@ def test_between_look_aheads_the_attention_weighs_and_does_not_learn() -> None:
     ours = trainer()
     ours.attention_every = 2
     for learns in (True, False, True):
-        before = {name: p.detach().clone() for name, p in ours._trained().items()}
-        ours.step_on(pixels, targets.float())
-        changed = {name for name, p in ours._trained().items() if not torch.equal(before[name], p)}
+        before = {name: p.detach().clone() for name, p in ours.learned().items()}
+        ours.step(pixels, targets.float())
+        changed = {name for name, p in ours.learned().items() if not torch.equal(before[name], p)}
         assert ("attention.fc_in.weight" in changed) == learns and "network.layer.weight" in changed
 
 
@@ -218,10 +246,10 @@ def test_between_look_aheads_the_attention_weighs_and_does_not_learn() -> None:
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path, attends: bool, optimizer: str) -> None:
     whole = trainer(attends=attends, optimizer=optimizer)
-    whole.fit_pictures(pictures(), similarity)
-    checkpoint = Checkpoint(tmp_path / "run", {"a": 1})
+    train(whole)
+    checkpoint = Checkpoint(tmp_path / "run", {"a": 1}, every=3)
     killed = trainer(attends=attends, optimizer=optimizer)
-    real, steps = killed.step_on, []
+    real, steps = killed.step, []
 
     def dying(*arguments: Tensor) -> Tensor:
         if len(steps) == 5:
@@ -229,20 +257,20 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path, attends: boo
         steps.append(1)
         return real(*arguments)
 
-    killed.step_on = dying  # type: ignore[method-assign]
+    killed.step = dying  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt, match=r"after step 5 of 7; run the same command again .*safetensors"):
-        killed.fit_pictures(pictures(), similarity, checkpoint)
+        train(killed, checkpoint)
     assert checkpoint.load()[0] == 3  # type: ignore[index]
     resumed = trainer(small_network(seed=9), attends=attends, optimizer=optimizer)
-    resumed.fit_pictures(pictures(), similarity, checkpoint)
+    train(resumed, checkpoint)
     assert resumed.step_count == 7
-    ours, theirs = resumed._state(), whole._state()
+    ours, theirs = training_state(resumed), training_state(whole)
     assert ours.keys() == theirs.keys() and any("/" in name for name in ours)
     for name in ours:
         assert torch.equal(ours[name], theirs[name]), name
     finished = trainer(small_network(seed=8), attends=attends, optimizer=optimizer)
-    finished.fit_pictures(pictures(), similarity, checkpoint)
-    assert all(torch.equal(p, theirs[name]) for name, p in finished._trained().items())
+    train(finished, checkpoint)
+    assert all(torch.equal(p, theirs[name]) for name, p in finished.learned().items())
 
 
 def test_checkpoints_of_other_settings_or_damaged_ones_are_refused(tmp_path: Path) -> None:
@@ -266,7 +294,7 @@ def test_checkpoints_of_other_settings_or_damaged_ones_are_refused(tmp_path: Pat
 
 
 def test_a_training_that_diverges_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch) -> None:
-    checkpoint = Checkpoint(tmp_path, {})
+    checkpoint = Checkpoint(tmp_path, {}, every=3)
     ours = trainer()
     real = ours.optimizer.step
 
@@ -278,19 +306,19 @@ def test_a_training_that_diverges_leaves_the_last_good_checkpoint(tmp_path: Path
 
     monkeypatch.setattr(ours.optimizer, "step", step)
     with pytest.raises(GannetError, match="not a number after step 6"):
-        ours.fit_pictures(pictures(), similarity, checkpoint)
+        train(ours, checkpoint)
     assert checkpoint.load()[0] == 3  # type: ignore[index]
 
 
 def test_out_of_memory_names_a_smaller_batch() -> None:
-    ours = trainer(batch_size=12)
+    ours = trainer()
 
-    def step_on(*arguments: Tensor) -> Tensor:
+    def step(*arguments: Tensor) -> Tensor:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
 
-    ours.step_on = step_on  # type: ignore[method-assign]
+    ours.step = step  # type: ignore[method-assign]
     with pytest.raises(GannetError, match="--set batch_size=6"):
-        ours.fit_pictures(pictures(), similarity)
+        train(ours, batch_size=12)
 
 
 def test_mixed_precision_trains_and_looks_ahead() -> None:
@@ -299,12 +327,12 @@ def test_mixed_precision_trains_and_looks_ahead() -> None:
     network.mixed_precision = True
     ours = trainer(network)
     for _ in range(2):
-        codes = ours.step_on(pixels, targets.float())
-    assert codes.dtype == torch.float32 and all(p.dtype == torch.float32 for p in ours._trained().values())
-    assert all(torch.isfinite(p).all() for p in ours._trained().values())
+        ours.step(pixels, targets.float())
+    assert ours.codes.dtype == torch.float32 and all(p.dtype == torch.float32 for p in ours.learned().values())
+    assert all(torch.isfinite(p).all() for p in ours.learned().values())
     exact = trainer()
     for _ in range(2):
-        exact.step_on(pixels, targets.float())
+        exact.step(pixels, targets.float())
     difference = torch.cat(
         [(p - q).flatten() for p, q in zip(ours.network.parameters(), exact.network.parameters(), strict=True)]
     )
@@ -323,7 +351,7 @@ def test_alexnet_learns_with_dropout_and_momentum_from_its_fc7_features() -> Non
     assert [m.training for m in network.modules() if isinstance(m, nn.Dropout)] == [True, True]
     ours = trainer(network, optimizer="sgd", learning_rate=0.01)
     pixels = torch.from_numpy(images(4, 63))
-    ours.step_on(pixels, torch.eye(2))
+    ours.step(pixels, torch.eye(2))
     for name, value in network.backbone_weights().items():
         assert np.isfinite(value).all() and not np.array_equal(value, weights[name]), name
     assert all("momentum_buffer" in ours.optimizer.state[p] for p in network.parameters())
@@ -334,21 +362,21 @@ def test_alexnet_learns_with_dropout_and_momentum_from_its_fc7_features() -> Non
 
 def test_batches_are_a_function_of_seed_and_step() -> None:
     ours = pictures()
-    processes = trainer().processes
+    processes = Processes()
     whole = list(ours.batches(range(7), 8, processes))
     for start in (0, 3, 6):
         items, pixels = next(ours.batches(range(start, 7), 8, processes))
         assert torch.equal(items, whole[start][0]) and torch.equal(pixels, whole[start][1])
     assert whole[0][1].shape == (8, SIZE, SIZE, 3) and whole[0][1].dtype == torch.uint8
     assert len(torch.cat([items for items, _ in whole[:3]]).unique()) == 24
-    other = next(replace(ours, seed=4).batches(range(1), 8, processes))
+    other = next(replace(ours, seed=SEED + 1).batches(range(1), 8, processes))
     assert not torch.equal(other[0], whole[0][0])
 
 
 def test_an_augmented_image_is_a_crop_or_its_mirror_image() -> None:
     from gannet.data import decode
 
-    ours, processes = pictures(), trainer().processes
+    ours, processes = pictures(), Processes()
     margin = ours.margin
     assert margin == 1
     offsets = set()
@@ -401,7 +429,7 @@ def test_gradient_attention_on_the_default_backbone_takes_little_more_memory_tha
         torch.manual_seed(0)
         network = HashNetwork(backbone, weights, nn.Linear(1280, 32), torch.zeros(1280))
         ours = trainer(network, attends)
-        ours.step_on(pixels, targets)  # the optimizers allocate what they remember once
-        peaks[attends] = peak_bytes(lambda ours=ours: ours.step_on(pixels, targets))
+        ours.step(pixels, targets)  # the optimizers allocate what they remember once
+        peaks[attends] = peak_bytes(lambda ours=ours: ours.step(pixels, targets))
     assert peaks[False] > 30 * 2**20  # activations of 16 images and a gradient of 3.4 million weights:
     assert peaks[True] < 1.5 * peaks[False]

@@ -10,15 +10,14 @@ from gannet import UHGA
 from gannet.errors import GannetError
 from gannet.methods.bihalf import BiHalf
 from gannet.methods.greedyhash import GreedyHash
-from gannet.training import health as watch
-from gannet.training.health import check_values, suggest_smaller_batch
+from gannet.training.health import FEWEST, check_health, suggest_smaller_batch
 
 
 @pytest.fixture(scope="module")
 def features() -> np.ndarray:
     random = np.random.default_rng(0)
-    centres = random.standard_normal((6, 20))
-    return (centres[np.arange(300) % 6] + 0.5 * random.standard_normal((300, 20))).astype(np.float32)
+    centers = random.standard_normal((6, 20))
+    return (centers[np.arange(300) % 6] + 0.5 * random.standard_normal((300, 20))).astype(np.float32)
 
 
 def values(n: int, k: int) -> torch.Tensor:
@@ -27,23 +26,23 @@ def values(n: int, k: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("k", [1, 7, 24, 63, 65, 128])
 def test_healthy_values_pass(k: int) -> None:
-    check_values(values(1000, k), 1)
+    check_health(values(1000, k), 1)
 
 
 def test_what_a_collapse_is() -> None:
     collapsed = values(1000, 64)
     collapsed[:, :] = collapsed[:1]
     with pytest.raises(GannetError, match=r"collapsed by step 7: 1,000 training items have 1 different codes"):
-        check_values(collapsed, 7)
-    check_values(collapsed[: watch.FEWEST - 1], 7)
+        check_health(collapsed, 7)
+    check_health(collapsed[: FEWEST - 1], 7)
     constant = values(1000, 64)
     constant[:, 4:] = 1.0  # 4 bits of 64 are alive: 16 codes, but little entropy
     with pytest.raises(GannetError, match=r"0.06 bit entropy"):
-        check_values(constant, 7)
+        check_health(constant, 7)
     repeated = values(1000, 1).expand(1000, 64)  # full entropy, two codes
     with pytest.raises(GannetError, match=r"2 different codes \(at least 10"):
-        check_values(repeated, 7)
-    check_values(repeated[:, :2], 7)  # two bits cannot be expected to make ten codes
+        check_health(repeated, 7)
+    check_health(repeated[:, :2], 7)  # two bits cannot be expected to make ten codes
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -51,7 +50,7 @@ def test_values_that_are_no_numbers(bad: float) -> None:
     spoiled = values(3, 5)
     spoiled[1, 2] = bad
     with pytest.raises(GannetError, match=r"not a number after step 12.*lower learning_rate"):
-        check_values(spoiled, 12)
+        check_health(spoiled, 12)
 
 
 @pytest.mark.parametrize("method", [UHGA, BiHalf, GreedyHash])
@@ -71,11 +70,18 @@ def test_a_training_that_diverges_stops(features: np.ndarray, method, monkeypatc
     assert "\n" not in str(error.value)
 
 
-def test_codes_that_collapse_in_training_stop_it(features: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A similarity of all pairs makes one code for everything the best answer; the check of the threshold is off."""
-    monkeypatch.setattr("gannet.training.similarity._TOO_MANY", 2.0)
+class AllSimilar(UHGA):
+    """A similarity of all pairs makes one code for everything the best answer."""
+
+    name = "all-similar"
+
+    def pair_similarity(self, features: np.ndarray):
+        return lambda a, b: torch.ones(len(a), len(b))
+
+
+def test_codes_that_collapse_in_training_stop_it(features: np.ndarray) -> None:
     with pytest.raises(GannetError, match="codes collapsed by step"):
-        UHGA(16, similarity_threshold=-1.0, learning_rate=0.1, n_steps=300).fit(features)
+        AllSimilar(16, learning_rate=0.1, n_steps=300).fit(features)
 
 
 @pytest.mark.parametrize(

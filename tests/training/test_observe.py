@@ -1,4 +1,4 @@
-"""Observed steps: shares of flips against a slow loop, and a training that is the same when it is watched."""
+"""Observed steps: shares of flips against a slow loop, and a training that learns the same when it is observed."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ def test_the_dilemma_is_seen() -> None:
 
 
 @pytest.mark.parametrize("method", ["uhga", "uhga-plain", "ssdh+ga"])
-def test_a_watched_training_learns_the_same(method: str) -> None:
+def test_a_observed_training_learns_the_same(method: str) -> None:
     features = np.random.default_rng(0).standard_normal((60, 9)).astype(np.float32)
     quick = {"n_steps": 12, "batch_size": 8}
-    alone, watched = (get_hasher(method)(7, random_state=3, **quick) for _ in range(2))
+    alone, observed = (get_hasher(method)(7, random_state=3, **quick) for _ in range(2))
     steps: list[ObservedStep] = []
-    watched.observer = lambda step, encoder: steps.append(step)  # type: ignore[attr-defined]
+    observed.observer = lambda step, encoder: steps.append(step)  # type: ignore[attr-defined]
     alone.fit(features)
-    watched.fit(features)
-    np.testing.assert_array_equal(alone.decision_function(features), watched.decision_function(features))
+    observed.fit(features)
+    np.testing.assert_array_equal(alone.decision_function(features), observed.decision_function(features))
     assert [step.step for step in steps] == list(range(1, 13))
     assert all(step.loss >= 0 and 0 <= step.flipped <= 1 and 0 <= step.undone <= 1 for step in steps)
-    assert "observer" not in watched.get_params()
+    assert "observer" not in observed.get_params()
 
 
 def test_a_long_training_is_seen_a_hundred_times() -> None:

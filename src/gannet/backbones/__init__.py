@@ -32,7 +32,13 @@ def registry() -> Registry[Backbone]:
 
 
 def all_backbones() -> dict[str, type[Any]]:
-    """Return the class of every backbone by name. Neither torch nor OpenVINO is imported for the package's own."""
+    """Return the class of every backbone. Neither torch nor OpenVINO is imported for the package's own.
+
+    Returns
+    -------
+    dict of str to type
+        The classes by name, in alphabetical order.
+    """
     return registry().all()
 
 
@@ -73,6 +79,11 @@ def make_extractor(backbone: Any = None, size: int | None = None, weights: Any =
         Side in pixels of the images; only for a backbone given by its name.
     weights : mapping of str to ndarray, default=None
         Weights in place of the published ones; only for a `Backbone`.
+
+    Returns
+    -------
+    Extractor
+        Maps images to vectors.
 
     Raises
     ------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -16,10 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gannet.backbones.base import Backbone
+from gannet.backbones.base import Backbone, say_preparing
 from gannet.errors import GannetError
+from gannet.support import threads
 from gannet.support.arrays import load_arrays, save_arrays
 from gannet.support.cache import cache_dir
+from gannet.support.libraries import load
+from gannet.support.progress import progress
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,10 +59,13 @@ class OpenVINOEngine:
         path = cache_dir() / "openvino" / f"{key}-{version}.safetensors"
         arrays = load_arrays(path)
         if arrays is None:
+            say_preparing(backbone.name)
             arrays = convert(network(), self._shape)
             save_arrays(path, arrays)
         model = core.read_model(arrays["xml"].tobytes(), openvino.Tensor(arrays["bin"]))
         config = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
+        if threads.is_limited():
+            config["INFERENCE_NUM_THREADS"] = str(threads.cores())
         self._compiled = core.compile_model(model, "CPU", config)
 
     def run(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
@@ -94,9 +101,7 @@ def import_openvino() -> Any:
     OpenVINO runs without it if it can't be imported.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino
+    return load("openvino", "images", "encoding images")
 
 
 def convert(network: nn.Module, shape: tuple[int, ...]) -> dict[str, NDArray[np.uint8]]:
@@ -107,13 +112,17 @@ def convert(network: nn.Module, shape: tuple[int, ...]) -> dict[str, NDArray[np.
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     example = torch.zeros(shape, dtype=torch.uint8)
-    decoder = TorchScriptPythonDecoder(network, example_input=example)  # must outlive the conversion
-    front_end = FrontEndManager().load_by_framework("pytorch")
-    model = front_end.convert(front_end.load(decoder))
-    model.reshape(list(shape))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, progress(3, "preparing", "step") as bar:
+        with warnings.catch_warnings(action="ignore"):  # torch warns of tracing
+            decoder = TorchScriptPythonDecoder(network, example_input=example)  # must outlive the conversion
+        bar.update(1)
+        front_end = FrontEndManager().load_by_framework("pytorch")
+        model = front_end.convert(front_end.load(decoder))
+        model.reshape(list(shape))
+        bar.update(1)
         path = Path(folder) / "network.xml"
         openvino.serialize(model, path)
+        bar.update(1)
         return {
             "xml": np.frombuffer(path.read_bytes(), np.uint8),
             "bin": np.frombuffer(path.with_suffix(".bin").read_bytes(), np.uint8),

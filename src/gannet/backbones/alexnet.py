@@ -68,7 +68,7 @@ class AlexNet(Backbone):
     def weights_file(self) -> Path:  # noqa: D102
         given = os.environ.get(WEIGHTS_VARIABLE)
         if given:
-            return Path(given).expanduser()
+            return Path(os.path.expanduser(given))  # noqa: PTH111 - without a home folder, Path's version fails
         import pooch
 
         folder = cache_dir() / "downloads"

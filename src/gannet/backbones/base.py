@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import warnings
@@ -14,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gannet.errors import GannetError, MissingExtraError
-from gannet.support.arrays import load_arrays, save_arrays
+from gannet.support.arrays import load_arrays, log, save_arrays
 from gannet.support.cache import cache_dir
+from gannet.support.libraries import load
 
 if TYPE_CHECKING:
     from torch import nn
@@ -127,6 +129,7 @@ class Backbone(ABC):
         cached = cache_dir() / "weights" / f"{self.name}-{identity[:32]}.safetensors"
         weights = load_arrays(cached)
         if weights is None:
+            say_preparing(self.name)
             weights = self._select(_read_state(path), str(path))
             save_arrays(cached, weights)
         return weights
@@ -158,8 +161,7 @@ class Backbone(ABC):
     def _empty(self) -> nn.Module:
         """Build the network without memory for its weights, so that no time is spent on initializing them."""
         self.require()
-        import torch
-
+        torch = load("torch", "images", f"the backbone {self.name!r}")
         with torch.device("meta"):
             return self.build()
 
@@ -179,21 +181,23 @@ class Backbone(ABC):
         return selected
 
 
+@functools.cache
+def say_preparing(name: str) -> None:
+    """Log that an image network is being prepared, once per process, since nothing else shows for some seconds."""
+    log.warning("preparing the image network %s for this computer; this happens once and takes some seconds", name)
+
+
 def _read_state(path: Path) -> dict[str, NDArray[Any]]:
     """Read a ``.safetensors`` or PyTorch weight file, the latter with torch's restricted unpickler only."""
     unreadable = f"{path} is not a weight file that can be read safely; give a .pth state dict or .safetensors"
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         try:
             return load_file(path)
-        except (SafetensorError, ValueError, KeyError, AttributeError):
+        except Exception:  # a damaged file can fail in any way
             raise GannetError(unreadable) from None
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError("torch", "images", f"reading {path.name}")
-    import torch
-
+    torch = load("torch", "images", f"reading {path.name}")
     try:
         with warnings.catch_warnings(action="ignore"):
             state = torch.load(path, map_location="cpu", weights_only=True)

@@ -6,11 +6,14 @@ another. Images enter as uint8; normalization is part of the network that runs.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import hashlib
 import importlib.util
 import json
+import os
 import sys
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
@@ -25,6 +28,7 @@ from gannet.backbones.base import Backbone, Weights
 from gannet.data.images import RawImage, decode
 from gannet.errors import GannetError
 from gannet.support.arrays import array_digest, log
+from gannet.support.libraries import load
 
 if TYPE_CHECKING:
     import torch
@@ -131,7 +135,8 @@ class FeatureExtractor:
 
     @functools.cached_property
     def engine(self) -> Engine:
-        """The runtime, loaded when first used."""
+        """The runtime, loaded when first used in a process."""
+        _loaded.add(self)
         has_openvino = importlib.util.find_spec("openvino") is not None
         on_gpu = self.device == "cuda" or (self.device == "auto" and has_gpu())
         if on_gpu or not has_openvino:
@@ -190,12 +195,19 @@ class TorchEngine:
     """
 
     def __init__(self, network: nn.Module, device: str, precision: Precision) -> None:
-        import torch
-
+        torch = load("torch", "images", "encoding images")
         if device == "cuda" and not torch.cuda.is_available():
             raise GannetError("torch finds no CUDA GPU here; use device='cpu'")
         self.batch_size = 256 if device == "cuda" else 8
-        self._network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        try:
+            self._network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        except RuntimeError as error:
+            if "forked" not in str(error):
+                raise
+            raise GannetError(
+                "the GPU cannot be used in a process that was forked from one that uses it: start the process with "
+                "multiprocessing's method 'spawn', or use device='cpu'"
+            ) from error
         self._device = device
         self._precision = precision
 
@@ -251,6 +263,21 @@ def has_gpu() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+_loaded: weakref.WeakSet[FeatureExtractor] = weakref.WeakSet()
+
+
+def _forget_engines() -> None:
+    """Let a child process load its networks anew: the threads of its parent's runtimes do not survive a fork."""
+    for extractor in list(_loaded):
+        engine = vars(extractor).pop("engine", None)
+        # One reference too many, since destroying the runtime would wait for its threads, even at the end of the child.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_engines)
 
 
 @functools.cache

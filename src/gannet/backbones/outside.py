@@ -16,6 +16,7 @@ from PIL import Image
 from gannet.backbones.augment import View
 from gannet.data.images import RawImage, decode, load_rgb
 from gannet.errors import GannetError
+from gannet.support.threads import limit_torch
 
 _DEFAULT_SIZE = 224
 _BATCH = 32
@@ -67,6 +68,7 @@ class OutsideExtractor:
             yield self._encode(batch)
 
     def _encode(self, batch: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        limit_torch()
         with _without_gradients():
             vectors = np.asarray(_on_cpu(self._call([Image.fromarray(image) for image in batch])))
         expected = vars(self).get("n_features")  # known after the first batch

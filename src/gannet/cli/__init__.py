@@ -14,6 +14,7 @@ _COMMANDS = {
     "add": "gannet.cli.collect:add",
     "sync": "gannet.cli.collect:sync",
     "remove": "gannet.cli.collect:remove",
+    "relocate": "gannet.cli.collect:relocate",
     "search": "gannet.cli.search:search",
     "duplicates": "gannet.cli.duplicates:duplicates",
     "info": "gannet.cli.inspect:info",

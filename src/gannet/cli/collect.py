@@ -1,15 +1,16 @@
-"""``gannet index``, ``add``, ``sync`` and ``remove``: create a collection and change it."""
+"""``gannet index``, ``add``, ``sync``, ``remove`` and ``relocate``: create a collection and change it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gannet.cli.output import check_folder, say, warn_skipped
+from gannet.cli.sources import open_source, reading_options
 
 if TYPE_CHECKING:
     from gannet.collection.changes import Changes
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: gannet index ~/Pictures -m photos.model -o photos.gannet")
-@click.argument("source")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("-m", "--model", "model_path", required=True, metavar="M", help="Model file that `gannet fit` wrote.")
 @click.option("-o", "--output", required=True, metavar="C", help="Collection file to create.")
 @click.option(
@@ -25,16 +26,16 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Also store the float features, in half precision, for `search --rerank` and `duplicates`.",
 )
-def index(source: str, model_path: str, output: str, keep_features: bool) -> None:
-    """Encode SOURCE into a new collection.
+@reading_options
+def index(sources: Sequence[str], model_path: str, output: str, keep_features: bool, **reading: Any) -> None:
+    """Encode each SOURCE into a new collection.
 
-    SOURCE is a folder of images (with its subfolders), an image, a .zip of images, or a matrix (.npy, .npz or
+    A SOURCE is a folder of images (with its subfolders), an image, a .zip of images, or a matrix (.npy, .npz or
     .parquet). It must match the model: images for a model of images, a matrix for a model of a matrix.
 
     The collection is one file. It holds the codes, ids and paths of all items, and the model.
     """
     from gannet.collection.indexing import build_collection, encode_source
-    from gannet.data import open_source
     from gannet.errors import GannetError
     from gannet.image_hasher import ImageHasher
     from gannet.model import Model
@@ -43,70 +44,112 @@ def index(source: str, model_path: str, output: str, keep_features: bool) -> Non
         raise GannetError(f"{output} exists: use `gannet add` to add to it, or name another file")
     check_folder(Path(output))
     model = Model.load(model_path)
-    encoded = encode_source(ImageHasher(model=model), open_source(source), keep_features)
+    opened = [open_source(source, **reading) for source in sources]
+    encoded = encode_source(ImageHasher(model=model), opened, keep_features)
     changes = build_collection(Path(output), model, encoded)
     _report(changes, encoded.skipped, output, changes.added)
 
 
 @click.command(epilog="Example: gannet add photos.gannet ~/Pictures/2026")
 @click.argument("collection")
-@click.argument("source")
-def add(collection: str, source: str) -> None:
-    """Add the items of SOURCE to COLLECTION.
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@reading_options
+def add(collection: str, sources: Sequence[str], **reading: Any) -> None:
+    """Add the items of each SOURCE to COLLECTION.
 
     Only items with new content are encoded. Items that COLLECTION already holds are left as they are, and items whose
-    content has changed are replaced. The whole command is one transaction.
+    content has changed are replaced. Items whose files no longer exist, but whose content is in a SOURCE, get the new
+    path. The whole command is one transaction.
     """
     from gannet.collection import Collection
     from gannet.collection.indexing import add_source
-    from gannet.data import open_source
 
     with Collection.open(collection) as store:
-        changes, skipped = add_source(store, open_source(source))
+        changes, skipped = add_source(store, [open_source(source, **reading) for source in sources])
         _report(changes, skipped, collection, len(store))
 
 
-@click.command(epilog="Example: gannet sync photos.gannet ~/Pictures")
+@click.command(epilog="Example: gannet sync photos.gannet ~/Pictures --dry-run")
 @click.argument("collection")
 @click.argument("folder")
-def sync(collection: str, folder: str) -> None:
+@click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
+@click.option(
+    "--remove-missing",
+    is_flag=True,
+    help="Remove missing items even if they are more than 20 and more than a tenth of the items in FOLDER.",
+)
+@click.option("--quick", is_flag=True, help="Do not read files whose size and time have not changed.")
+def sync(collection: str, folder: str, dry_run: bool, remove_missing: bool, quick: bool) -> None:
     """Update COLLECTION to match the files in FOLDER.
 
     New and changed files are encoded, as by `gannet add`, and items whose files are gone from FOLDER are removed.
-    Moved and renamed files keep their ids and are not encoded again. Items from outside FOLDER are left as they are.
-    The whole command is one transaction.
+    Moved and renamed files keep their ids and are not encoded again, also if they come from outside FOLDER. Files that
+    reappear get their former ids. Other items from outside FOLDER are left as they are. The whole command is one
+    transaction.
 
-    Mount all disks that FOLDER spans first: the mount point of an unmounted disk looks like an empty folder, and its
-    items would be removed.
+    If more than a tenth of the items in FOLDER and more than 20 are missing, a disk may not be mounted: nothing is
+    changed without --remove-missing.
     """
     from gannet.collection import Collection
     from gannet.collection.indexing import sync as sync_collection
 
-    with Collection.open(collection) as store:
-        changes, skipped = sync_collection(store, folder)
-        _report(changes, skipped, collection, len(store))
+    with Collection.open(collection, readonly=dry_run) as store:
+        changes, skipped = sync_collection(store, folder, dry_run=dry_run, remove_missing=remove_missing, quick=quick)
+        _report(changes, skipped, collection, len(store), dry_run)
 
 
 @click.command(epilog="Example: gannet remove photos.gannet 17 42 ~/Pictures/blurred.jpg")
 @click.argument("collection")
-@click.argument("items", nargs=-1, required=True, metavar="ID|PATH...")
-def remove(collection: str, items: Sequence[str]) -> None:
-    """Remove items from COLLECTION by id or path.
+@click.argument("items", nargs=-1, metavar="ID|PATH...")
+@click.option(
+    "--under",
+    "folders",
+    multiple=True,
+    metavar="DIR",
+    help="Remove all items in this folder, archive or matrix, whether it still exists or not. Can be repeated.",
+)
+def remove(collection: str, items: Sequence[str], folders: Sequence[str]) -> None:
+    """Remove items from COLLECTION by id, by path or by folder.
 
     If one of the items is unknown, none is removed. The image files are not deleted.
     """
     from gannet.collection import Collection
+    from gannet.collection.relocation import items_below
     from gannet.retrieval.query import find_items
 
+    if not items and not folders:
+        raise click.UsageError("give the ids or paths of items, or --under DIR")
     with Collection.open(collection) as store:
         with store.atomic():
-            removed = store.remove(find_items(store, items))
+            ids = find_items(store, items)
+            for folder in folders:
+                ids += [item.id for item in items_below(store, folder)]
+            removed = store.remove(ids)
         say(f"removed {removed:,} items: {collection} holds {len(store):,}")
 
 
-def _report(changes: Changes, skipped: Sequence[Skipped], collection: str, total: int) -> None:
+@click.command(epilog="Example: gannet relocate photos.gannet /media/old/Pictures ~/Pictures")
+@click.argument("collection")
+@click.argument("old")
+@click.argument("new")
+def relocate(collection: str, old: str, new: str) -> None:
+    """Change the paths of all items in OLD, which was moved to NEW.
+
+    OLD and NEW are paths of folders, of files, or of archives or matrices that hold items. No file is read or moved.
+    """
+    from gannet.collection import Collection
+    from gannet.collection.relocation import relocate as relocate_items
+
+    with Collection.open(collection) as store:
+        moved = relocate_items(store, old, new)
+        say(f"updated the paths of {moved:,} items: {collection} holds {len(store):,}")
+
+
+def _report(changes: Changes, skipped: Sequence[Skipped], collection: str, total: int, dry_run: bool = False) -> None:
     warn_skipped(skipped)
     parts = [f"added {changes.added:,} items"]
+    if changes.restored:
+        parts.append(f"gave {changes.restored:,} of them their former ids")
     if changes.replaced:
         parts.append(f"replaced {changes.replaced:,} that had changed")
     if changes.moved:
@@ -117,4 +160,5 @@ def _report(changes: Changes, skipped: Sequence[Skipped], collection: str, total
         parts.append(f"left {changes.known:,} unchanged")
     if skipped:
         parts.append(f"skipped {len(skipped):,}")
-    say(f"{', '.join(parts)}: {collection} holds {total:,}")
+    prefix = "dry run, nothing was changed: would have " if dry_run else ""
+    say(f"{prefix}{', '.join(parts)}: {collection} holds {total:,}")

@@ -6,10 +6,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import click
 
 from gannet.cli.output import check_folder, parse_settings, say, warn_skipped
+from gannet.cli.sources import open_source, reading_options
 from gannet.errors import GannetError
 from gannet.training.fine_tuning import FineTuning
 
@@ -41,6 +43,7 @@ Examples:
     metavar="DIR",
     help="Folder in which --train-backbone keeps its state. The same command run again resumes from there.",
 )
+@reading_options
 def fit(
     source: str,
     output: str,
@@ -51,13 +54,14 @@ def fit(
     settings: Sequence[str],
     train_backbone: bool,
     checkpoint: str | None,
+    **reading: Any,
 ) -> None:
     """Learn codes from SOURCE, without labels.
 
     SOURCE is a folder of images (subfolders included), a .zip of images, the official CIFAR-10, or a matrix of
     embeddings (.npy, .npz or .parquet), which needs no image network. The result is a model file for `gannet index`.
     """
-    from gannet.data import MatrixSource, open_source
+    from gannet.data import MatrixSource
     from gannet.hashers.settings import make_hasher, split_fine_tuning
     from gannet.hashers.takes import FromPixels
     from gannet.image_hasher import ImageHasher
@@ -70,7 +74,7 @@ def fit(
     if isinstance(learner.takes, FromPixels) and backbone is not None:
         raise GannetError(f"{method} reads images without an image network: leave --backbone out")
     hasher = ImageHasher(learner, backbone, fine_tuning or False, checkpoint)
-    opened = open_source(source)
+    opened = open_source(source, **reading)
     if isinstance(opened, MatrixSource) and backbone is not None:
         raise GannetError(f"{source} is a matrix of features: leave --backbone out")
     if isinstance(opened, MatrixSource) and train_backbone:

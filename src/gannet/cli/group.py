@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -27,11 +29,30 @@ To search your own photos, learn codes, encode the photos into a collection, and
 """
 
 
+def _limit_threads(ctx: click.Context, parameter: click.Parameter, n: int | None) -> Any:
+    from gannet.support.threads import limit_threads
+
+    limit_threads(n)
+
+
+_COMMON = [
+    click.Option(
+        ["--threads"],
+        type=click.IntRange(min=1),
+        metavar="N",
+        expose_value=False,
+        callback=_limit_threads,
+        help="Use at most N threads. Default: $OMP_NUM_THREADS, or one per core.",
+    )
+]
+"""Options of the whole command line, which can stand before or after the name of the command."""
+
+
 class LazyGroup(click.Group):
     """A group of commands, given by name as ``module:attribute``."""
 
     def __init__(self, name: str, homes: Mapping[str, str]) -> None:
-        super().__init__(name, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+        super().__init__(name, params=[*_COMMON], help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
         self._homes = homes
 
     def with_version(self, version: str) -> LazyGroup:
@@ -48,5 +69,6 @@ class LazyGroup(click.Group):
         if cmd_name not in self._homes:
             raise unknown_name("command", cmd_name, self._homes)
         module, attribute = self._homes[cmd_name].split(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        command: click.Command = copy.copy(getattr(importlib.import_module(module), attribute))
+        command.params = [*command.params, *_COMMON]
         return command

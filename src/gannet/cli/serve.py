@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from gannet.cli.output import say
-from gannet.errors import MissingExtraError
+from gannet.support.libraries import load
 
 
 @click.command(epilog="Example: gannet serve photos.gannet")
@@ -28,8 +28,8 @@ def serve(collection: str, host: str, port: int, edit: bool, allowed_hosts: Sequ
 
     By default only this machine can open the page. /openapi.json describes the API. Ctrl+C stops the server.
     """
-    try:
-        from gannet.server import serve as run
-    except ImportError as error:
-        raise MissingExtraError(error.name or "fastapi", "serve", "gannet serve") from error
+    for library in ("fastapi", "uvicorn", "python_multipart"):
+        load(library, "serve", "gannet serve")
+    from gannet.server import serve as run
+
     run(collection, host, port, edit, say, index, allowed_hosts)

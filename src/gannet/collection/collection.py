@@ -18,13 +18,18 @@ from gannet.collection import feature_rows as stored_features
 from gannet.collection import items as stored_items
 from gannet.collection import segments, storage, verification
 from gannet.collection.arguments import checked_digests, checked_ids, encoded_paths
-from gannet.collection.items import ItemReader
+from gannet.collection.errors import DamagedError
+from gannet.collection.items import ItemReader, Origin
+from gannet.collection.schema import Header, read_header, write_header
 from gannet.errors import GannetError
 from gannet.index import DEFAULT_INDEX, HammingIndex, Index, IndexFactory, index_factory
 from gannet.index.id_runs import IdRuns
 
 if TYPE_CHECKING:
     from gannet.model import Model
+
+
+_LARGEST_ID = 2**63 - 1
 
 
 class Collection(ItemReader):
@@ -45,7 +50,7 @@ class Collection(ItemReader):
     ----------
     file : Path
         File of the collection. `create` and `open` pass this and the other arguments.
-    db : sqlite3.Connection
+    db : Connection
         Connection to the file.
     make_index : callable
         Makes an index over codes by ``make_index(codes, n_bits, ids=ids)``; see `gannet.index.protocol.Index`.
@@ -81,15 +86,12 @@ class Collection(ItemReader):
     ['b.jpg']
     """
 
-    def __init__(self, file: Path, db: sqlite3.Connection, make_index: IndexFactory, timeout: float) -> None:
+    def __init__(self, file: Path, db: storage.Connection, make_index: IndexFactory, timeout: float) -> None:
         super().__init__(file, db, timeout)
         self.index_factory = make_index
         with self._transaction() as db:
-            query = "SELECT n_bits, model_id FROM collection"
-            self.n_bits: int
-            self.model_id: str
-            self.n_bits, self.model_id = storage.read_row(db, query, int, str)
-            self.n_features = stored_features.length(db)
+            header = read_header(db)
+        self.n_bits, self.model_id, self.n_features = header.n_bits, header.model_id, header.n_features
         self._width = n_bytes(self.n_bits)
 
     @classmethod
@@ -117,7 +119,7 @@ class Collection(ItemReader):
             Length of the features to keep for re-ranking; by default none are kept.
         index : str, type or callable, default="hamming"
             See `open`.
-        timeout : float, default=5.0
+        timeout : float, default=30.0
             See `open`.
 
         Returns
@@ -134,8 +136,9 @@ class Collection(ItemReader):
         n_bytes(model.n_bits)
         now = _now()
         data = model.to_bytes()
-        row = (model.n_bits, hashlib.sha256(data).hexdigest(), now, now, 0)
-        storage.create(Path(path), row, data, n_features, overwrite, timeout)
+        model_id = hashlib.sha256(data).hexdigest()
+        header = Header(model.n_bits, model_id, now, now, 0, n_features, 0, os.urandom(16), b"")
+        storage.create(Path(path), header, data, overwrite, timeout)
         return cls.open(path, index=make_index, timeout=timeout)
 
     @classmethod
@@ -158,7 +161,7 @@ class Collection(ItemReader):
         index : str, type or callable, default="hamming"
             Index that `index` returns: a name (see `gannet.index.get_index`), a class, or a function that is called
             like one. It is not stored in the file.
-        timeout : float, default=5.0
+        timeout : float, default=30.0
             Seconds to wait while another program uses the file.
 
         Returns
@@ -188,6 +191,8 @@ class Collection(ItemReader):
         *,
         features: npt.ArrayLike | None = None,
         model_id: str | None = None,
+        origins: Sequence[Origin] | None = None,
+        ids: npt.ArrayLike | None = None,
     ) -> Ids:
         """Add items, all of them or none.
 
@@ -205,16 +210,21 @@ class Collection(ItemReader):
             Features for re-ranking; required if the collection keeps features, and refused otherwise.
         model_id : str, default=None
             Id of the model that made the codes (`gannet.model.Model.id`), to be compared with the collection's.
+        origins : sequence of Origin of length n, default=None
+            Where each item's content is read from (`gannet.collection.items.Origin`).
+        ids : array-like of int of shape (n,), ascending, default=None
+            Ids that removed items with the same content had. By default, the items get new ids.
 
         Returns
         -------
         ndarray of shape (n,), dtype int64
-            Ids of the items, ascending. An id is never used again, even after its item was removed.
+            Ids of the items, ascending. An id is never given to other content, even after its item was removed.
 
         Raises
         ------
         GannetError
-            If an argument has another shape or type, or if the codes were made with another model.
+            If an argument has another shape or type, if the codes were made with another model, or if one of ``ids``
+            is not that of a removed item.
         """
         if model_id is not None:
             self.check_model(model_id)
@@ -224,14 +234,23 @@ class Collection(ItemReader):
         marks: Iterable[bytes | None] = [None] * n if digests is None else checked_digests(digests, n)
         halves = stored_features.check_rows(features, n, self.n_features)
         with self._transaction(write=True) as db:
-            (first,) = storage.read_row(db, "SELECT next_id FROM collection", int)
-            ids = np.arange(first, first + n, dtype=np.int64)
-            stored_items.append(db, ids, names, marks)
-            segments.append(db, ids, packed)
+            header = read_header(db)
+            if ids is None:
+                if header.next_id > _LARGEST_ID - n:
+                    raise GannetError(f"no ids are left in {self._file} for {n:,} items: the next is {header.next_id}")
+                given = np.arange(header.next_id, header.next_id + n, dtype=np.int64)
+                header = header._replace(next_id=header.next_id + n)
+            else:
+                given = checked_ids(ids)
+                if len(given) != n or (np.diff(given) <= 0).any():
+                    raise GannetError(f"ids must be {n} ascending ids of removed items")
+                stored_items.forget_removed(db, given)
+            stored_items.append(db, given, names, marks, origins)
+            segments.insert(db, given, packed)
             if halves is not None:
-                stored_features.append(db, ids, halves)
-            db.execute("UPDATE collection SET next_id = ?, changed = ?", (first + n, _now()))
-        return ids
+                stored_features.append(db, given, halves)
+            write_header(db, header._replace(changed=_now()))
+        return given
 
     def check_model(self, model_id: str) -> None:
         """Check that a model is the collection's.
@@ -276,11 +295,27 @@ class Collection(ItemReader):
             stored_items.remove(db, wanted)
             if self.n_features is not None:
                 stored_features.remove(db, wanted)
-            db.execute("UPDATE collection SET changed = ?", (_now(),))
+            write_header(db, read_header(db)._replace(changed=_now()))
         return len(wanted)
 
-    def rename(self, ids: npt.ArrayLike, paths: Sequence[str]) -> None:
-        """Change the paths of items.
+    def removed_ids(self, digests: Sequence[bytes]) -> dict[bytes, dict[int, bytes]]:
+        """Return the ids that removed items had, by the digests of their content.
+
+        Parameters
+        ----------
+        digests : sequence of bytes
+            Digests, as given to `add`.
+
+        Returns
+        -------
+        dict of bytes to dict of int to bytes
+            Ids by digest, each with the result of `gannet.collection.items.path_digest` for the path of the item.
+        """
+        with self._transaction() as db:
+            return stored_items.removed_ids(db, digests)
+
+    def rename(self, ids: npt.ArrayLike, paths: Sequence[str], origins: Sequence[Origin] | None = None) -> None:
+        """Change the paths and origins of items.
 
         Parameters
         ----------
@@ -288,6 +323,8 @@ class Collection(ItemReader):
             Distinct ids of the items.
         paths : sequence of str of length n
             Their new paths.
+        origins : sequence of Origin of length n, default=None
+            Where their content is read from; unknown if None.
 
         Raises
         ------
@@ -298,8 +335,8 @@ class Collection(ItemReader):
         names = encoded_paths(paths, len(wanted))
         with self._transaction(write=True) as db:
             self._refuse(np.setdiff1d(wanted, segments.select(db, self._width, np.unique(wanted))[0]))
-            stored_items.rename(db, wanted, names)
-            db.execute("UPDATE collection SET changed = ?", (_now(),))
+            stored_items.rename(db, wanted, names, origins)
+            write_header(db, read_header(db)._replace(changed=_now()))
 
     @property
     def ids(self) -> Ids:
@@ -313,8 +350,8 @@ class Collection(ItemReader):
         Parameters
         ----------
         ids : int or array-like of int of shape (n,), default=None
-            Ids of the items, in any order; by default all items, in ascending order of `ids`. Read both properties in
-            a `snapshot` if another program may change the file.
+            Ids of the items, in any order; by default all items, in the order of `ids`. If other programs may change
+            the file, read `ids` and the codes in one `snapshot`.
 
         Returns
         -------
@@ -397,16 +434,15 @@ class Collection(ItemReader):
             ``items``, ``bits``, ``model_id``, ``created`` and ``changed`` (in ISO 8601, UTC), and ``bytes``.
         """
         with self._transaction() as db:
-            query = "SELECT created, changed FROM collection"
-            created, changed = storage.read_row(db, query, str, str)
+            header = read_header(db)
             (pages,) = storage.read_row(db, "PRAGMA page_count", int)
             (page_bytes,) = storage.read_row(db, "PRAGMA page_size", int)
             return {
                 "items": segments.count(db),
                 "bits": self.n_bits,
                 "model_id": self.model_id,
-                "created": created,
-                "changed": changed,
+                "created": header.created,
+                "changed": header.changed,
                 "bytes": pages * page_bytes,
             }
 
@@ -432,7 +468,7 @@ class Collection(ItemReader):
     def _read_model(self, db: sqlite3.Connection) -> bytes:
         (model,) = storage.read_row(db, "SELECT data FROM model", bytes)
         if hashlib.sha256(model).hexdigest() != self.model_id:
-            raise storage.DamagedError("its model does not match its checksum")
+            raise DamagedError("its model does not match its checksum")
         return cast(bytes, model)
 
 

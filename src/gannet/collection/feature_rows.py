@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.codes import Ids
-from gannet.collection.storage import DamagedError, read_row, rows_in
+from gannet.collection.errors import DamagedError
+from gannet.collection.storage import rows_in
 from gannet.errors import GannetError
 from gannet.support.arrays import unit_rows
 
@@ -29,13 +30,6 @@ def half_unit(features: npt.ArrayLike) -> Features:
         largest = np.abs(part).max(axis=1, keepdims=True, initial=0.0)
         halves[start : start + 4096] = unit_rows(part / np.where(largest > 0, largest, 1.0))  # no square overflows
     return halves
-
-
-def length(db: sqlite3.Connection) -> int | None:
-    """Return the number of values per row, or None if the collection keeps no features."""
-    if db.execute("PRAGMA user_version").fetchone()[0] < 2:
-        return None
-    return int(read_row(db, "SELECT n_features FROM feature_length", int)[0])
 
 
 def check_rows(features: npt.ArrayLike | None, n: int, n_features: int | None) -> Features | None:

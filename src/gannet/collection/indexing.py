@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
+import contextlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from gannet.collection import storage
-from gannet.collection.changes import ITEMS_PER_BATCH, Changes, Encoded, add_encoded, add_rows, merge
+from gannet.collection.changes import ITEMS_PER_BATCH, Changes, Encoded, add_encoded, add_rows, merge, plan
 from gannet.collection.collection import Collection
 from gannet.collection.feature_rows import half_unit
+from gannet.collection.items import Item, Origin
+from gannet.collection.locations import is_gone, origins
 from gannet.collection.stored_model import read_model
 from gannet.data import FolderSource, ImageSource, MatrixSource, Skipped, Subset, digest, open_source
-from gannet.data.base import exists
 from gannet.errors import GannetError
 from gannet.image_hasher import ImageHasher
 from gannet.model import Model
@@ -29,17 +31,26 @@ __all__ = ["Changes", "Encoded", "add_encoded", "add_source", "build_collection"
 _IMAGES_PER_CHUNK = 20_000
 """Number of images whose features are in memory at once: 100 MB for 1280 features."""
 _FILES_PER_TASK = 32
+_LARGEST_LOSS, _LARGEST_LOST_SHARE = 20, 0.1
+"""More missing items than both are removed only on request: a disk may not be mounted."""
+_TIME_STEP_NS = 2 * 10**9
+"""Precision of file times on common systems: a file that changed this recently may change again unnoticed."""
 
 
-def encode_source(hasher: ImageHasher, source: ImageSource | MatrixSource, keep_features: bool = False) -> Encoded:
-    """Encode all items of a source that can be read.
+def encode_source(
+    hasher: ImageHasher,
+    source: ImageSource | MatrixSource | Sequence[ImageSource | MatrixSource],
+    keep_features: bool = False,
+) -> Encoded:
+    """Encode all items of one or more sources that can be read.
 
     Parameters
     ----------
     hasher : ImageHasher
         A fitted hasher.
-    source : ImageSource or MatrixSource
-        Images or feature vectors, as returned by `gannet.data.open_source`.
+    source : ImageSource, MatrixSource or sequence of them
+        Images or feature vectors, as returned by `gannet.data.open_source`. An item that is in several sources is
+        encoded once.
     keep_features : bool, default=False
         Whether to return the features too, at unit length in half precision.
 
@@ -51,17 +62,24 @@ def encode_source(hasher: ImageHasher, source: ImageSource | MatrixSource, keep_
     Raises
     ------
     GannetError
-        If no item can be read, or if a row of a matrix has another length than the model's vectors, or holds NaN or
-        infinity.
+        If no item of a source can be read, or if a row of a matrix has another length than the model's vectors, or
+        holds NaN or infinity.
     """
+    if isinstance(source, Sequence):
+        for one in source:
+            hasher.check_source(one)
+        return _joined([encode_source(hasher, one, keep_features) for one in source])
     if isinstance(source, MatrixSource):
         values = hasher.features(source).values
         codes = hasher.model.encoder.encode(values)
-        return Encoded(codes, source.paths, (), (), half_unit(values) if keep_features else None, hasher.model.id)
+        kept = half_unit(values) if keep_features else None
+        return Encoded(codes, source.paths, (), (), kept, hasher.model.id, origins(source))
+    stated = _with_stats(source)
     encoded = _encode(hasher, source, range(len(source)), keep_features)
     if not encoded.paths:
         raise _nothing_read(source, encoded.skipped)
-    return encoded
+    origin_of = dict(zip(source.paths, _settled(source, stated), strict=True))
+    return replace(encoded, origins=[origin_of[path] for path in encoded.paths])
 
 
 def build_collection(path: Path, model: Model, encoded: Encoded, batch_size: int = ITEMS_PER_BATCH) -> Changes:
@@ -98,9 +116,11 @@ def build_collection(path: Path, model: Model, encoded: Encoded, batch_size: int
 
 
 def add_source(
-    collection: Collection, source: ImageSource | MatrixSource, hasher: ImageHasher | None = None
+    collection: Collection,
+    source: ImageSource | MatrixSource | Sequence[ImageSource | MatrixSource],
+    hasher: ImageHasher | None = None,
 ) -> tuple[Changes, Sequence[Skipped]]:
-    """Add a source to a collection in one transaction.
+    """Add one or more sources to a collection in one transaction.
 
     Only images whose content the collection does not have go through the backbone. Every row of a matrix is encoded.
 
@@ -108,7 +128,7 @@ def add_source(
     ----------
     collection : Collection
         A collection that is open for changes.
-    source : ImageSource or MatrixSource
+    source : ImageSource, MatrixSource or sequence of them
         Images or feature vectors, as returned by `gannet.data.open_source`.
     hasher : ImageHasher, default=None
         A hasher with the collection's model; needed only for a model that does not hold its image network.
@@ -123,32 +143,56 @@ def add_source(
     Raises
     ------
     GannetError
-        If no item can be read, or if the model is not the collection's; nothing is changed then.
+        If no item of a source can be read, or if the model is not the collection's; nothing is changed then.
     """
     hasher = hasher or ImageHasher(model=read_model(collection))
-    if isinstance(source, MatrixSource):
-        encoded = encode_source(hasher, source, collection.n_features is not None)
+    sources = source if isinstance(source, Sequence) else [source]
+    for one in sources:
+        hasher.check_source(one)
+    if any(isinstance(one, MatrixSource) for one in sources):
+        encoded = encode_source(hasher, sources, collection.n_features is not None)
         return add_encoded(collection, encoded), ()
-    contents, encoded = _encode_unknown(collection, hasher, source)
-    return merge(collection, contents.paths, contents.digests, encoded), contents.skipped
+    contents = [_read(one) for one in sources if not isinstance(one, MatrixSource)]
+    pairs = [_encode_unknown(collection, hasher, one) for one in contents]
+    found: dict[str, tuple[bytes, Origin]] = {}
+    for part, _ in reversed(pairs):
+        found |= zip(part.paths, zip(part.digests, part.origins, strict=True), strict=True)
+    digests, placed = zip(*found.values(), strict=True)
+    skipped = list(dict.fromkeys(item for part, _ in pairs for item in part.skipped))
+    return merge(collection, list(found), digests, _joined([part for _, part in pairs]), (), placed), skipped
 
 
-def sync(collection: Collection, folder: str, hasher: ImageHasher | None = None) -> tuple[Changes, Sequence[Skipped]]:
+def sync(
+    collection: Collection,
+    folder: str,
+    hasher: ImageHasher | None = None,
+    *,
+    dry_run: bool = False,
+    remove_missing: bool = False,
+    quick: bool = False,
+) -> tuple[Changes, Sequence[Skipped]]:
     """Update a collection to the present contents of a folder of images, in one transaction.
 
     New and changed images are added as by `add_source`, and the items of files that no longer exist are removed. Moved
-    files keep their items. An item is removed only if the system reports that its file does not exist: files and
-    folders that cannot be read keep their items, as do members of archives, and files that were added by name but are
-    not found by a walk through the folder.
+    files keep their items, and content that was removed before gets its former id. An item is removed only if the
+    system reports that its file does not exist: files and folders that cannot be read keep their items, as do members
+    of archives, and files that were added by name but are not found by a walk through the folder.
 
     Parameters
     ----------
     collection : Collection
         A collection that is open for changes.
     folder : str
-        Path of the folder. Items from elsewhere stay unchanged.
+        Path of the folder. Items from elsewhere stay unchanged, except that content whose every known path is missing
+        gets its new path.
     hasher : ImageHasher, default=None
         A hasher with the collection's model; needed only for a model that does not hold its image network.
+    dry_run : bool, default=False
+        Whether to change nothing. The changes are counted as if all new images could be read.
+    remove_missing : bool, default=False
+        Whether to remove missing items even if they are more than 20 and more than a tenth of those in the folder.
+    quick : bool, default=False
+        Whether to take a file as unchanged, without reading it, if its size and its time are those of its item.
 
     Returns
     -------
@@ -160,8 +204,8 @@ def sync(collection: Collection, folder: str, hasher: ImageHasher | None = None)
     Raises
     ------
     GannetError
-        If ``folder`` is no folder or holds no image, as when a disk is not mounted, or if the model is not the
-        collection's; nothing is changed then.
+        If ``folder`` is no folder or holds no image, or if many items are missing, as when a disk is not mounted, or if
+        the model is not the collection's; nothing is changed then.
 
     Examples
     --------
@@ -173,49 +217,90 @@ def sync(collection: Collection, folder: str, hasher: ImageHasher | None = None)
     source = open_source(folder)
     if not isinstance(source, FolderSource) or not Path(folder).is_dir():
         raise GannetError(f"{folder} is no folder of image files: add it with `gannet add`")
-    hasher = hasher or ImageHasher(model=read_model(collection))
-    contents, encoded = _encode_unknown(collection, hasher, source)
-    current = set(contents.paths)
     items = collection.items_under(source.container)
-    gone = [item.path for item in items if item.path not in current and _is_gone(item.path)]
-    return merge(collection, contents.paths, contents.digests, encoded, gone), contents.skipped
+    contents = _read(source, {item.path: item for item in items} if quick else {})
+    current = set(contents.paths)
+    gone = [item.path for item in items if item.path not in current and is_gone(item)]
+    planned = plan(collection, contents.paths, contents.digests, gone).changes()
+    if not remove_missing and planned.gone > max(_LARGEST_LOSS, _LARGEST_LOST_SHARE * len(items)):
+        raise GannetError(
+            f"{planned.gone:,} of the {len(items):,} items in {folder} are missing: mount all disks that it spans, or "
+            "run the command again with --remove-missing if the files were deleted (nothing was changed)"
+        )
+    if dry_run:
+        return planned, contents.skipped
+    hasher = hasher or ImageHasher(model=read_model(collection))
+    contents, encoded = _encode_unknown(collection, hasher, contents)
+    gone = [path for path in gone if path not in set(contents.paths)]
+    return merge(collection, contents.paths, contents.digests, encoded, gone, contents.origins), contents.skipped
 
 
 @dataclass(frozen=True)
 class _Contents:
-    """Paths and digests of the items of a source that can be read, and the items that cannot."""
+    """Paths, digests and origins of the items of a source that can be read, and the items that cannot."""
 
+    source: ImageSource
     paths: Sequence[str]
     digests: Sequence[bytes]
+    origins: Sequence[Origin]
     skipped: Sequence[Skipped]
 
 
-def _encode_unknown(collection: Collection, hasher: ImageHasher, source: ImageSource) -> tuple[_Contents, Encoded]:
-    """Return the contents of a source, and the codes of the images whose content the collection does not have."""
+def _read(source: ImageSource, known: Mapping[str, Item] | None = None) -> _Contents:
+    """Return the contents of a source; the digests of known files with the same size and time are not computed."""
+    stated = _with_stats(source)
+    unread = {
+        row: item.digest
+        for row, (path, origin) in enumerate(zip(source.paths, stated, strict=True))
+        if (item := (known or {}).get(path)) and item.digest and origin.size is not None and item.origin == origin
+    }
+    digests, failures = _read_digests(source, [row for row in range(len(source)) if row not in unread])
+    placed = _settled(source, stated)
+    digests = dict(sorted((digests | unread).items()))
+    skipped = [*source.skipped, *(Skipped(source.paths[row], reason) for row, reason in failures.items())]
+    if not digests:
+        raise _nothing_read(source, skipped)
+    rows = list(digests)
+    return _Contents(
+        source, [source.paths[row] for row in rows], list(digests.values()), [placed[row] for row in rows], skipped
+    )
+
+
+def _encode_unknown(collection: Collection, hasher: ImageHasher, contents: _Contents) -> tuple[_Contents, Encoded]:
+    """Return the contents that can be encoded, and the codes of the images that the collection does not have."""
     collection.check_model(hasher.model.id)
-    hasher.check_source(source)
-    digests, failures = _read_digests(source)
-    first_row: dict[bytes, int] = {}
-    for row, name in digests.items():
-        first_row.setdefault(name, row)
-    known = collection.find_digests(list(first_row))
-    unknown = [row for name, row in first_row.items() if name not in known]
-    encoded = _encode(hasher, source, unknown, collection.n_features is not None)
+    hasher.check_source(contents.source)
+    row_of = {path: row for row, path in enumerate(contents.paths)}
+    digests = list(contents.digests)
+    first = {name: row for row, name in reversed(list(enumerate(digests)))}
+    known = collection.find_digests(list(first))
+    unknown = [contents.source.find(contents.paths[row]) for name, row in first.items() if name not in known]
+    encoded = _encode(hasher, contents.source, sorted(unknown), collection.n_features is not None)
     # A file may have changed since its digest was computed; the content that was encoded counts.
-    row_of = {source.paths[row]: row for row in unknown}
-    digests |= {row_of[path]: name for path, name in zip(encoded.paths, encoded.digests, strict=True)}
+    changed = set()
+    for path, name in zip(encoded.paths, encoded.digests, strict=True):
+        if digests[row_of[path]] != name:
+            digests[row_of[path]] = name
+            changed.add(row_of[path])
     reasons = {digests[row_of[item.path]]: item.reason for item in encoded.skipped if item.path in row_of}
     usable = known.keys() | set(encoded.digests)
-    kept = [row for row, name in digests.items() if name in usable]
-    lost = [row for row, name in digests.items() if name not in usable]
+    kept = [row for row, name in enumerate(digests) if name in usable]
+    lost = [row for row, name in enumerate(digests) if name not in usable]
     skipped = [
-        *source.skipped,
-        *(Skipped(source.paths[row], reason) for row, reason in failures.items()),
-        *(Skipped(source.paths[row], reasons.get(digests[row], "it changed while it was read")) for row in lost),
+        *contents.skipped,
+        *(Skipped(contents.paths[row], reasons.get(digests[row], "it changed while it was read")) for row in lost),
     ]
     if not kept:
-        raise _nothing_read(source, skipped)
-    return _Contents([source.paths[row] for row in kept], [digests[row] for row in kept], skipped), encoded
+        raise _nothing_read(contents.source, skipped)
+    placed = [Origin(o.container) if row in changed else o for row, o in enumerate(contents.origins)]
+    left = _Contents(
+        contents.source,
+        [contents.paths[row] for row in kept],
+        [digests[row] for row in kept],
+        [placed[row] for row in kept],
+        skipped,
+    )
+    return left, encoded
 
 
 def _encode(hasher: ImageHasher, source: ImageSource, rows: Sequence[int], keep_features: bool) -> Encoded:
@@ -238,48 +323,65 @@ def _encode(hasher: ImageHasher, source: ImageSource, rows: Sequence[int], keep_
     return Encoded(np.concatenate(codes), paths, digests, skipped, kept, model.id)
 
 
-def _read_digests(source: ImageSource) -> tuple[dict[int, bytes], dict[int, str]]:
-    """Return the content digest of each item by its row, and the reason for each item that cannot be read."""
+def _joined(parts: Sequence[Encoded]) -> Encoded:
+    """Return the items of several sources as one; of items with the same path, the first."""
+    if len(parts) == 1:
+        return parts[0]
+    seen: set[str] = set()
+    pairs = []
+    for part in parts:
+        pairs.append((part, [row for row, path in enumerate(part.paths) if path not in seen]))
+        seen.update(part.paths)
+    features = [part.features[some] for part, some in pairs if part.features is not None]
+    return Encoded(
+        np.concatenate([part.codes[some] for part, some in pairs]),
+        [part.paths[row] for part, some in pairs for row in some],
+        [part.digests[row] for part, some in pairs if part.digests for row in some],
+        list(dict.fromkeys(item for part in parts for item in part.skipped)),
+        np.concatenate(features) if features else None,
+        parts[0].model_id,
+        [part.origins[row] for part, some in pairs if part.origins is not None for row in some] or None,
+    )
+
+
+def _with_stats(source: ImageSource) -> list[Origin]:
+    """Return what holds each item of a source, with the present sizes and times of files of their own."""
+    placed = origins(source)
+    if not isinstance(source, FolderSource):
+        return placed
+    for row, origin in enumerate(placed):
+        with contextlib.suppress(OSError):
+            info = Path(source.paths[row]).stat()
+            placed[row] = origin._replace(size=info.st_size, modified=info.st_mtime_ns)
+    return placed
+
+
+def _settled(source: ImageSource, before: Sequence[Origin]) -> list[Origin]:
+    """Return origins without the sizes and times of files that have changed since, or may change at the same time."""
+    newest = time.time_ns() - _TIME_STEP_NS
+    return [
+        now if now == then and (now.modified is None or now.modified < newest) else Origin(now.container)
+        for now, then in zip(_with_stats(source), before, strict=True)
+    ]
+
+
+def _read_digests(source: ImageSource, rows: Sequence[int]) -> tuple[dict[int, bytes], dict[int, str]]:
+    """Return the content digest of some items by row, and the reason for each item that cannot be read."""
     digests: dict[int, bytes] = {}
     failures: dict[int, str] = {}
 
-    def read(rows: Iterable[int]) -> None:
-        for row in rows:
+    def read(some: Iterable[int]) -> None:
+        for row in some:
             try:
                 digests[row] = digest(source.read(row))
             except GannetError as error:
                 failures[row] = str(error)
 
-    tasks = [
-        range(start, min(start + _FILES_PER_TASK, len(source))) for start in range(0, len(source), _FILES_PER_TASK)
-    ]
-    with progress(len(source), "reading", "img") as bar, ThreadPoolExecutor(cores()) as pool:
-        for rows, _ in zip(tasks, pool.map(read, tasks), strict=True):
-            bar.update(len(rows))
-    return dict(sorted(digests.items())), dict(sorted(failures.items()))
-
-
-def _is_gone(path: str) -> bool:
-    """Return whether neither the file exists, nor the archive or set that contains an item such as ``A.zip!b.jpg``.
-
-    A path through a dangling link, as to a disk that is not mounted, is not gone.
-    """
-    holders = [path[:i] for i, char in enumerate(path) if char in "!#"]
-    return all(map(_is_missing, itertools.chain([path], holders))) and not any(map(_is_dead_link, Path(path).parents))
-
-
-def _is_missing(path: str) -> bool:
-    try:
-        Path(path).lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except (OSError, ValueError):  # the file may exist although it cannot be inspected
-        return False
-    return False
-
-
-def _is_dead_link(path: Path) -> bool:
-    return path.is_symlink() and not exists(path)
+    tasks = [rows[start : start + _FILES_PER_TASK] for start in range(0, len(rows), _FILES_PER_TASK)]
+    with progress(len(rows), "reading", "img") as bar, ThreadPoolExecutor(cores()) as pool:
+        for some, _ in zip(tasks, pool.map(read, tasks), strict=True):
+            bar.update(len(some))
+    return digests, dict(sorted(failures.items()))
 
 
 def _nothing_read(source: ImageSource, skipped: Sequence[Skipped]) -> GannetError:

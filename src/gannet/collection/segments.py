@@ -15,18 +15,21 @@ from collections.abc import Iterator
 import numpy as np
 
 from gannet.codes import Codes, Ids
-from gannet.collection.storage import DamagedError
+from gannet.collection.errors import DamagedError
 from gannet.index.id_runs import IdRuns
 
 SIZE = 4096
+_LAST = (2**63 - 1) // SIZE
 _ROW = "SELECT number, offsets, codes, checksum FROM segments"
 
 
-def append(db: sqlite3.Connection, ids: Ids, codes: Codes) -> None:
-    """Store ``codes (n, w)`` under ``ids (n,)``, ascending and above all stored ids."""
+def insert(db: sqlite3.Connection, ids: Ids, codes: Codes) -> None:
+    """Store ``codes (n, w)`` under ``ids (n,)``, which are ascending and not stored yet."""
     for number, rows in _by_segment(ids):
         old_ids, old_codes = _read(db, number, codes.shape[1])
-        _write(db, number, np.concatenate([old_ids, ids[rows]]), np.concatenate([old_codes, codes[rows]]))
+        all_ids = np.concatenate([old_ids, ids[rows]])
+        order = np.argsort(all_ids, kind="stable")
+        _write(db, number, all_ids[order], np.concatenate([old_codes, codes[rows]])[order])
 
 
 def remove(db: sqlite3.Connection, width: int, ids: Ids) -> Ids:
@@ -61,8 +64,10 @@ def read_all(db: sqlite3.Connection, width: int) -> tuple[IdRuns, Codes]:
     """Return all ids ``(n,)``, ascending, and codes ``(n, w)``; needs little memory besides these."""
     n = count(db)
     (size,) = db.execute("SELECT coalesce(sum(length(codes)), 0) FROM segments").fetchone()
-    if size != n * width:
-        raise DamagedError(f"it holds {size} bytes of codes for {n} items")
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    (page_bytes,) = db.execute("PRAGMA page_size").fetchone()
+    if size != n * width or size > pages * page_bytes:
+        raise DamagedError(f"it claims to hold {size} bytes of codes for {n} items")
     codes = np.empty((n, width), np.uint8)
     return IdRuns.of(_fill(db, width, codes)), codes
 
@@ -104,8 +109,10 @@ def _decode(row: tuple[int, bytes, bytes, int], width: int) -> tuple[Ids, Codes]
     sound = isinstance(offsets, bytes) and isinstance(codes, bytes) and len(codes) * 2 == len(offsets) * width
     if not sound or _checksum(number, offsets, codes) != checksum:
         raise DamagedError(f"the codes in segment {number} do not match their checksum")
-    ids = np.frombuffer(offsets, "<u2").astype(np.int64) + number * SIZE
-    return ids, np.frombuffer(codes, np.uint8).reshape(-1, width)
+    places = np.frombuffer(offsets, "<u2").astype(np.int64)
+    if not 0 <= number <= _LAST or (places >= SIZE).any() or (np.diff(places) <= 0).any():
+        raise DamagedError(f"the ids in segment {number} are not those of a segment")
+    return places + number * SIZE, np.frombuffer(codes, np.uint8).reshape(-1, width)
 
 
 def _write(db: sqlite3.Connection, number: int, ids: Ids, codes: Codes) -> None:

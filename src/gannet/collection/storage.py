@@ -1,4 +1,4 @@
-"""The SQLite file of a collection: its schema, creation, connections, write-ahead log and error messages."""
+"""The SQLite file of a collection: its creation, its connections, and the beginning and end of changes."""
 
 from __future__ import annotations
 
@@ -11,51 +11,41 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from gannet.collection import errors
+from gannet.collection.errors import DamagedError, explained
+from gannet.collection.log import check_log, check_space, has_state, lacks_space_to_read, read_base, side_file
+from gannet.collection.schema import SCHEMA, SCHEMAS, VERSION, Header, read_header, upgrade, version, write_header
 from gannet.errors import GannetError
-from gannet.support.atomic import temporary_beside
+from gannet.support.atomic import sync_folder, temporary_beside
 
 APPLICATION_ID = 0x474E4E54  # "GNNT"
-TIMEOUT = 5.0
+TIMEOUT = 30.0
 """Default for the seconds to wait while another program uses the file."""
 _STEP_SECONDS = 0.1
 _CACHE, _SMALL_CACHE = -(64 << 10), -(1 << 10)
 """Size of the page cache in KB; SQLite takes it as a negative number."""
 
-SCHEMA = (
-    "CREATE TABLE collection (n_bits INTEGER NOT NULL, model_id TEXT NOT NULL, created TEXT NOT NULL, "
-    "changed TEXT NOT NULL, next_id INTEGER NOT NULL)",
-    "CREATE TABLE model (data BLOB NOT NULL)",
-    "CREATE TABLE items (id INTEGER PRIMARY KEY, path BLOB NOT NULL, digest BLOB)",
-    "CREATE INDEX items_by_path ON items (path)",
-    "CREATE INDEX items_by_digest ON items (digest) WHERE digest IS NOT NULL",
-    "CREATE TABLE segments (number INTEGER PRIMARY KEY, offsets BLOB NOT NULL, codes BLOB NOT NULL, "
-    "checksum INTEGER NOT NULL)",
-)
-FEATURES_SCHEMA = (
-    "CREATE TABLE feature_length (n_features INTEGER NOT NULL)",
-    "CREATE TABLE features (id INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum INTEGER NOT NULL)",
-)
-SCHEMAS = {1: SCHEMA, 2: SCHEMA + FEATURES_SCHEMA}
-"""Tables by version. A collection with features has version 2; others have version 1, which older readers know."""
 _FEATURES_PAGE_BYTES = 16384
 """A row of features (2.5 KB for 1280 values) would waste much of a page of SQLite's default size, 4 KB."""
+_LEAST_LENGTH_LIMIT = 1 << 26
 
 
-class DamagedError(Exception):
-    """The content of the file is inconsistent; the message says where."""
+class Connection(sqlite3.Connection):
+    """A connection to a collection file.
+
+    ``frozen`` is the size and time of a file that is read without locks, as its disk has no room for them, or None.
+    ``birth`` are the unchangeable values of the file's header, and ``generation`` is the largest seen so far.
+    """
+
+    frozen: tuple[int, int] | None = None
+    birth: tuple[object, ...] = ()
+    generation = 0
 
 
-def create(
-    path: Path,
-    collection: tuple[object, ...],
-    model: bytes,
-    n_features: int | None = None,
-    overwrite: bool = False,
-    timeout: float = TIMEOUT,
-) -> None:
-    """Create a collection file with its single ``collection`` row and its model, and tables for features if needed."""
+def create(path: Path, header: Header, model: bytes, overwrite: bool = False, timeout: float = TIMEOUT) -> None:
+    """Create a collection file with its header and its model."""
     with complete_file(path, overwrite, timeout) as temporary:
-        _write_new(temporary, collection, model, n_features)
+        _write_new(temporary, header, model)
 
 
 @contextlib.contextmanager
@@ -68,82 +58,202 @@ def complete_file(path: Path, overwrite: bool = False, timeout: float = TIMEOUT)
         path = Path(os.path.realpath(path))
         if path.exists():
             _refuse_existing(path, overwrite)
-        temporary = temporary_beside(path)
-        try:
+        if not path.parent.is_dir():
+            raise GannetError(f"cannot open {path}; check that its folder exists and that you may write there")
+        with temporary_beside(path) as temporary:
             yield temporary
             publish(temporary, path, overwrite, timeout)
-        finally:
-            temporary.unlink(missing_ok=True)
-            _remove_side_files(temporary)
 
 
-def connect(path: Path, readonly: bool, timeout: float = TIMEOUT) -> sqlite3.Connection:
+def connect(path: Path, readonly: bool, timeout: float = TIMEOUT) -> Connection:
     """Open a collection file, undo an interrupted change, and check the header and the schema."""
     with explained(path):
         if path.is_dir():
             raise GannetError(f"{path} is a folder; give the file of a collection")
         if not path.is_file():
             raise GannetError(f"there is no collection {path}; make one with `gannet index`")
-        # `mode=rw` even for reading: only then can SQLite undo the change of a killed writer. If the file may not be
-        # written, SQLite itself opens it for reading, which needs no side file with a rollback journal. `immutable=1`
-        # would be wrong: it ignores an interrupted change, and one in progress.
-        db = _connect(path, "rw", timeout)
+        check_log(path)
+        if lacks_space_to_read(path):
+            return _connect_on_full_disk(path, readonly, timeout)
         try:
-            db.execute("PRAGMA trusted_schema = OFF")
-            db.text_factory = lambda text: text.decode("utf-8", "replace")  # checked by the callers
-            try:
-                _check_header(db, path)
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode == sqlite3.SQLITE_CANTOPEN and _has_log(path):
-                    raise GannetError(_interrupted(path)) from error
+            # `mode=rw` even for reading: only then can SQLite undo the change of a killed writer. If the file may not
+            # be written, SQLite itself opens it for reading, which needs no side file with a rollback journal.
+            # `immutable=1` would be wrong: it ignores an interrupted change, and one in progress.
+            return _prepared(_connect(path, "rw", timeout), path, readonly)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL):
                 raise
-            # EXTRA also syncs the folder, so that a confirmed change survives a power cut.
-            db.execute("PRAGMA synchronous = EXTRA")
-            db.execute(f"PRAGMA cache_size = {_CACHE}")
-            db.execute(f"PRAGMA query_only = {'ON' if readonly else 'OFF'}")
-        except BaseException:
-            db.close()
+        return _connect_on_full_disk(path, readonly, timeout)  # the quota of a user, for example
+
+
+def _prepared(db: Connection, path: Path, readonly: bool) -> Connection:
+    """Check the header and the schema of an open file, and set up the connection."""
+    try:
+        db.execute("PRAGMA trusted_schema = OFF")
+        # A crafted file may claim values of a gigabyte; SQLite would take the memory before it looks for them.
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, min(max(path.stat().st_size, _LEAST_LENGTH_LIMIT), 10**9))
+        db.text_factory = lambda text: text.decode("utf-8", "replace")  # checked by the callers
+        try:
+            _check_header(db, path)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_CANTOPEN and _has_log(path):
+                raise GannetError(errors.interrupted(path)) from error
             raise
+        header = read_header(db)
+        db.birth, db.generation = _birth(header), header.generation
+        # EXTRA also syncs the folder, so that a confirmed change survives a power cut.
+        db.execute("PRAGMA synchronous = EXTRA")
+        db.execute(f"PRAGMA cache_size = {_CACHE}")
+        db.execute(f"PRAGMA query_only = {'ON' if readonly else 'OFF'}")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
-def begin_change(db: sqlite3.Connection, path: Path, identity: tuple[int, int] | None, timeout: float) -> None:
+def _connect_on_full_disk(path: Path, readonly: bool, timeout: float) -> Connection:
+    """Open a file without writing a byte.
+
+    To read a file with a write-ahead log, SQLite needs a further file, unless it has the file for itself. Without
+    pending changes in a log or a journal, the file is read without any locks, and `check_unchanged` detects changes.
+    """
+    info = path.stat()
+    logs = (side_file(path, "-wal"), side_file(path, "-journal"))
+    if any(log.exists() and log.stat().st_size for log in logs):
+        db = _connect(path, "rw", timeout)
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        return _prepared(db, path, readonly)
+    db = _prepared(_connect(path, "ro&immutable=1", timeout), path, readonly)
+    db.frozen = info.st_size, info.st_mtime_ns
+    return db
+
+
+def check_unchanged(db: Connection, path: Path) -> None:
+    """Raise a `GannetError` if a file that is read without locks has changed."""
+    if db.frozen is not None:
+        info = path.stat()
+        if db.frozen != (info.st_size, info.st_mtime_ns):
+            raise GannetError(f"{path} was changed while it was read on a full disk; open it again")
+
+
+def begin_change(db: Connection, path: Path, identity: tuple[int, int] | None, timeout: float) -> None:
     """Begin a transaction that writes; readers see the state before it until it ends.
 
-    ``identity`` is the result of `identify` when the file was opened.
+    A file of an older version is upgraded first, in a transaction of its own. ``identity`` is the result of `identify`
+    when the file was opened.
     """
     if db.execute("PRAGMA query_only").fetchone()[0]:
-        raise GannetError(_read_only(path))
-    # Changed pages go to a log beside the file, so that others can go on reading the state before. To start the log,
-    # SQLite needs exclusive access for a moment. It waits for that in short steps, as new readers wait meanwhile.
+        raise GannetError(errors.read_only(path))
+    if db.frozen is not None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    _check_same(db, path, identity)
+    _start_log(db, path, timeout)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        header = _check_same(db, path, identity)
+        base = read_base(path)
+        # The cache and the log of SQLite do not describe a file that was overwritten in place.
+        if base is None or (base.state != header.state and not has_state(path, base)):
+            raise GannetError(errors.moved(path))
+        write_header(db, header.next())
+    except BaseException:
+        db.rollback()
+        raise
+
+
+def _check_same(db: Connection, path: Path, identity: tuple[int, int] | None) -> Header:
+    """Return the header of a file, and raise a `GannetError` if another file or an older copy took its place."""
+    header = read_header(db)
+    if identify(path) != identity or _birth(header) != db.birth or header.generation < db.generation:
+        raise GannetError(errors.moved(path))
+    return header
+
+
+def _start_log(db: Connection, path: Path, timeout: float) -> None:
+    """Make changed pages go to a log beside the file, so that others can go on reading the state before.
+
+    To start the log, SQLite needs exclusive access for a moment. It waits for that in short steps, as new readers wait
+    meanwhile.
+    """
     give_up = time.monotonic() + timeout
     db.execute(f"PRAGMA busy_timeout = {round(1000 * min(_STEP_SECONDS, timeout))}")
     try:
         while True:
             try:
-                db.execute("PRAGMA journal_mode = WAL")
-                break
+                if _renew(db, path):
+                    db.execute("PRAGMA journal_mode = WAL")
+                return
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
+                if time.monotonic() > give_up:
+                    raise GannetError(errors.being_read(path, timeout)) from None
             time.sleep(_STEP_SECONDS / 10)
     finally:
         db.execute(f"PRAGMA busy_timeout = {round(1000 * timeout)}")
+
+
+def _renew(db: Connection, path: Path) -> bool:
+    """Give a file without a log a new state, and upgrade one of an older version; return whether it has no log.
+
+    A log that is started afterwards cannot be taken for the log of a copy that was made before, and a log never holds
+    the upgrade itself.
+    """
+    has_log = db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    if has_log and version(db) == VERSION:
+        return False
+    check_space(path)
+    if has_log:
+        db.execute("PRAGMA journal_mode = DELETE")
     db.execute("BEGIN IMMEDIATE")
-    if identify(path) != identity:
-        db.rollback()
-        raise GannetError(_moved(path))
+    try:
+        if version(db) < VERSION:
+            upgrade(db)
+        else:
+            write_header(db, read_header(db).next())
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.rollback()
+    return True
 
 
-def end_change(db: sqlite3.Connection, timeout: float) -> None:
+def end_change(db: Connection, timeout: float) -> None:
     """Copy a committed change from the log into the file, so that a copy of the file alone contains it.
 
     If others are reading at this moment, the next change does this, or the last connection when it is closed.
     """
     with contextlib.suppress(sqlite3.Error):  # the change is safe in the log
+        db.generation = read_header(db).generation
         db.execute("PRAGMA busy_timeout = 0")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.execute(f"PRAGMA busy_timeout = {round(1000 * timeout)}")
+
+
+def remove_log(db: Connection, path: Path, identity: tuple[int, int] | None) -> None:
+    """Leave a single file, without a log beside it, unless another connection uses the log.
+
+    After a change that failed because the disk is full, this frees the space that its log took.
+    """
+    # The name of a log follows from its file's: if the file was replaced, the log belongs to the new file.
+    if db.frozen is not None or identify(path) != identity:
+        return
+    with contextlib.suppress(sqlite3.Error, OSError):  # in use elsewhere, or not writable: the last connection does it
+        (timeout,) = db.execute("PRAGMA busy_timeout").fetchone()
+        (query_only,) = db.execute("PRAGMA query_only").fetchone()
+        db.execute("PRAGMA busy_timeout = 0")
+        db.execute("PRAGMA query_only = OFF")
+        try:
+            if db.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                db.execute("PRAGMA journal_mode = DELETE")
+            elif (journal := side_file(path, "-journal")).exists():
+                db.execute("BEGIN IMMEDIATE")  # no other program is changing the file, and none needs the journal
+                journal.unlink()
+                db.rollback()
+        finally:
+            db.execute(f"PRAGMA query_only = {query_only}")
+            db.execute(f"PRAGMA busy_timeout = {timeout}")
 
 
 @contextlib.contextmanager
@@ -179,17 +289,12 @@ def identify(path: Path) -> tuple[int, int] | None:
     return info.st_dev, info.st_ino
 
 
-def close(db: sqlite3.Connection, path: Path, identity: tuple[int, int] | None) -> None:
-    """Close a connection; the last one leaves a single file, without a log beside it.
+def close(db: Connection, path: Path, identity: tuple[int, int] | None) -> None:
+    """Close a connection; the last one leaves a single file.
 
     ``identity`` is the result of `identify` when the file was opened.
     """
-    with contextlib.suppress(sqlite3.Error):  # in use elsewhere, or not writable: the last connection does it
-        db.execute("PRAGMA busy_timeout = 0")
-        # The name of a log follows from its file's: if the file was replaced, the log belongs to the new file.
-        if identify(path) == identity and db.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
-            db.execute("PRAGMA query_only = OFF")
-            db.execute("PRAGMA journal_mode = DELETE")
+    remove_log(db, path, identity)
     db.close()
 
 
@@ -208,91 +313,31 @@ def rows_in(db: sqlite3.Connection, query: str, values: Sequence[Any]) -> Iterat
         yield from db.execute(f"{query} IN ({', '.join('?' * len(batch))})", batch)
 
 
-@contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn the errors of SQLite and of the system about the file at ``path`` into a `GannetError`."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise GannetError(_explain(error, path)) from error
-    except DamagedError as error:
-        raise GannetError(_damaged(path, str(error))) from error
-    except UnicodeDecodeError as error:  # the error quotes text that cannot be decoded
-        raise GannetError(_damaged(path, "it was overwritten")) from error
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise GannetError(_full(path) if full else f"cannot use {path}: {error.strerror or error}") from error
+def _birth(header: Header) -> tuple[object, ...]:
+    return header.n_bits, header.model_id, header.created, header.n_features
 
 
-def _explain(error: sqlite3.Error, path: Path) -> str:
-    code = getattr(error, "sqlite_errorcode", None)
-    if code == sqlite3.SQLITE_READONLY_DBMOVED:
-        return _moved(path)
-    if code in (sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECOVERY):
-        return _interrupted(path)
-    match None if code is None else code & 0xFF:
-        case sqlite3.SQLITE_FULL:
-            return _full(path)
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return f"{path} is in use by another program; try again when that has finished"
-        case sqlite3.SQLITE_NOTADB:
-            return _foreign(path)
-        case sqlite3.SQLITE_CORRUPT:
-            return _damaged(path, "it was cut short or overwritten")
-        case sqlite3.SQLITE_READONLY:
-            return _read_only(path)
-        case sqlite3.SQLITE_CANTOPEN:
-            return f"cannot open {path}; check that its folder exists and that you may write there"
-        case sqlite3.SQLITE_TOOBIG:
-            return f"cannot store more than 1 GB in one piece in {path}; use a smaller model"
-    return f"cannot use {path}: {error}"
-
-
-def _moved(path: Path) -> str:
-    return f"{path} was replaced or moved while it was open; open it again"
-
-
-def _interrupted(path: Path) -> str:
-    return f"a change to {path} was interrupted; open it once with permission to write, to complete or undo the change"
-
-
-def _read_only(path: Path) -> str:
-    return f"{path} is open for reading only; open it for writing, and check its permissions"
-
-
-def _full(path: Path) -> str:
-    return f"no space left on the disk for {path}; free some and try again (its contents are unchanged)"
-
-
-def _foreign(path: Path) -> str:
-    return f"{path} is not a Gannet collection; make one with `gannet index`"
-
-
-def _damaged(path: Path, what: str) -> str:
-    return f"{path} is damaged: {what}; restore it from a copy or make it again with `gannet index`"
-
-
-def _connect(path: Path, mode: str, timeout: float = TIMEOUT) -> sqlite3.Connection:
+def _connect(path: Path, mode: str, timeout: float = TIMEOUT) -> Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
         isolation_level=None,
         timeout=timeout,
         check_same_thread=False,
+        factory=Connection,
     )
 
 
 def _check_header(db: sqlite3.Connection, path: Path) -> None:
     (application_id,) = db.execute("PRAGMA application_id").fetchone()
-    (version,) = db.execute("PRAGMA user_version").fetchone()
     if application_id != APPLICATION_ID:
-        raise GannetError(_foreign(path))
-    if version > max(SCHEMAS):
+        raise GannetError(errors.foreign(path))
+    if version(db) > VERSION:
         raise GannetError(
-            f"{path} is a collection of version {version}, newer than this Gannet reads; upgrade gannet-hash"
+            f"{path} is a collection of version {version(db)}, newer than this Gannet reads; upgrade gannet-hash"
         )
     # The statements must be equal word by word, so that no file can bring its own triggers or views.
-    if {sql for (sql,) in db.execute("SELECT sql FROM sqlite_master")} != set(SCHEMAS.get(version, ())):
+    if {sql for (sql,) in db.execute("SELECT sql FROM sqlite_master")} != set(SCHEMAS.get(version(db), ())):
         raise DamagedError("its tables are not those of a collection")
 
 
@@ -302,29 +347,26 @@ def _has_log(path: Path) -> bool:
         return file.read(20)[18:] == b"\x02\x02"
 
 
-def _write_new(path: Path, collection: tuple[object, ...], model: bytes, n_features: int | None) -> None:
-    version = 1 if n_features is None else 2
+def _write_new(path: Path, header: Header, model: bytes) -> None:
     with contextlib.closing(_connect(path, "rwc")) as db:
-        if n_features is not None:
+        if header.n_features is not None:
             db.execute(f"PRAGMA page_size = {_FEATURES_PAGE_BYTES}")
         # No other program knows this file yet, so it needs no journal; the commit still syncs it.
         db.execute("PRAGMA journal_mode = OFF")
         db.execute("PRAGMA synchronous = FULL")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {version}")
+        db.execute(f"PRAGMA user_version = {VERSION}")
         db.execute("BEGIN")
-        for statement in SCHEMAS[version]:
+        for statement in SCHEMA:
             db.execute(statement)
-        if n_features is not None:
-            db.execute("INSERT INTO feature_length VALUES (?)", (n_features,))
-        db.execute(f"INSERT INTO collection VALUES ({', '.join('?' * len(collection))})", collection)
+        write_header(db, header, first=True)
         db.execute("INSERT INTO model VALUES (?)", (model,))
         db.execute("COMMIT")
 
 
 def publish(temporary: Path, path: Path, overwrite: bool, timeout: float) -> None:
     """Rename a complete file to ``path`` durably; an existing file is an error unless ``overwrite``."""
-    if _side_file(temporary, "-wal").exists():  # the disk was too full to copy the log into the file
+    if side_file(temporary, "-wal").exists():  # the disk was too full to copy the log into the file
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if path.exists():
         _refuse_existing(path, overwrite)
@@ -334,12 +376,7 @@ def publish(temporary: Path, path: Path, overwrite: bool, timeout: float) -> Non
     else:
         _remove_side_files(path)
         _rename_new(temporary, path, overwrite)
-    with contextlib.suppress(PermissionError):  # a folder cannot be opened on Windows
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync_folder(path.parent)
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:
@@ -365,11 +402,7 @@ def _exclusive(path: Path, timeout: float) -> Iterator[None]:
 def _remove_side_files(path: Path) -> None:
     """Remove the logs that a killed program left beside ``path``: SQLite would take them for part of a new file."""
     for suffix in ("-journal", "-wal", "-shm"):
-        _side_file(path, suffix).unlink(missing_ok=True)
-
-
-def _side_file(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
+        side_file(path, suffix).unlink(missing_ok=True)
 
 
 def _rename_new(temporary: Path, path: Path, overwrite: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from gannet.collection import storage
+from gannet.collection.errors import explained
 from gannet.errors import GannetError
 
 
@@ -21,13 +21,13 @@ class TransactionalFile:
     ----------
     file : Path
         File of the collection.
-    db : sqlite3.Connection
+    db : Connection
         Connection to the file.
     timeout : float
         Seconds to wait while another program uses the file.
     """
 
-    def __init__(self, file: Path, db: sqlite3.Connection, timeout: float) -> None:
+    def __init__(self, file: Path, db: storage.Connection, timeout: float) -> None:
         self._file = file
         self._db = db
         self._timeout = timeout
@@ -80,9 +80,9 @@ class TransactionalFile:
             yield
 
     @contextlib.contextmanager
-    def _transaction(self, write: bool = False) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, write: bool = False) -> Iterator[storage.Connection]:
         """Run a block on one state of the file; its changes are kept only if it raises no exception."""
-        with self._lock, storage.explained(self._file):
+        with self._lock, explained(self._file):
             if self._closed:
                 raise GannetError(f"{self._file} is closed; open it again with Collection.open")
             if self._db.in_transaction:
@@ -92,12 +92,18 @@ class TransactionalFile:
             if write:
                 storage.begin_change(self._db, self._file, self._identity, self._timeout)
             else:
+                storage.check_unchanged(self._db, self._file)
                 self._db.execute("BEGIN")
             try:
                 yield self._db
                 self._db.execute("COMMIT")
-                if write:
-                    storage.end_change(self._db, self._timeout)
-            finally:
+            except BaseException:
                 if self._db.in_transaction:
                     self._db.rollback()
+                if write:
+                    storage.remove_log(self._db, self._file, self._identity)
+                raise
+            if write:
+                storage.end_change(self._db, self._timeout)
+            else:
+                storage.check_unchanged(self._db, self._file)

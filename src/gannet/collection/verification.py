@@ -8,7 +8,9 @@ import numpy as np
 
 from gannet.codes import check_codes, n_bytes
 from gannet.collection import feature_rows, items, segments
-from gannet.collection.storage import DamagedError, read_row
+from gannet.collection.errors import DamagedError
+from gannet.collection.schema import read_header
+from gannet.collection.storage import read_row
 from gannet.errors import GannetError
 
 
@@ -22,7 +24,8 @@ def check_parts(db: sqlite3.Connection, n_bits: int, n_features: int | None) -> 
     ids, stored = runs.all(), items.all_ids(db)
     if not np.array_equal(ids, stored):
         raise DamagedError(f"its {len(ids)} codes and {len(stored)} items do not match")
-    (next_id,) = read_row(db, "SELECT next_id FROM collection", int)
+    items.check_others(db)
+    next_id = read_header(db).next_id
     if n_features is not None:
         feature_rows.check(db, ids.tolist(), n_features)
     if len(ids) and ids[-1] >= next_id:

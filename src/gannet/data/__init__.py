@@ -7,9 +7,11 @@ from gannet.data.images import RawImage, check_image, decode, digest, thumbnail
 from gannet.data.labeled import Dataset, LabeledImages
 from gannet.data.matrix import MatrixSource
 from gannet.data.opening import open_row, open_source, read_item
+from gannet.data.options import DEFAULT_EXCLUDE, ReadOptions
 from gannet.data.source_kind import SourceKind
 
 __all__ = [
+    "DEFAULT_EXCLUDE",
     "ArraySource",
     "Dataset",
     "FolderSource",
@@ -17,6 +19,7 @@ __all__ = [
     "LabeledImages",
     "MatrixSource",
     "RawImage",
+    "ReadOptions",
     "Skipped",
     "SourceKind",
     "Subset",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,8 @@ from gannet.errors import GannetError
 
 #: Larger files are refused before they are read into memory.
 MAX_FILE_BYTES = 1 << 29
+
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class ImageSource(ABC):
         their own.
     skipped : sequence of Skipped, default=()
         What was found and left out when the source was listed.
+    notes : sequence of str, default=()
+        Lines for people about what was taken and what was left out.
 
     Attributes
     ----------
@@ -85,7 +90,9 @@ class ImageSource(ABC):
         members: Sequence[str],
         separator: str,
         skipped: Sequence[Skipped] = (),
+        notes: Sequence[str] = (),
     ) -> None:
+        self.notes = list(notes)
         self.name = Path(container).name or container
         self.container = container
         self.members = list(members)
@@ -240,7 +247,15 @@ def is_file(path: str) -> bool:
     """Return whether a text, of any length and content, is the path of a file."""
     try:
         return Path(path).is_file()
-    except OSError:
+    except (OSError, ValueError):
+        return False
+
+
+def has_content(path: str) -> bool:
+    """Return whether a text is the path of a file that is not empty."""
+    try:
+        return Path(path).is_file() and Path(path).stat().st_size > 0
+    except (OSError, ValueError):
         return False
 
 
@@ -248,10 +263,36 @@ def exists(path: str | os.PathLike[str]) -> bool:
     """Return whether a text, of any length and content, is the path of something that exists and can be accessed."""
     try:
         return Path(path).exists()
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
 def reason(error: OSError) -> str:
     """Return the message of the operating system as a short reason."""
-    return f"cannot be read: {error.strerror or error}"
+    return f"cannot be read: {error.strerror or one_line(error)}"
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's message in one line of limited length, or the name of its type."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
+
+
+@contextlib.contextmanager
+def reading(problem: str, path: str = "") -> Iterator[None]:
+    """Turn every error of a reader into a `GannetError` of one line.
+
+    Each reader is called inside one such block, because parsers raise errors of any type on damaged data. An error of
+    the operating system is reported as it is; for any other, the message is the path, ``problem`` and the error.
+    """
+    where = f"{path} " if path else ""
+    try:
+        yield
+    except GannetError:
+        raise
+    except OSError as error:
+        if error.errno is not None:
+            raise GannetError(f"{where}{reason(error)}") from error
+        raise GannetError(f"{where}{problem}: {one_line(error)}") from error
+    except Exception as error:
+        raise GannetError(f"{where}{problem}: {one_line(error)}") from error

@@ -7,13 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gannet.data.base import MAX_FILE_BYTES, ImageSource, Skipped, reason
+from gannet.data.formats import IMAGE_EXTENSIONS
+from gannet.data.images import PartialImage
 from gannet.errors import GannetError
 
-#: File name extensions taken as images, in any case.
-IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-#: Common image formats that Pillow does not read everywhere. Files of these are reported, not passed over silently.
-UNREAD_EXTENSIONS = frozenset({".heic", ".heif", ".avif", ".jxl", ".svg"})
-UNREAD = "this picture format is not read; convert it to JPEG or PNG"
 TOO_LARGE = f"file above {MAX_FILE_BYTES >> 20} MB"
 
 _CHANGED = "it changed while it was read; try again when it is complete"
@@ -30,14 +27,27 @@ class FolderSource(ImageSource):
         Paths of the files, relative to the folder.
     skipped : sequence of Skipped, default=()
         What was found and left out.
+    notes : sequence of str, default=()
+        Lines about what was left out.
+    truncated : bool, default=False
+        Whether images that are cut off are read as far as they go.
     """
 
-    def __init__(self, root: str, members: Sequence[str], skipped: Sequence[Skipped] = ()) -> None:
-        super().__init__(root, members, "/", skipped)
+    def __init__(
+        self,
+        root: str,
+        members: Sequence[str],
+        skipped: Sequence[Skipped] = (),
+        notes: Sequence[str] = (),
+        truncated: bool = False,
+    ) -> None:
+        super().__init__(root, members, "/", skipped, notes)
+        self._truncated = truncated
 
     def read(self, index: int) -> bytes:
         """Return the content of file ``index``."""
-        return read_file(self.paths[index])
+        content = read_file(self.paths[index])
+        return PartialImage(content) if self._truncated else content
 
 
 def read_file(path: str) -> bytes:
@@ -72,10 +82,3 @@ def extension(name: str) -> str:
     """Return the extension of a file name in lower case, with its dot; empty for a hidden file without another dot."""
     stem, _, last = name.rpartition(".")  # ten times as fast as a `Path`, which matters for a million files
     return f".{last.lower()}" if stem else ""
-
-
-def no_images(where: str, skipped: Sequence[Skipped]) -> GannetError:
-    """Return the error for a folder or archive without an image that can be read."""
-    looked_for = " ".join(sorted(IMAGE_EXTENSIONS))
-    why = f"; {len(skipped)} left out, the first: {skipped[0].path}: {skipped[0].reason}" if skipped else ""
-    return GannetError(f"no images in {where}: looked for {looked_for}{why}")

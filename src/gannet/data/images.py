@@ -8,13 +8,16 @@ import hashlib
 import io
 import logging
 import warnings
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, _imaging
 
+from gannet.data._eight_bit import LARGE_PIXELS, on_ground, reduction, to_8_bit
+from gannet.data.formats import FORMATS, HEIF_HINT, is_heif, register_heif
 from gannet.errors import GannetError
+from gannet.support.memory import decoding_budget
 
 #: An image that is not decoded yet: the content of an image file, or pixels ``(h, w, 3)``, uint8.
 RawImage = bytes | NDArray[np.uint8]
@@ -25,8 +28,10 @@ MAX_PIXELS = 178_956_970
 #: Length in pixels to which `load_rgb` reduces the shorter side of larger images.
 MAX_WHOLE_SIDE = 1024
 
-# Only plain raster formats: others that Pillow reads start outside programs (EPS) or are not photographs.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+# No format stores more pixels in a byte, unless nearly all of them are equal.
+_PIXELS_PER_BYTE = 50_000
+# What decoders take in addition to the decoded image, measured.
+_EXTRA_BYTES_PER_PIXEL = {"WEBP": 12, "AVIF": 12, "JPEG2000": 16, "HEIF": 12, "TIFF": 4, "GIF": 4}
 _EXIF_ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -56,12 +61,18 @@ def _silence_libtiff() -> None:
 _silence_libtiff()
 
 
+class PartialImage(bytes):
+    """The content of an image file that is decoded as far as it goes if it is cut off."""
+
+
 def decode(raw: RawImage, size: int) -> NDArray[np.uint8]:
     """Return the center square of an image, resized.
 
-    EXIF orientation is applied, transparent pixels are blended with white, the shorter side is resized to ``size``
-    (bicubic) and the center is cut out. For an animation, the first frame is used. 16-bit gray values are scaled from
-    0..65535 to 0..255. 32-bit gray values have no fixed range and are scaled from their minimum and maximum.
+    EXIF orientation is applied, the shorter side is resized to ``size`` (bicubic) and the center is cut out. For an
+    animation, the first frame is used. Transparent pixels are blended with white, or with black or gray if the visible
+    part would disappear in white. 16-bit gray values are scaled from the range of 8, 10, 12, 14 or 16 bits that nearly
+    all of them need. 32-bit gray values are scaled from the range that the file declares, or from their minimum and
+    maximum, without infinities, missing values and a few values far from the others.
 
     Parameters
     ----------
@@ -78,7 +89,7 @@ def decode(raw: RawImage, size: int) -> NDArray[np.uint8]:
     Raises
     ------
     GannetError
-        If the data are empty, not an image, damaged, or above ``MAX_PIXELS``.
+        If the data are empty, not an image, damaged, or above ``MAX_PIXELS``, or too large for the memory here.
 
     Examples
     --------
@@ -87,31 +98,49 @@ def decode(raw: RawImage, size: int) -> NDArray[np.uint8]:
     >>> decode(np.zeros((20, 30, 3), np.uint8), 16).shape
     (16, 16, 3)
     """
-    image, orientation = _load(raw, 2 * size)
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    # The center square is symmetric, so that it can be cut out and resized first; turning the small result is exact.
-    square = image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
-    return np.array(_turn(_on_white(square), orientation), dtype=np.uint8)
+    with _loaded(raw, 2 * size) as (image, orientation):
+        width, height = image.size
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        # The center square is symmetric, so that it can be cut out and resized first; turning the small result is
+        # exact.
+        square = image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    return np.array(_turn(on_ground(square), orientation), dtype=np.uint8)
 
 
 def load_rgb(raw: RawImage) -> NDArray[np.uint8]:
-    """Return the whole image as RGB pixels ``(h, w, 3)``, uint8, turned upright and blended with white.
+    """Return the whole image as RGB pixels ``(h, w, 3)``, uint8.
 
-    An image with more than `MAX_WHOLE_SIDE` pixels on its shorter side is reduced to that.
+    It is turned upright and blended with a ground as by `decode`. An image with more than `MAX_WHOLE_SIDE` pixels on
+    its shorter side is reduced to that.
 
     Raises
     ------
     GannetError
         As for `decode`.
     """
-    image, orientation = _load(raw, 2 * MAX_WHOLE_SIDE)
-    width, height = image.size
-    factor = MAX_WHOLE_SIDE / min(width, height)
-    if factor < 1:
-        image = image.resize((round(factor * width), round(factor * height)), Image.Resampling.BICUBIC)
-    return np.array(_turn(_on_white(image), orientation), dtype=np.uint8)
+    with _loaded(raw, 2 * MAX_WHOLE_SIDE) as (image, orientation):
+        width, height = image.size
+        factor = MAX_WHOLE_SIDE / min(width, height)
+        if factor < 1:
+            image = image.resize((round(factor * width), round(factor * height)), Image.Resampling.BICUBIC)
+        return np.array(_turn(on_ground(image), orientation), dtype=np.uint8)
+
+
+def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
+    """Return a Pillow image as RGB pixels ``(h, w, 3)``, uint8, turned upright and blended with a ground.
+
+    Raises
+    ------
+    GannetError
+        If its file is damaged, or if it has no pixels.
+    """
+    if 0 in image.size:
+        raise GannetError("image without pixels")
+    with _damaged():
+        image.load()
+        whole = to_8_bit(image, max(image.size))  # not reduced
+        return np.array(_turn(on_ground(whole), _orientation(image)), dtype=np.uint8)
 
 
 def thumbnail(raw: RawImage, size: int) -> bytes:
@@ -129,10 +158,10 @@ def thumbnail(raw: RawImage, size: int) -> bytes:
     GannetError
         As for `decode`.
     """
-    image, orientation = _load(raw, 2 * size)
-    image.thumbnail((size, size), Image.Resampling.BICUBIC)
-    out = io.BytesIO()
-    _turn(_on_white(image), orientation).save(out, "JPEG", quality=90)
+    with _loaded(raw, 2 * size) as (image, orientation):
+        image.thumbnail((size, size), Image.Resampling.BICUBIC)
+        out = io.BytesIO()
+        _turn(on_ground(image), orientation).save(out, "JPEG", quality=90)
     return out.getvalue()
 
 
@@ -160,34 +189,81 @@ def digest(raw: RawImage) -> bytes:
     return state.digest()
 
 
-def _load(raw: RawImage, wanted: int) -> tuple[Image.Image, int]:
-    """Return the decoded image in RGB or RGBA, and its EXIF orientation.
+@contextlib.contextmanager
+def _loaded(raw: RawImage, wanted: int) -> Iterator[tuple[Image.Image, int]]:
+    """Yield the decoded image in RGB or RGBA, and its EXIF orientation.
 
-    A JPEG may be decoded at a reduced size, with both sides at least ``wanted`` pixels.
+    A JPEG and a large image may be reduced, with both sides at least ``wanted`` pixels. The memory that decoding takes
+    is reserved in the budget of all decoders until the caller is done.
     """
     if isinstance(raw, np.ndarray):
         if raw.dtype != np.uint8 or raw.ndim != 3 or raw.shape[2] != 3 or raw.size == 0:
             raise GannetError(f"pixels must be a (h, w, 3) uint8 array, not {raw.shape} {raw.dtype}")
-        return Image.fromarray(raw), 1
+        yield Image.fromarray(raw), 1
+        return
     if not raw:
         raise GannetError("empty file")
     image = _open(raw)
-    try:
+    full_size = image.size
+    with _damaged():
         image.draft("RGB", (wanted, wanted))
-        image.load()
-        # The orientation is read after loading: Pillow turns a TIFF, and finds a late EXIF chunk of a PNG, only then.
-        return _to_8_bit(image), _orientation(image)
-    except Exception as error:  # decoders raise errors of any type on damaged data
+    n_bytes, budget = _decoding_bytes(image, full_size, wanted), decoding_budget()
+    if n_bytes > budget.total:
+        raise GannetError(
+            f"too many pixels for the memory here ({full_size[0]} x {full_size[1]} in {image.format} take about "
+            f"{n_bytes >> 20:,} MB; images may take {budget.total >> 20:,} MB, a quarter of the memory)"
+        )
+    with budget.reserve(n_bytes):
+        with _damaged():
+            _load_pixels(image, isinstance(raw, PartialImage))
+            # The orientation is read after loading: Pillow turns a TIFF, and finds a late EXIF chunk of a PNG, only
+            # then.
+            orientation = _orientation(image)
+            image = to_8_bit(image, wanted)
+        yield image, orientation
+
+
+@contextlib.contextmanager
+def _damaged() -> Iterator[None]:
+    """Turn the errors of decoders, which raise any type on damaged data, into one short reason."""
+    try:
+        yield
+    except Exception as error:
         truncated = "truncated" in str(error)
         raise GannetError("truncated image file" if truncated else "damaged image file") from error
 
 
+def _decoding_bytes(image: Image.Image, full_size: tuple[int, int], wanted: int) -> int:
+    """Return about how many bytes it takes to decode an opened image, with the conversion in strips."""
+    native = 1 if image.mode in ("1", "L", "P") else 2 if image.mode.startswith("I;16") else 4
+    full = full_size[0] * full_size[1]
+    converted = 4 * image.width * image.height // reduction(image.size, wanted) ** 2
+    if image.format in ("JPEG", "MPO"):
+        # A progressive JPEG is read as a whole, in up to four channels of 16-bit coefficients.
+        coefficients = 2 * len(image.getbands()) * full if "progressive" in image.info else 0
+        return coefficients + native * image.width * image.height + converted
+    return (native + _EXTRA_BYTES_PER_PIXEL.get(str(image.format), 0)) * full + converted
+
+
+def _load_pixels(image: Image.Image, partial: bool) -> None:
+    """Decode the pixels; if the file is cut off and ``partial`` is true, the rest stays black."""
+    try:
+        image.load()
+    except OSError as error:
+        if not partial or "truncated" not in str(error):
+            raise
+        image.tile = []  # type: ignore[attr-defined]
+        image.load()  # nothing is left to decode: this returns what was decoded
+
+
 def _open(raw: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Read the header alone, and refuse images that must not be decoded."""
+    if is_heif(raw) and not register_heif():
+        raise GannetError(HEIF_HINT)
     try:
-        image = Image.open(io.BytesIO(raw), formats=_FORMATS)
+        image = Image.open(io.BytesIO(raw), formats=FORMATS)
     except UnidentifiedImageError:
-        raise GannetError("not an image (JPEG, PNG, WebP, GIF, BMP or TIFF)") from None
+        raise GannetError(f"not an image ({', '.join(FORMATS[:-1])} or {FORMATS[-1]})") from None
     except Image.DecompressionBombError:
         raise GannetError(f"too many pixels (above {max_pixels // 10**6} million)") from None
     except Exception as error:  # format plugins raise errors of any type on damaged headers
@@ -197,30 +273,9 @@ def _open(raw: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         raise GannetError("image without pixels")
     if width * height > max_pixels:
         raise GannetError(f"too many pixels ({width} x {height}, above {max_pixels // 10**6} million)")
+    if width * height > max(LARGE_PIXELS, _PIXELS_PER_BYTE * len(raw)):
+        raise GannetError(f"too many pixels ({width} x {height}) for a file of {len(raw):,} bytes")
     return image
-
-
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Return the image in RGB, or in RGBA if it has transparency."""
-    if image.mode.startswith("I;16"):
-        return _from_gray(np.asarray(image), 0, 65535)
-    if image.mode in ("I", "F"):
-        values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-        return _from_gray(values, float(values.min()), float(values.max()))
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
-
-
-def _from_gray(values: NDArray[Any], low: float, high: float) -> Image.Image:
-    scale = 255 / (high - low) if high > low else 0.0
-    gray = np.rint((values.astype(np.float64) - low) * scale).astype(np.uint8)
-    return Image.fromarray(gray).convert("RGB")
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("RGB")
 
 
 def _orientation(image: Image.Image) -> int:

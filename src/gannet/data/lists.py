@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gannet.data.base import absolute, reason
+from gannet.data.base import absolute, is_file, reason
 from gannet.data.files import FolderSource
 from gannet.data.labeled import LabeledImages
 from gannet.errors import GannetError
@@ -20,7 +20,7 @@ _SHOWN = 3
 
 def has_lists(folder: str | os.PathLike[str]) -> bool:
     """Return whether a folder holds ``database.txt`` and ``test.txt``."""
-    return all((Path(folder) / name).is_file() for name in (_DATABASE, _QUERY))
+    return all(is_file(f"{folder}/{name}") for name in (_DATABASE, _QUERY))
 
 
 def load_lists(folder: str | os.PathLike[str]) -> LabeledImages:
@@ -35,7 +35,7 @@ def load_lists(folder: str | os.PathLike[str]) -> LabeledImages:
         If a list is missing, malformed or contradicts another, or if an image that it names is missing.
     """
     root = absolute(folder)
-    names = [name for name in (_DATABASE, _QUERY, _TRAIN) if name != _TRAIN or (Path(root) / name).is_file()]
+    names = [name for name in (_DATABASE, _QUERY, _TRAIN) if name != _TRAIN or is_file(f"{root}/{name}")]
     lists = {name: _read_list(Path(root) / name) for name in names}
     rows: dict[str, int] = {}
     labels: list[tuple[str, ...]] = []
@@ -122,7 +122,7 @@ def _refuse_shared(queries: dict[str, tuple[str, ...]], others: dict[str, tuple[
 
 
 def _check_present(root: str, members: Sequence[str]) -> None:
-    missing = [member for member in members if not (Path(root) / member).is_file()]
+    missing = [member for member in members if not is_file(f"{root}/{member}")]
     if missing:
         shown = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
         raise GannetError(

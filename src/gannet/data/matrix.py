@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
 from numpy.typing import NDArray
 
+from gannet.data.base import is_file, reading
+from gannet.data.options import ReadOptions
 from gannet.errors import GannetError
 
 #: File name extensions taken as matrices.
 MATRIX_EXTENSIONS = (".npy", ".npz", ".parquet")
 #: Names by which the matrix is found in a file that holds several arrays.
 ARRAY_NAMES = ("features", "embeddings", "X")
+#: Names by which the names of the items are found, compared without case, spaces, ``_`` and ``-``. The first counts.
+ITEM_NAMES = (
+    "id", "path", "name", "names", "ids", "paths", "imagepath", "filepath", "filename", "filenames", "imagename",
+    "imageid", "itemid", "image", "file", "key", "url", "uri",
+)  # fmt: skip
+_ROWS_AT_ONCE = 1 << 16
+_SHOWN = 6
 
 
 class RowNames(Sequence[str]):
     """The names ``MATRIX#0``, ``MATRIX#1``, ... of the rows of a matrix, each made when it is read."""
 
-    def __init__(self, path: str, rows: range) -> None:
+    def __init__(self, path: str, rows: range | NDArray[np.int64]) -> None:
         self._path = path
         self._rows = rows
 
@@ -50,11 +61,15 @@ class MatrixSource:
         Features of any integer or float type; a memory-mapped array is not read as a whole.
     paths : sequence of str, default=None
         Names of the rows; ``PATH#0``, ``PATH#1``, ... if None.
+    notes : sequence of str, default=()
+        Lines for people about what was taken and what was left out.
 
     Attributes
     ----------
     name : str
         A short name for people.
+    container : str
+        The argument ``path``.
 
     Raises
     ------
@@ -70,7 +85,9 @@ class MatrixSource:
     ['mydb://table#0', 'mydb://table#1']
     """
 
-    def __init__(self, path: str, features: NDArray[Any], paths: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, path: str, features: NDArray[Any], paths: Sequence[str] | None = None, notes: Sequence[str] = ()
+    ) -> None:
         if features.dtype.kind not in "fiu":
             raise GannetError(f"{path} holds {features.dtype} values; save it as float32")
         if features.ndim != 2:
@@ -78,13 +95,97 @@ class MatrixSource:
         if 0 in features.shape:
             raise GannetError(f"{path} is empty: its shape is {features.shape}")
         self.name = Path(path).name
+        self.container = path
         self.features = features
         self.paths: Sequence[str] = RowNames(path, range(len(features))) if paths is None else paths
+        self.notes = list(notes)
+        if len(self.paths) != len(features):
+            raise GannetError(f"{path} has {len(features):,} rows, but {len(self.paths):,} names: give one per row")
 
     def __len__(self) -> int:
         return len(self.features)
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or the name of its type."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def make_source(
+    path: str,
+    features: NDArray[Any],
+    names: Sequence[Any] | None,
+    options: ReadOptions,
+    notes: Sequence[str] = (),
+    where: str = "the names",
+) -> MatrixSource:
+    """Return a matrix with its names, without the rows that ``options.skip_nan`` leaves out.
+
+    ``names`` are texts or numbers as stored, and None for a missing one; ``where`` says where they are stored.
+    """
+    paths = None if names is None else item_names(path, names, where)
+    source = MatrixSource(path, features, paths, notes)
+    if not options.skip_nan or features.dtype.kind != "f":
+        return source
+    starts = range(0, len(features), _ROWS_AT_ONCE)
+    finite = np.concatenate([np.isfinite(features[at : at + _ROWS_AT_ONCE]).all(axis=1) for at in starts])
+    rows = np.flatnonzero(finite)
+    if len(rows) == len(features):
+        return source
+    note = f"skipped {len(features) - len(rows):,} rows with NaN, infinity or missing values: {path}"
+    if not len(rows):
+        raise GannetError(note)
+    kept = RowNames(path, rows) if paths is None else [paths[row] for row in rows]
+    return MatrixSource(path, features[rows], kept, [*notes, note])
+
+
+def item_names(path: str, values: Sequence[Any], where: str) -> list[str]:
+    """Return the names of items as texts, and refuse missing ones."""
+    missing = [row for row, value in enumerate(values) if value is None or value == "" or value != value]
+    if missing:
+        raise GannetError(
+            f"{path}: {len(missing):,} of {where} are missing (first in row {missing[0]}): fill them in, or choose "
+            "other names with --names"
+        )
+    return [value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value) for value in values]
+
+
+def names_of(file: str) -> list[str]:
+    """Return the names in a text file, one per line, or in an .npy file of texts."""
+    if not is_file(file):
+        raise GannetError(f"--names {file} is neither a column or array of names, nor a file of names")
+    with reading("is not a file of names, one per line", file):
+        if file.lower().endswith(".npy"):
+            return text_array(file, np.load(file, allow_pickle=False))
+        return Path(file).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+
+
+def text_array(where: str, array: Any) -> list[Any]:
+    """Return the names in a NumPy array of texts or whole numbers."""
+    if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind not in "USTiu":
+        raise GannetError(f"{where} holds no names: it must be one array of texts")
+    values: list[Any] = array.tolist()
+    return values
+
+
+def is_item_name(name: str) -> bool:
+    """Return whether a column or array of this name holds the names of items."""
+    return _plain(name) in ITEM_NAMES
+
+
+def first_item_name(names: Iterable[str]) -> str | None:
+    """Return the column or array that holds the names of items; None if there is none."""
+    found = [name for name in names if is_item_name(name)]
+    return min(found, key=lambda name: ITEM_NAMES.index(_plain(name)), default=None)
+
+
+def shown(names: Sequence[str]) -> str:
+    """Return a list of columns as text; numbered columns in a row are shown as ``f0 … f63``."""
+    runs: list[list[str]] = []
+    for name in names:
+        last = re.fullmatch(r"(.*?)(\d+)", runs[-1][-1], re.DOTALL) if runs else None
+        if last and name == f"{last[1]}{int(last[2]) + 1:0{len(last[2]) if last[2].startswith('0') else 0}}":
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    parts = [part for run in runs for part in (run if len(run) < 3 else [f"{run[0]} … {run[-1]}"])]
+    return ", ".join(parts[:_SHOWN]) + (f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else "")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name).lower()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from gannet.data.base import ImageSource, absolute, exists, is_file, reason
 from gannet.data.files import read_file
 from gannet.data.images import RawImage
 from gannet.data.matrix import MATRIX_EXTENSIONS, MatrixSource
+from gannet.data.options import ReadOptions
 from gannet.data.source_kind import SourceKind
 from gannet.errors import GannetError
 
@@ -48,7 +49,15 @@ def other_kinds() -> list[SourceKind]:
     return [kind() for kind in registry().others().values() if issubclass(kind, SourceKind)]
 
 
-def open_source(path: str | os.PathLike[str]) -> ImageSource | MatrixSource:
+def open_source(
+    path: str | os.PathLike[str],
+    *,
+    features: str | Sequence[str] = (),
+    names: str | os.PathLike[str] | None = None,
+    skip_nan: bool = False,
+    exclude: str | Sequence[str] = (),
+    truncated: bool = False,
+) -> ImageSource | MatrixSource:
     """Open a source by its path.
 
     Gannet's own kinds of sources are asked first: the official CIFAR-10 as folder or archive, a folder of IDX files, an
@@ -60,21 +69,41 @@ def open_source(path: str | os.PathLike[str]) -> ImageSource | MatrixSource:
     ----------
     path : str or path-like
         Path of a file or folder, or another text that a kind of source takes.
+    features : str or sequence of str, default=()
+        Of a matrix: names or patterns (``f*``) of the columns of features, or the name of the array in an .npz file.
+        If empty, they are found by their types and names, and doubtful mixtures are refused.
+    names : str or path-like, default=None
+        Of a matrix: the column or array that names the items, or the path of a text file with one name per line.
+    skip_nan : bool, default=False
+        Of a matrix: whether rows with NaN, infinity or missing values are left out. ``notes`` counts them.
+    exclude : str or sequence of str, default=()
+        Of a folder or archive of images: patterns of files and folders that are left out, in addition to hidden ones
+        and `gannet.data.DEFAULT_EXCLUDE`. An empty pattern turns those off.
+    truncated : bool, default=False
+        Of images: whether pictures that are cut off are read as far as they go.
 
     Returns
     -------
     ImageSource or MatrixSource
-        Images, or a matrix of features.
+        Images, or a matrix of features. Its ``notes`` say in lines for people what was taken and what was left out.
 
     Raises
     ------
     GannetError
-        If the path is missing, of another kind, empty or damaged.
+        If the path is missing, of another kind, empty or damaged, or if an option does not concern it.
     """
     text = _resolved(os.fspath(path))
     for kind in _kinds():
         if kind.takes(text):
-            return kind.open(text)
+            options = ReadOptions(
+                (features,) if isinstance(features, str) else tuple(features),
+                None if names is None else os.fspath(names),
+                skip_nan,
+                (exclude,) if isinstance(exclude, str) else tuple(exclude),
+                truncated,
+            )
+            kind.check_options(text, options)
+            return kind.open_with(text, options) if options.given() else kind.open(text)
     try:
         Path(absolute(path)).stat()
     except (OSError, ValueError) as error:

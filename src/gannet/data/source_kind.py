@@ -7,6 +7,8 @@ from typing import ClassVar, Literal
 
 from gannet.data.base import ImageSource
 from gannet.data.matrix import MatrixSource
+from gannet.data.options import ReadOptions
+from gannet.errors import GannetError
 
 
 class SourceKind(ABC):
@@ -25,11 +27,14 @@ class SourceKind(ABC):
         What the items are. ``"members"`` are images in a container; their paths are the container, ``#`` or ``!``, and
         the name of the member, and they are read back through the container. ``"files"`` are image files of their own.
         ``"rows"`` are rows of a matrix, named ``MATRIX#17``, which have no image.
+    options : frozenset of str, default=frozenset()
+        Names of the options (`gannet.data.ReadOptions`) that `open_with` heeds.
     """
 
     name: ClassVar[str]
     description: ClassVar[str]
     items: ClassVar[Literal["members", "files", "rows"]] = "members"
+    options: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def takes(self, text: str) -> bool:
@@ -69,3 +74,33 @@ class SourceKind(ABC):
         GannetError
             If it is empty or damaged; the message is one line that names it.
         """
+
+    def open_with(self, text: str, options: ReadOptions) -> ImageSource | MatrixSource:
+        """Open a text as `open` does, but read as the options say.
+
+        A kind that overrides this method names the options that it heeds in ``options``.
+
+        Parameters
+        ----------
+        text : str
+            As for `open`.
+        options : ReadOptions
+            How to read.
+
+        Returns
+        -------
+        ImageSource or MatrixSource
+            The opened source.
+
+        Raises
+        ------
+        GannetError
+            As for `open`, or if an option is given that this kind does not heed.
+        """
+        return self.open(text)
+
+    def check_options(self, text: str, options: ReadOptions) -> None:
+        """Raise `GannetError` if an option is given that this kind does not heed."""
+        others = [f"--{name.replace('_', '-')}" for name in options.given() if name not in self.options]
+        if others:
+            raise GannetError(f"{text} is {self.description}: leave {', '.join(others)} out")

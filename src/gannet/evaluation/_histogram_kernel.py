@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from numba import prange
 
 from gannet.support.compiled import jit
 
@@ -15,9 +13,9 @@ _PAIRS = np.uint64(0x3333333333333333)
 _NIBBLES = np.uint64(0x0F0F0F0F0F0F0F0F)
 _BYTES = np.uint64(0x0101010101010101)
 
-# All queries of a chunk are compared with a block of items while the block is in the first-level cache.
 _BLOCK = 2048
-_CHUNK = 32
+# That many queries are compared with a block of items while the block is in the first-level cache.
+CHUNK = 32
 
 
 @jit()
@@ -50,15 +48,15 @@ def _tally(bins: Any, counts: Any) -> None:
         counts[bins[i]] += 1
 
 
-@jit(parallel=True)
+@jit()
 def count(
     query_words: Any,
     database_words: Any,
     query_labels: Any,
     database_labels: Any,
-    n_bits: int,
     multi_label: bool,
-) -> npt.NDArray[np.int32]:
+    counts: Any,
+) -> None:
     """Count the items at each distance from each query, separately for irrelevant and relevant items.
 
     Parameters
@@ -67,33 +65,25 @@ def count(
         Codes, one word after another.
     query_labels, database_labels : ndarray of shape (n_words, n), dtype uint64
         Labels; see `gannet.evaluation.labels.Relevance`.
-    n_bits : int
-        Length of the codes in bits.
     multi_label : bool
         Whether the labels are bit masks.
-
-    Returns
-    -------
-    ndarray of shape (q, 2 * (n_bits + 1)), dtype int32
-        Numbers of irrelevant items at distances 0, 1, ..., ``n_bits``, followed by those of relevant items.
+    counts : ndarray of shape (q, 2 * (n_bits + 1)), dtype int32
+        Zeros, to which the numbers of irrelevant items at distances 0, 1, ..., ``n_bits`` are added, followed by those
+        of relevant items.
     """
-    n_queries = query_words.shape[1]
     n_items = database_words.shape[1]
-    width = n_bits + 1
-    counts = np.zeros((n_queries, 2 * width), np.int32)
-    for chunk in prange((n_queries + _CHUNK - 1) // _CHUNK):
-        buffer = np.empty(_BLOCK, np.uint32)
-        for start in range(0, n_items, _BLOCK):
-            stop = min(start + _BLOCK, n_items)
-            bins = buffer[: stop - start]
-            for q in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, n_queries)):
-                if multi_label:
-                    bins[:] = 0
-                    for w in range(query_labels.shape[0]):
-                        _mark_shared(bins, database_labels[w, start:stop], query_labels[w, q], width)
-                else:
-                    _mark_equal(bins, database_labels[0, start:stop], query_labels[0, q], width)
-                for w in range(query_words.shape[0]):
-                    _add_distances(bins, database_words[w, start:stop], query_words[w, q])
-                _tally(bins, counts[q])
-    return counts
+    width = counts.shape[1] // 2
+    buffer = np.empty(_BLOCK, np.uint32)
+    for start in range(0, n_items, _BLOCK):
+        stop = min(start + _BLOCK, n_items)
+        bins = buffer[: stop - start]
+        for q in range(query_words.shape[1]):
+            if multi_label:
+                bins[:] = 0
+                for w in range(query_labels.shape[0]):
+                    _mark_shared(bins, database_labels[w, start:stop], query_labels[w, q], width)
+            else:
+                _mark_equal(bins, database_labels[0, start:stop], query_labels[0, q], width)
+            for w in range(query_words.shape[0]):
+                _add_distances(bins, database_words[w, start:stop], query_words[w, q])
+            _tally(bins, counts[q])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn import config_context
 
 from gannet.code_statistics import code_statistics
 from gannet.codes import n_bytes
@@ -26,6 +27,9 @@ from gannet.hashers.settings import defaults, make_hasher
 
 if TYPE_CHECKING:
     from gannet.hashers.base import Hasher
+
+
+_MOST_CELLS = 100_000
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,8 @@ def make_cells(
     Raises
     ------
     GannetError
-        If a name is unknown (the message suggests the nearest), a length or the number of seeds is below 1, no method
-        has a setting, or a setting's text has the wrong type.
+        If a name is unknown (the message suggests the nearest), a length or the number of seeds is below 1, there
+        are more than 100,000 cells, no method has a setting, or a setting's text has the wrong type.
     """
     names = list(all_hashers()) if list(methods) == ["all"] else list(dict.fromkeys(methods))
     if not names or not bits:
@@ -120,6 +124,9 @@ def make_cells(
         raise GannetError(f"the number of seeds must be at least 1, not {seeds}")
     for n_bits in bits:
         n_bytes(n_bits)
+    n_cells = len(names) * len(dict.fromkeys(bits)) * seeds
+    if n_cells > _MOST_CELLS:
+        raise GannetError(f"{n_cells:,} runs are too many, at most {_MOST_CELLS:,}: give fewer seeds, bits or methods")
     chosen = _settings(names, settings or {})
     return [
         Cell(name, n_bits, seed, chosen[name])
@@ -218,7 +225,8 @@ def _run_cell(cell: Cell, run: Run, ceiling: float) -> Record:
     curve = TrainingCurve() if run.curves else None
     fit_seconds = learn(hasher, arrays.train, curve=curve)
     started = time.perf_counter()
-    query, database = hasher.transform(arrays.query), hasher.transform(arrays.database)
+    with config_context(transform_output="default"):
+        query, database = hasher.transform(arrays.query), hasher.transform(arrays.database)
     encode_seconds = time.perf_counter() - started
     result = evaluate(query, database, data.query_labels, data.database_labels, cell.bits, top=map_at)
     figures = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(result).items()}

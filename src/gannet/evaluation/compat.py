@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gannet.errors import MissingExtraError, unknown_name
+from gannet.errors import unknown_name
 from gannet.evaluation.histograms import check_pair, pair_relevance
 from gannet.evaluation.metrics import cutoff
+from gannet.support.libraries import load
 
 Distances = npt.NDArray[np.float32]
 
@@ -50,10 +51,7 @@ def _numpy_order(distances: Distances) -> npt.NDArray[Any]:
 
 
 def _torch_order(distances: Distances) -> npt.NDArray[Any]:
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError("torch", "train", "the evaluator 'fire', which ranks with torch.topk,") from error
+    torch = load("torch", "train", "the evaluator 'fire', which ranks with torch.topk,")
     nearest = torch.topk(torch.from_numpy(distances), len(distances), largest=False, sorted=True)
     indices: npt.NDArray[Any] = nearest.indices.numpy()
     return indices

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from gannet.codes import Codes, as_words, check_codes
 from gannet.errors import GannetError
 from gannet.evaluation.labels import Relevance, relevance
+from gannet.support import threads
 
 Counts = npt.NDArray[np.int64]
 
@@ -108,14 +110,18 @@ def distance_histograms(
     """
     queries, database = check_pair(query_codes, database_codes, n_bits)
     labels = pair_relevance(queries, database, query_labels, database_labels)
-    from gannet.evaluation._histogram_kernel import count  # imports numba, which takes a while
+    from gannet.evaluation._histogram_kernel import CHUNK, count  # imports numba, which takes a while
 
-    counts = count(
-        np.ascontiguousarray(as_words(queries).T),
-        np.ascontiguousarray(as_words(database).T),
-        np.ascontiguousarray(labels.queries),
-        np.ascontiguousarray(labels.database),
-        n_bits,
-        labels.multi_label,
-    ).reshape(len(queries), 2, n_bits + 1)
+    query_words, query_labels = as_words(queries).T, labels.queries
+    words, masks = np.ascontiguousarray(as_words(database).T), np.ascontiguousarray(labels.database)
+    flat = np.zeros((len(queries), 2 * (n_bits + 1)), np.int32)
+
+    def count_chunks(starts: Iterator[int]) -> None:
+        for start in starts:
+            some = slice(start, start + CHUNK)
+            of_queries = np.ascontiguousarray(query_words[:, some]), np.ascontiguousarray(query_labels[:, some])
+            count(of_queries[0], words, of_queries[1], masks, labels.multi_label, flat[some])
+
+    threads.share(range(0, len(queries), CHUNK), count_chunks)
+    counts = flat.reshape(len(queries), 2, n_bits + 1)
     return DistanceHistograms(counts.sum(axis=1, dtype=np.int64), counts[:, 1].astype(np.int64))

@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import reprlib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from gannet.errors import GannetError
-
-# Settings that were renamed, as old name -> new name.
-_RENAMED = {"n_neighbours": "n_neighbors", "n_coordinates": "n_components"}
+from gannet.hashers.settings import current_settings
 
 _Types = type | tuple[type, ...]
 _PLAIN: dict[Any, tuple[_Types, str]] = {
@@ -177,7 +176,12 @@ class Record:
             If a field is missing or has another type. The message names the field.
         """
         record: Record = _read(cls, values, "a record")
-        settings = {_RENAMED.get(name, name): value for name, value in record.settings.items()}
+        for name, value in record.settings.items():
+            if not isinstance(value, str | int | float | None):
+                raise GannetError(f"the setting {name} must be a text, a number, true, false or null")
+            if isinstance(value, int):
+                _check_range(name, value)
+        settings = current_settings(record.settings)
         return dataclasses.replace(record, settings=settings)
 
 
@@ -238,4 +242,12 @@ def _read_key(kind: Any, key: str, name: str) -> Any:
 def _checked(value: Any, types: _Types, wanted: str, name: str) -> Any:
     if not isinstance(value, types) or isinstance(value, bool):
         raise GannetError(f"{name} must be {wanted}, not {reprlib.repr(value)}")
+    if isinstance(value, int):
+        _check_range(name, value)
     return value
+
+
+def _check_range(name: str, value: int) -> None:
+    """Raise a `GannetError` for a number that neither an index nor a float can hold."""
+    if abs(value) > sys.maxsize:
+        raise GannetError(f"{name} is out of range")

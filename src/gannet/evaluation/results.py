@@ -125,7 +125,7 @@ class ResultsFolder:
     def _record(self, line: bytes, number: int) -> Record:
         try:
             return Record.from_json(json.loads(line))
-        except ValueError as error:  # a GannetError is one too
+        except (ValueError, RecursionError) as error:  # a GannetError is a ValueError, too
             raise GannetError(
                 f"{self._lines}, line {number}: not a result ({error}); take the line out, or name another folder"
             ) from None

@@ -1,4 +1,4 @@
-"""The contract of a method: what a hasher is, and the base classes that methods extend."""
+"""The contract of a method: the base classes that methods extend, and their settings."""
 
 from __future__ import annotations
 
@@ -20,16 +20,32 @@ def registry() -> Registry[Hasher]:
 
 
 def all_hashers() -> dict[str, type[Hasher]]:
-    """Return every method by name, in alphabetical order."""
+    """Return every method that can be imported.
+
+    Returns
+    -------
+    dict of str to type
+        The classes by name, in alphabetical order.
+    """
     return registry().all()
 
 
 def get_hasher(name: str) -> type[Hasher]:
-    """Return the method of that name.
+    """Return the class of a method by its name.
+
+    Parameters
+    ----------
+    name : str
+        Name of the method.
+
+    Returns
+    -------
+    type
+        The class.
 
     Raises
     ------
     GannetError
-        If there is none; the message suggests the nearest name.
+        If there is no such method; the message suggests the nearest name.
     """
     return registry().get(name)

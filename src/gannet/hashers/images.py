@@ -1,4 +1,4 @@
-"""What hashers that learn from images have in common: several views of each image, or the pixels themselves."""
+"""Base classes of methods that learn from images: from several views of each, or from their pixels."""
 
 from __future__ import annotations
 
@@ -13,27 +13,39 @@ from gannet.hashers.takes import FromPixels, FromViews
 
 Pixels = npt.NDArray[np.uint8]
 
+_MOST_VIEWS = 1000
+
 
 class ViewsHasher(Hasher):
-    """Learn from features of several random views of each image, ``(n, n_views, n_features)``.
+    """Base class of methods that learn from features of several random views of each image.
 
-    What it encodes are features ``(n, n_features)`` of images as they are.
+    They learn from features ``(n, n_views, n_features)`` and encode features ``(n, n_features)`` of unchanged images.
+
+    Parameters
+    ----------
+    n_views : int, default=4
+        Random views of each image.
+
+    Attributes
+    ----------
+    original_first : bool
+        Whether the first view of each image is the unchanged image.
     """
 
     original_first: ClassVar[bool] = False
-    """Whether the first of the views is the image as it is."""
 
-    n_views: int
-    """How many views of each image to make for it, a setting."""
+    n_views: int = 4
 
     @property
     def takes(self) -> FromViews:
-        """What it learns from; raises a `GannetError` where ``n_views`` is no number of views to learn from."""
+        """What the method learns from; raises a `GannetError` for less than two views."""
         return FromViews(self._enough(self.n_views), self.original_first)
 
     def _enough(self, n_views: int) -> int:
         if n_views < 2:
             raise GannetError(f"{self.name} compares views of an image: give at least 2 of each, not {n_views}")
+        if n_views > _MOST_VIEWS:
+            raise GannetError(f"n_views must be at most {_MOST_VIEWS:,}, not {n_views:,}")
         return n_views
 
     def _checked(self, X: npt.ArrayLike, reset: bool) -> npt.NDArray[Any]:
@@ -53,14 +65,19 @@ class ViewsHasher(Hasher):
 
 
 class PixelHasher(Hasher):
-    """Learn from images ``(n, side, side, 3)``, uint8, and encode such images."""
+    """Base class of methods that learn from and encode images, uint8 ``(n, side, side, 3)``.
+
+    Attributes
+    ----------
+    side : int
+        Height and width in pixels of the images.
+    """
 
     side: ClassVar[int]
-    """Height and width in pixels of the images it reads."""
 
     @property
     def takes(self) -> FromPixels:
-        """What it learns from."""
+        """What the method learns from."""
         return FromPixels(self.side)
 
     def _checked(self, X: npt.ArrayLike, reset: bool) -> Pixels:

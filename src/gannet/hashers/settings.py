@@ -1,4 +1,4 @@
-"""Making a hasher from names and texts, as the command line gives them."""
+"""Settings by name and as text, for the command line and for stored records."""
 
 from __future__ import annotations
 
@@ -18,18 +18,40 @@ if TYPE_CHECKING:
 
 _OWN_OPTIONS = ("n_bits", "random_state")
 
+RENAMED_SETTINGS = {"n_neighbours": "n_neighbors", "n_coordinates": "n_components"}
+"""Names of settings in models and benchmark records that earlier versions wrote, and the current names."""
+
+
+def current_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored settings under their current names."""
+    return {RENAMED_SETTINGS.get(name, name): value for name, value in stored.items()}
+
 
 def defaults(hasher: type[Hasher]) -> dict[str, Any]:
-    """Return a method's settings with their defaults, apart from the length of the codes and the seed."""
+    """Return a method's settings with their defaults, without the length of the codes and the seed."""
     parameters = inspect.signature(hasher).parameters
     return {name: p.default for name, p in parameters.items() if name not in _OWN_OPTIONS}
 
 
 def make_hasher(name: str, n_bits: int, seed: int, settings: Mapping[str, str]) -> Hasher:
-    """Return the unfitted method of that name; each setting's text is read as its default's type.
+    """Return an unfitted hasher from texts.
 
-    Raises: `GannetError` for an unknown method or setting (with the nearest name), for a text of another type, and
-    for less than one bit.
+    Parameters
+    ----------
+    name : str
+        Name of the method.
+    n_bits : int
+        Length of the codes in bits.
+    seed : int
+        The hasher's ``random_state``.
+    settings : mapping of str to str
+        Texts by setting; each is converted to the type of the setting's default.
+
+    Raises
+    ------
+    GannetError
+        If the method or a setting is unknown (the message suggests the nearest name), if a text has the wrong type, or
+        for less than one bit.
     """
     hasher = get_hasher(name)
     n_bytes(n_bits)
@@ -45,9 +67,12 @@ def make_hasher(name: str, n_bits: int, seed: int, settings: Mapping[str, str]) 
 
 
 def split_fine_tuning(settings: Mapping[str, str], wanted: bool) -> tuple[FineTuning | None, dict[str, str]]:
-    """Take the settings of training the backbone out of the texts; return them and the method's own.
+    """Return the settings of training the backbone among the texts, and the texts of the other settings.
 
-    Raises: `GannetError` for one of them where the backbone is not trained, and for a text of another type.
+    Raises
+    ------
+    GannetError
+        If such a setting is given although the backbone is not trained, or if a text has the wrong type.
     """
     known = {field.name: field.default for field in fields(FineTuning)}
     ours = {key: _read(key, text, known[key]) for key, text in settings.items() if key in known}

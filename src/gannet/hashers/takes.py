@@ -1,4 +1,4 @@
-"""What a method learns from: features, features of several views of each image, or the images themselves."""
+"""The kinds of training data: features, features of several views of each image, or pixels."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class FromFeatures:
-    """Feature vectors ``(n, n_features)``, of images by a backbone or from a matrix."""
+    """Feature vectors ``(n, n_features)``: of images, from a backbone, or the rows of a matrix."""
 
     kind: ClassVar[str] = "features"
 
     @property
     def encodes(self) -> FromFeatures:
-        """What the fitted method encodes: the same."""
+        """What the fitted method encodes: the same kind of data."""
         return self
 
 
@@ -57,7 +57,7 @@ class FromPixels:
 
     @property
     def encodes(self) -> FromPixels:
-        """What the fitted method encodes: the same."""
+        """What the fitted method encodes: the same kind of data."""
         return self
 
 

@@ -1,4 +1,4 @@
-"""A pairwise method that trains the backbone with its hash layer, from pixels."""
+"""Training of a backbone together with the hash layer of a pairwise method, from pixels."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from gannet.hashers.base import Hasher
 from gannet.hashers.pairwise import PairwiseHasher
 from gannet.hashers.takes import FromFeatures
 from gannet.support.arrays import array_digest
+from gannet.support.libraries import load
 from gannet.training.fine_tuning import FineTuning
 
 if TYPE_CHECKING:
@@ -27,13 +28,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """Images with what the frozen network says of them.
+    """Images and their features by the frozen network.
 
-    Attributes
+    Parameters
     ----------
-        features: float32 ``(n, d)``, from which similarities come, once.
-        digests: content digest of each image.
-        read: place to the raw image; called from several threads.
+    features : ndarray of shape (n, d), dtype float32
+        Features, which determine the similarities.
+    digests : sequence of bytes
+        Content digest of each image.
+    read : callable
+        Maps an index to the raw image; called from several threads.
     """
 
     features: Floats
@@ -42,7 +46,7 @@ class TrainingImages:
 
 
 def check_trains_networks(hasher: Hasher) -> PairwiseHasher:
-    """Return the hasher if it can train a backbone; GannetError otherwise."""
+    """Return the hasher if it can train a backbone, and raise a `GannetError` if not."""
     if not isinstance(hasher, PairwiseHasher) or hasher.takes != FromFeatures():
         raise GannetError(
             f"{hasher.name} does not train the image network: methods that learn from pairs of features do, such as "
@@ -59,31 +63,59 @@ def train_network(
     fine_tuning: FineTuning,
     checkpoints: Path | None = None,
 ) -> tuple[Encoder, Weights]:
-    """Fit the hasher together with its backbone; return the encoder and the backbone's new weights.
+    """Fit the hasher together with a backbone.
 
-    The similarities are those of the frozen ``images.features``. The hash layer first learns alone, then the whole
-    network does, from pixels. Under ``torchrun`` the processes share each batch and end with the same weights.
+    Similarities are those of the frozen ``images.features``. The hash layer is trained alone first, then the whole
+    network is trained from pixels. Under ``torchrun`` the processes share each batch and end with equal weights.
 
-    Parameters: ``weights``, the backbone's first; ``checkpoints``, a folder to keep checkpoints in and to go on from.
+    Parameters
+    ----------
+    hasher : PairwiseHasher
+        The method; its ``encoder_`` is set.
+    images : TrainingImages
+        What to learn from.
+    backbone : Backbone
+        The backbone.
+    weights : mapping of str to ndarray
+        Initial weights of the backbone.
+    fine_tuning : FineTuning
+        Settings of the training.
+    checkpoints : Path, default=None
+        Folder for checkpoints; a training continues from the checkpoint in it.
+
+    Returns
+    -------
+    encoder : Encoder
+        The trained hash layer.
+    weights : dict of str to ndarray
+        The trained weights of the backbone.
+
+    Raises
+    ------
+    GannetError
+        If the method cannot train a network, or if training fails.
     """
-    import torch
+    torch = load("torch", "train", "training the image network")
 
     from gannet.training.checkpoint import Checkpoint
     from gannet.training.distributed import join_processes, training_device
-    from gannet.training.hash_network import HashNetwork, NetworkTrainer
+    from gannet.training.hash_network import HashNetwork
+    from gannet.training.optimizers import make_optimizer
+    from gannet.training.picture_loop import train_on_pictures
     from gannet.training.pictures import Pictures
 
     device = training_device()
-    group = join_processes(device)
+    processes = join_processes(device)
     with torch.random.fork_rng(devices=[]):
-        if hasher.random_state is None and (group.count > 1 or checkpoints is not None):
+        if hasher.random_state is None and (processes.count > 1 or checkpoints is not None):
             raise GannetError(
                 "random_state=None draws another seed in each process and each run: set a number to train in several "
                 "processes or with checkpoints"
             )
         checkpoint = None
         if checkpoints is not None:
-            checkpoint = Checkpoint(checkpoints, _identity(hasher, images, backbone, weights, fine_tuning))
+            settings = _identity(hasher, images, backbone, weights, fine_tuning)
+            checkpoint = Checkpoint(checkpoints, settings, fine_tuning.checkpoint_every)
         encoder = _warm_up(hasher, images.features, fine_tuning)
         seed = hasher.draw_seed()
         torch.manual_seed(seed)
@@ -93,20 +125,16 @@ def train_network(
             layer.load_state_dict({name: torch.from_numpy(array) for name, array in learned.items()})
         mean = torch.from_numpy(encoder.mean) if fine_tuning.unit_input else None
         network = HashNetwork(backbone, weights, layer, mean, _mixes(fine_tuning, device)).to(device)
-        attention = hasher.attention()
-        trainer = NetworkTrainer(
+        schedule = hasher.schedule()
+        groups = network.parameter_groups(schedule.learning_rate, fine_tuning.backbone_rate)
+        trainer = hasher.trainer(
             network,
-            hasher.pair_loss(),
-            hasher.schedule(),
-            None if attention is None else attention.to(device),
-            hasher.attention_learning_rate,
-            hasher.attention_every,
-            fine_tuning=fine_tuning,
+            optimizer=make_optimizer(schedule.optimizer, groups, schedule.learning_rate),
             seed=seed,
-            processes=group,
+            processes=processes,
         )
         pictures = Pictures(len(images.digests), images.read, backbone.size, fine_tuning.augment, seed)
-        trainer.fit_pictures(pictures, hasher.pair_similarity(images.features), checkpoint)
+        train_on_pictures(trainer, schedule, pictures, hasher.pair_similarity(images.features), checkpoint)
     weight, bias = (np.ascontiguousarray(t.detach().cpu().numpy()) for t in (layer.weight.T, layer.bias))
     kind = UnitLinear if fine_tuning.unit_input else Linear
     hasher.encoder_ = kind(encoder.mean if fine_tuning.unit_input else np.zeros_like(encoder.mean), weight, bias)
@@ -114,9 +142,9 @@ def train_network(
 
 
 def _warm_up(hasher: PairwiseHasher, features: Floats, fine_tuning: FineTuning) -> UnitLinear:
-    """Fit the hasher on frozen features for the steps of the warm-up, which also checks features and settings."""
+    """Fit the hasher on frozen features for the steps of the warm-up; this also checks features and settings."""
     n_steps = hasher.get_params()["n_steps"]
-    hasher.schedule()  # which checks the number of steps that the warm-up's takes the place of
+    hasher.schedule()  # checks the number of steps, which the warm-up replaces
     try:
         hasher.set_params(n_steps=fine_tuning.warm_up or 1).fit(features)
     finally:
@@ -138,7 +166,7 @@ def _mixes(fine_tuning: FineTuning, device: torch.device) -> bool:
 def _identity(
     hasher: PairwiseHasher, images: TrainingImages, backbone: Backbone, weights: Weights, fine_tuning: FineTuning
 ) -> dict[str, object]:
-    """Return all that decides a training's result, by the names that people know."""
+    """Return everything that decides the result of a training, by names for error messages."""
     return {
         "method": hasher.name,
         **hasher.get_params(),

@@ -20,7 +20,8 @@ def registry() -> Registry[Index]:
     """Return the registry of indexes."""
     from gannet.registry import Registry
 
-    return Registry("index", HammingIndex, "gannet.index", "gannet.indexes")
+    # Any class with a name is an index: `Index` is a protocol, which classes need not inherit from.
+    return Registry("index", object, "gannet.index", "gannet.indexes")  # type: ignore[arg-type]
 
 
 def all_indexes() -> dict[str, type[Index]]:
@@ -57,7 +58,7 @@ def get_index(name: str) -> type[Index]:
 
 
 def index_factory(index: str | IndexFactory) -> IndexFactory:
-    """Return what makes an index, given its name, its class or another callable."""
+    """Return the callable that makes an index, given its name, its class or the callable itself."""
     if isinstance(index, str):
         return get_index(index)
     if not callable(index):

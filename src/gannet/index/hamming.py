@@ -250,9 +250,9 @@ def _whole(name: str, value: int) -> int:
 def _distinct_ids(ids: npt.ArrayLike | None, n: int | None, first: int) -> Ids:
     """Return ids as int64, of any number if ``n`` is None; by default the ``n`` from ``first`` on."""
     if ids is None:
-        if first + (n or 0) - 1 > np.iinfo(np.int64).max:
-            raise GannetError(f"no ids follow {first - 1}, because ids must fit in 64 bits with a sign: pass ids")
-        return np.arange(first, first + (n or 0), dtype=np.int64)
+        if first + (n or 0) > 2**63:
+            raise GannetError(f"no ids are left after {first - 1} for {n} codes: give their ids")
+        return np.array(first if n else 0, np.int64) + np.arange(n or 0, dtype=np.int64)
     array = check_ids(ids)
     if n is not None and len(array) != n:
         raise GannetError(f"{n} codes need {n} ids, not {len(array)}")

@@ -1,1 +1,1 @@
-"""The methods that learn codes, one file each; what only one method needs stands beside it, with an underscore."""
+"""The methods that learn codes, one file each; a module that only one of them needs begins with an underscore."""

@@ -1,4 +1,4 @@
-"""The networks, losses and training of Ghasedi Dizaji et al., HashGAN (CVPR 2018), on images of 32 x 32 pixels."""
+"""Networks, losses and training of `HashGAN` (Ghasedi Dizaji et al. 2018), on images of 32 x 32 pixels."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample, logsigmoid, softplus
 
 from gannet.support.progress import progress
-from gannet.training.health import check_numbers, check_values, is_time, sample, suggest_smaller_batch
-from gannet.training.trainer import batches, single_threaded
+from gannet.training.health import check_finite_values, check_health, health_sample, is_check_due, suggest_smaller_batch
+from gannet.training.schedule import batches, single_threaded
 
 _SLOPE = 0.2
-_ROTATION, _SHIFT = math.radians(10), 0.2
-"""Largest turn, and largest shift in half sides: 10 degrees, 3.2 pixels."""
+ROTATION, SHIFT = math.radians(10), 0.2
+"""Largest rotation, 10 degrees, and largest shift in half sides, 3.2 pixels."""
 
 
 class Generator(nn.Module):
-    """Random inputs ``(n, n_inputs)`` to images ``(n, 3, 32, 32)`` in [-1, 1]; the layout of DCGAN."""
+    """Map random inputs ``(n, n_inputs)`` to images ``(n, 3, 32, 32)`` in [-1, 1], like DCGAN."""
 
     def __init__(self, n_inputs: int, width: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Generator(nn.Module):
 
 
 class Judged(NamedTuple):
-    """What the shared network makes of n images: features ``(n, d)``, logits ``(n,)`` and ``(n, k)``."""
+    """Outputs for n images: features ``(n, d)``, logits of being real ``(n,)``, and logits of bits ``(n, k)``."""
 
     features: Tensor
     realness: Tensor
@@ -48,7 +48,7 @@ class Judged(NamedTuple):
 
 
 class Discriminator(nn.Module):
-    """Discriminator and encoder, which share all layers but the last: images ``(n, 3, 32, 32)`` in [-1, 1]."""
+    """Discriminator and encoder of images ``(n, 3, 32, 32)`` in [-1, 1]; they share all layers but the last."""
 
     def __init__(self, n_bits: int, width: int) -> None:
         super().__init__()
@@ -60,14 +60,14 @@ class Discriminator(nn.Module):
         self.encode = nn.Linear(32 * width, n_bits)
 
     def forward(self, images: Tensor) -> Judged:
-        """Return features, and the logits that images are real and bits are 1."""
+        """Return features, and the logits of images being real and of bits being 1."""
         features = self.shared(images)
         return Judged(features, self.discriminate(features)[:, 0], self.encode(features))
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of the losses beside the adversarial one, which has 1."""
+    """Weights of the losses beside the adversarial loss, whose weight is 1."""
 
     entropy: float
     balance: float
@@ -89,10 +89,9 @@ class Losses(NamedTuple):
 
 
 class HashGANTrainer:
-    """Train a generator against a discriminator that is also the encoder.
+    """Train a generator of ``n_noise + k`` inputs against a discriminator that is also the encoder of k bits.
 
-    Parameters: ``generator`` of `n_noise` + k inputs, ``discriminator`` of k bits; ``weights`` of the losses;
-    ``learning_rate`` of both Adams, which falls evenly to a third.
+    The learning rate of both Adams falls linearly to a third.
     """
 
     def __init__(
@@ -108,9 +107,8 @@ class HashGANTrainer:
     def fit(self, images: Tensor, n_epochs: int, batch_size: int, random: torch.Generator) -> None:
         """Pass ``n_epochs`` times over ``images (N, 32, 32, 3)``, uint8, then set the encoder for use.
 
-        For use, batches are normalized by the mean statistics of the training images.
-
-        Raises: `GannetError` when memory runs out, a loss is not a number or the codes collapsed (see `watch`).
+        The encoder normalizes with the mean batch statistics of the training images. A `GannetError` is raised when
+        memory runs out, a loss is not a number or the codes collapse.
         """
         n = min(batch_size, len(images))
         n_steps = n_epochs * (len(images) // n)
@@ -125,14 +123,14 @@ class HashGANTrainer:
         ):
             for step in range(1, n_steps + 1):
                 losses = self.step(scaled(images[next(order)]), random)
-                if is_time(step, n_steps):
-                    check_numbers(torch.stack(list(losses)), step)
+                if is_check_due(step, n_steps):
+                    check_finite_values(torch.stack(list(losses)), step)
                 for schedule in falling:
                     schedule.step()
                 bar.update(1)
             settle(self.discriminator, images, n)
             with torch.no_grad():
-                check_values(self.discriminator(scaled(sample(images))).bits, n_steps)
+                check_health(self.discriminator(scaled(health_sample(images))).bits, n_steps)
 
     def step(self, real: Tensor, random: torch.Generator) -> Losses:
         """Take one step of both networks on images ``real (n, 3, 32, 32)``, and return its losses."""
@@ -160,7 +158,7 @@ class HashGANTrainer:
         ):
             judging = judging + weight * loss
         making = losses.matching + weights.collaboration * losses.collaboration
-        # Each network follows its own loss, at the weights that both have now.
+        # Both gradients are computed before either network moves.
         totals = ((self.generator, making), (self.discriminator, judging))
         gradients = [
             torch.autograd.grad(loss, list(network.parameters()), retain_graph=True) for network, loss in totals
@@ -178,9 +176,9 @@ def scaled(images: Tensor) -> Tensor:
 
 
 def moved(images: Tensor, random: torch.Generator) -> Tensor:
-    """Return images ``(n, 3, h, w)`` turned by up to 10 degrees and shifted by up to a tenth of their side."""
+    """Return images ``(n, 3, h, w)`` rotated by up to 10 degrees and shifted by up to a tenth of their side."""
     angle, right, down = (2 * torch.rand(3, len(images), generator=random) - 1) * torch.tensor(
-        [[_ROTATION], [_SHIFT], [_SHIFT]]
+        [[ROTATION], [SHIFT], [SHIFT]]
     )
     rows = torch.stack([angle.cos(), -angle.sin(), right, angle.sin(), angle.cos(), down], dim=1).view(-1, 2, 3)
     grid = affine_grid(rows, list(images.shape), align_corners=False)
@@ -193,7 +191,7 @@ def adversarial_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def matching_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Return the mean square of the difference of mean features, ``(n, d)`` and ``(n, d)`` (Salimans et al. 2016)."""
+    """Return the mean squared difference of the mean features of two batches ``(n, d)`` (Salimans et al. 2016)."""
     return (real.mean(dim=0) - fake.mean(dim=0)).square().mean()
 
 
@@ -204,23 +202,23 @@ def bit_entropy(logits: Tensor) -> Tensor:
 
 
 def mean_bit_entropy(logits: Tensor) -> Tensor:
-    """Return the mean over bits of the entropy, in nats, of a bit's mean probability over the items of ``(n, k)``."""
+    """Return the mean over bits of the entropy, in nats, of a bit's mean probability over items ``(n, k)``."""
     on = logits.sigmoid().mean(dim=0)
     return -(torch.xlogy(on, on) + torch.xlogy(1 - on, 1 - on)).mean()
 
 
 def independence_loss(weight: Tensor) -> Tensor:
-    """Return ``||W W' - I||^2 / k`` for the weights ``(k, d)`` of the last layer: orthonormal rows cost nothing."""
+    """Return ``||W W' - I||^2 / k`` for the weights ``(k, d)`` of the last layer; 0 for orthonormal rows."""
     products = weight @ weight.T
     return (products - torch.eye(len(weight))).square().sum() / len(weight)
 
 
 @torch.no_grad()
 def settle(discriminator: Discriminator, images: Tensor, batch_size: int) -> None:
-    """Put the network into the state for use: normalisation by the mean statistics of batches of ``images``."""
+    """Set the network for use: normalize with the mean statistics of batches of ``images``."""
     for layer in discriminator.modules():
         if isinstance(layer, nn.BatchNorm2d):
-            layer.momentum = None  # a plain mean over what follows
+            layer.momentum = None  # a plain mean over the batches
             layer.reset_running_stats()
     discriminator.train()
     for start in range(0, len(images) - batch_size + 1, batch_size):
@@ -231,7 +229,7 @@ def settle(discriminator: Discriminator, images: Tensor, batch_size: int) -> Non
 def folded_convolutions(discriminator: Discriminator) -> list[tuple[Tensor, Tensor]]:
     """Return weights ``(n_out, n_in, 4, 4)`` and biases ``(n_out,)`` of the four convolutions of a settled network.
 
-    Its normalisations are in them.
+    They include its normalizations.
     """
     folded: list[tuple[Tensor, Tensor]] = []
     for layer in discriminator.shared:

@@ -1,4 +1,4 @@
-"""The semantic structure of Yang et al., *Semantic Structure-based Unsupervised Deep Hashing* (IJCAI 2018)."""
+"""The semantic structure of `SSDH`: which pairs of items are similar, dissimilar or unknown (Yang et al. 2018)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from gannet.training.losses import squared_loss
 
 BINS = 100
-"""Bins of the histogram whose highest one is the mode (the authors' code: 100 from 0 to 1)."""
+"""Bins of the histogram that gives the mode (the authors' code: 100 from 0 to 1)."""
 
 
 class HalfGaussians(NamedTuple):
@@ -33,9 +33,9 @@ class HalfGaussians(NamedTuple):
 def fit_half_gaussians(distances: npt.NDArray[np.floating]) -> HalfGaussians:
     """Fit two half-Gaussians to ``distances (n,)``.
 
-    The mode is the middle of the highest of `BINS` bins between the smallest and the largest distance; each half,
-    mirrored at the mode, is a whole Gaussian with the mode as its mean, whose likelihood is highest at the root mean
-    square of its deviations from the mode.
+    The mode is the middle of the highest of `BINS` bins between the smallest and the largest distance. Mirrored at the
+    mode, each half is a Gaussian with the mode as its mean, and its standard deviation of largest likelihood is the
+    root mean square of the deviations from the mode.
     """
     counts, edges = np.histogram(distances, BINS)
     highest = int(counts.argmax())
@@ -61,8 +61,8 @@ def pair_distances(unit_features: Tensor, n_items: int, generator: torch.Generat
 def semantic_structure(unit_features: Tensor, similar: float, dissimilar: float) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the similarity function of the semantic structure.
 
-    It maps indices ``(n,)`` and ``(m,)`` of ``unit_features (N, d)`` to ``(n, m)``: 1 where the cosine distance is
-    below ``similar``, -1 where it is above ``dissimilar``, 0 between, where nothing is known.
+    It maps indices ``(n,)`` and ``(m,)`` of ``unit_features (N, d)`` to ``(n, m)``: 1 if the cosine distance is below
+    ``similar``, -1 if it is above ``dissimilar``, and 0 (unknown) between.
     """
 
     def structure(a: Tensor, b: Tensor) -> Tensor:
@@ -73,5 +73,5 @@ def semantic_structure(unit_features: Tensor, similar: float, dissimilar: float)
 
 
 def structure_loss(products: Tensor, structure: Tensor, n_bits: int) -> Tensor:
-    """Return ``|S| (P / k - S)^2``: the squared loss of the pairs that the semantic structure speaks of."""
+    """Return ``|S| (P / k - S)^2``: the squared loss of the pairs whose similarity is known."""
     return structure.abs() * squared_loss(products, structure, n_bits)

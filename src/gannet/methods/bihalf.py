@@ -14,59 +14,55 @@ if TYPE_CHECKING:
 
 
 class BiHalf(LayerHasher):
-    """Codes whose every bit is half +1 and half -1 in each batch.
+    """Bi-half coding: every bit is +1 for half of each batch and -1 for the other half.
 
-    Li & van Gemert 2021: a bit carries most information when both values are equally likely, so the bi-half layer
-    turns the values U of a batch into codes B by optimal transport to that distribution (eq. 7): for each bit, +1 for
-    the upper half of the batch and -1 for the lower. Backwards, ``dL/dU = dL/dB + gamma (U - B) / (N k)``. The loss is
-    the mean of ``(cos(b_i, b_j) - cos(x_i, x_j))^2`` over pairs of codes b and features x. A new item's code is
-    the sign of its values.
+    A bit carries most information if both values are equally likely. The bi-half layer therefore turns the values U of
+    a batch into codes B by optimal transport to that distribution (eq. 7 of [1]_): for each bit, +1 for the upper half
+    of the batch and -1 for the lower half. The backward pass is ``dL/dU = dL/dB + gamma (U - B) / (N k)``. The loss is
+    the mean of ``(cos(b_i, b_j) - cos(x_i, x_j))^2`` over pairs of codes b and features x. The code of a new item
+    consists of the signs of its values.
 
-    Chosen here: the layer learns on frozen features, centred and of unit length (the authors' code: frozen VGG-16
-    fc7); pairs are all those between the halves of a batch (theirs: the i-th of one half with the i-th of the other,
-    whose loss has the same mean); of an odd batch the larger half is -1, like theirs; Adam takes the place of their
-    SGD with momentum 0.9, learning rate 0.0001 and weight decay 0.0005, whose steps are too small for unit features.
+    Differences from the authors' code: the layer learns on frozen features that are centered and scaled to unit length
+    (theirs: frozen VGG-16 fc7). The pairs are all those between the halves of a batch (theirs: the i-th of one half
+    with the i-th of the other, whose loss has the same mean). The larger half of an odd batch is -1, like theirs. Adam
+    replaces their SGD with momentum 0.9, learning rate 0.0001 and weight decay 0.0005, whose steps are too small for
+    features of unit length.
 
     Parameters
     ----------
-    n_bits: length of the codes.
-    gamma: weight of the pull of values towards their codes (the authors' code: 6 for images and for videos).
-    similarity: "cosine" as in the paper, or "centered-cosine" with the mean feature subtracted first.
-    optimizer: "adam", or "sgd" with momentum 0.9 (the authors' code).
-    learning_rate: of the hash layer.
-    batch_size: half of the items in a batch (the authors' code: 16, a batch of 32).
-    n_steps: optimizer steps (the authors' code: 300 epochs).
-    random_state: seed of weights and batches.
+    gamma : float, default=6.0
+        Weight of the pull of values towards their codes (the authors' code: 6 for images and for videos).
+    similarity : {"cosine", "centered-cosine"}, default="cosine"
+        Similarity of features: the cosine, as in the paper, or the cosine after subtracting the mean feature.
+    optimizer : {"adam", "sgd"}, default="adam"
+        Optimizer of the network; "sgd" has a momentum of 0.9 (the authors' code).
+    batch_size : int, default=128
+        Half of the items in a batch (the authors' code: 16, a batch of 32).
+    n_steps : int, default=1000
+        Optimizer steps (the authors' code: 300 epochs).
+
+    References
+    ----------
+    .. [1] Li, van Gemert, "Deep Unsupervised Image Hashing by Maximizing Bit Entropy", AAAI 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gannet.methods.bihalf import BiHalf
+    >>> features = np.random.default_rng(0).normal(size=(100, 16))
+    >>> BiHalf(n_bits=16, n_steps=20).fit_transform(features).shape
+    (100, 2)
     """
 
     name = "bihalf"
     reference = "Li, van Gemert, Deep Unsupervised Image Hashing by Maximizing Bit Entropy, AAAI 2021"
 
-    def __init__(
-        self,
-        n_bits: int = 64,
-        *,
-        gamma: float = 6.0,
-        similarity: str = "cosine",
-        optimizer: str = "adam",
-        learning_rate: float = 1e-3,
-        batch_size: int = 128,
-        n_steps: int = 1000,
-        random_state: int | None = 0,
-    ) -> None:
-        self.n_bits = n_bits
-        self.gamma = gamma
-        self.similarity = similarity
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.n_steps = n_steps
-        self.random_state = random_state
+    gamma: float = 6.0
+    similarity: str = "cosine"
 
     def _train(self, layer: torch.nn.Linear, inputs: Tensor, features: Floats, generator: torch.Generator) -> None:
         from gannet.training.batch_losses import bi_half_loss
-        from gannet.training.batch_trainer import train
-        from gannet.training.trainer import Schedule
+        from gannet.training.loops import train_on_batches
 
         if not self.gamma >= 0:
             raise GannetError(f"gamma must not be negative, not {self.gamma}")
@@ -75,6 +71,4 @@ class BiHalf(LayerHasher):
         def loss(values: Tensor, items: Tensor) -> Tensor:
             return bi_half_loss(values, unit[items], self.gamma)
 
-        train(
-            layer, loss, Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate), inputs, generator
-        )
+        train_on_batches(layer, loss, self.schedule(), inputs, generator)

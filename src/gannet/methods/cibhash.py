@@ -9,15 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.encoders import Encoder, Floats, center_and_normalize
-from gannet.errors import GannetError, MissingExtraError, unknown_name
+from gannet.errors import GannetError, unknown_name
 from gannet.hashers.images import ViewsHasher
+from gannet.hashers.layer import DescentHasher
 
 _CODES = ("sampled", "rounded")
 
 
 @dataclass(frozen=True)
 class UnitMLP(Encoder):
-    """A hidden layer of rectified units and a hash layer, on centred features of unit length."""
+    """A hidden layer of rectified units and a hash layer, on centered features of unit length."""
 
     kind: ClassVar[str] = "unit-mlp"
 
@@ -29,12 +30,10 @@ class UnitMLP(Encoder):
 
     @property
     def n_features(self) -> int:
-        """Length of the vectors it takes."""
         return int(self.hidden_weight.shape[0])
 
     @property
     def n_bits(self) -> int:
-        """Length of the codes it makes."""
         return int(self.weight.shape[1])
 
     def values(self, features: Floats) -> Floats:
@@ -44,89 +43,88 @@ class UnitMLP(Encoder):
         return np.asarray(hidden @ self.weight + self.bias, np.float32)
 
 
-class CIBHash(ViewsHasher):
-    """Codes of two views of an image that agree, and tell no more about a view than they need.
+class CIBHash(ViewsHasher, DescentHasher):
+    """Contrastive learning of codes with an information bottleneck.
 
-    Qiu, Su, Ou, Yu, Chen 2021: an MLP with one hidden layer on a frozen network gives each bit a probability
-    ``p = sigmoid(value)``. In training the code is drawn, ``b ~ Bernoulli(p)``, and the gradient in b goes straight
-    through to p. The loss of a batch of two random views of each image is the NT-Xent loss of the cosines of codes
-    (that of SimCLR), plus ``beta`` times the KL divergence of a view's p from the other view's, both ways, halved: an
-    upper bound of the mutual information of a view and its code. A new image's bit is 1 where p is at least 1/2.
+    The codes of two views of an image should agree and hold no more information about a view than needed [1]_. An MLP
+    with one hidden layer on a frozen network gives each bit a probability ``p = sigmoid(value)``. In training, the code
+    is sampled, ``b ~ Bernoulli(p)``, and the gradient in b is passed straight through to p. The loss of a batch of two
+    random views of each image is the NT-Xent loss (of SimCLR) of the cosines of codes, plus ``beta`` times the KL
+    divergence of a view's p from the other view's, averaged over both directions: an upper bound of the mutual
+    information of a view and its code. A bit of a new image is 1 if its p is at least 1/2.
 
-    It learns from images: `ImageHasher` makes ``n_views`` views of each, by random crop, mirroring, change of colours,
-    grey and blur as in the authors' code (`gannet.backbones.augment.RandomView`). The paper makes new views in every
-    epoch; here two of ``n_views`` views, which are made once, are drawn in every step, so that the network runs
-    ``n_views`` times an image. Views come from the image's centre square.
+    It learns from images: `ImageHasher` makes ``n_views`` views of each by random crop, mirroring, change of colors,
+    grayscale and blur, as the authors' code does (`gannet.backbones.augment.RandomView`). The paper makes new views in
+    every epoch. Here views are made once, and every step draws two of the ``n_views``, so that the network runs
+    ``n_views`` times per image. Views are taken from the center square of the image.
 
-    Chosen here: codes are -1 and +1 where their cosines are taken (as in the authors' code), which are then linear in
-    the Hamming distance; the divergence is that from a distribution whose gradient is not followed (authors' code);
-    features are centred and scaled to unit variance over their values, in place of VGG-16's fc7 as it is; training
-    takes as many steps as theirs do with 5,000 images, and the last weights (theirs: the best on labelled validation
-    queries).
+    Differences from the paper: codes are -1 and +1 when their cosines are taken (as in the authors' code), so that
+    cosines are linear in the Hamming distance. The gradient of the divergence does not flow into the distribution that
+    is compared with (as in the authors' code). Features are centered and scaled to unit variance over their values;
+    the paper uses VGG-16's fc7 unchanged. Training takes as many steps as theirs does with 5,000 images, and uses the
+    last weights (theirs: the best on labeled validation queries).
 
     Parameters
     ----------
-    n_bits: length of the codes.
-    n_views: random views of each image.
-    hidden: units of the hidden layer (the paper: 1024).
-    codes: "sampled" as in the paper, or "rounded" to the more probable value (the authors' code).
-    temperature: of the contrastive loss (the paper: 0.3).
-    beta: weight of the information bottleneck (the paper: 0.001).
-    optimizer: "adam" (the paper), or "sgd" with momentum 0.9.
-    learning_rate: of the MLP (the paper: 0.001).
-    batch_size: images in a batch (the paper: 64).
-    n_steps: optimizer steps (the authors' code: 60 epochs of 5,000 images, 80 at 16 bits, thus 4,740 and 6,320).
-    random_state: seed of weights, batches and samples; the views are the same for every seed.
+    n_views : int, default=4
+        Random views of each image.
+    hidden : int, default=1024
+        Units of the hidden layer (the paper: 1024).
+    codes : {"sampled", "rounded"}, default="sampled"
+        Codes in training: sampled, as in the paper, or the more probable value (the authors' code).
+    temperature : float, default=0.3
+        Temperature of the contrastive loss (the paper: 0.3).
+    beta : float, default=0.001
+        Weight of the information bottleneck (the paper: 0.001).
+    learning_rate : float, default=0.001
+        Learning rate of the optimizer (the paper: 0.001, with Adam).
+    batch_size : int, default=64
+        Images in a batch (the paper: 64).
+    n_steps : int, default=5000
+        Optimizer steps (the authors' code: 60 epochs of 5,000 images, 80 at 16 bits, thus 4,740 and 6,320).
+    random_state : int or None, default=0
+        Seed for weights, batches and samples; the views are the same for every seed.
+
+    References
+    ----------
+    .. [1] Qiu, Su, Ou, Yu, Chen, "Unsupervised Hashing with Contrastive Information Bottleneck", IJCAI 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gannet.methods.cibhash import CIBHash
+    >>> random = np.random.default_rng(0)
+    >>> items = random.normal(size=(100, 1, 16))
+    >>> hasher = CIBHash(n_bits=16, hidden=32, n_steps=20).fit(items + 0.1 * random.normal(size=(100, 4, 16)))
+    >>> hasher.transform(items[:, 0]).shape
+    (100, 2)
     """
 
     name = "cibhash"
     reference = "Qiu, Su, Ou, Yu, Chen, Unsupervised Hashing with Contrastive Information Bottleneck, IJCAI 2021"
 
-    def __init__(
-        self,
-        n_bits: int = 64,
-        *,
-        n_views: int = 4,
-        hidden: int = 1024,
-        codes: str = "sampled",
-        temperature: float = 0.3,
-        beta: float = 0.001,
-        optimizer: str = "adam",
-        learning_rate: float = 1e-3,
-        batch_size: int = 64,
-        n_steps: int = 5000,
-        random_state: int | None = 0,
-    ) -> None:
-        self.n_bits = n_bits
-        self.n_views = n_views
-        self.hidden = hidden
-        self.codes = codes
-        self.temperature = temperature
-        self.beta = beta
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.n_steps = n_steps
-        self.random_state = random_state
+    hidden: int = 1024
+    codes: str = "sampled"
+    temperature: float = 0.3
+    beta: float = 0.001
+    batch_size: int = 64
+    n_steps: int = 5000
 
     def _learn(self, features: npt.NDArray[np.float32]) -> UnitMLP:
         self._check_settings()
-        try:
-            import torch
-        except ImportError as error:
-            raise MissingExtraError("torch", "train", f"learning with {self.name}") from error
+        self.require_torch()
+        import torch
 
         from gannet.training.contrastive import (
             bernoulli_divergence,
             nt_xent,
             rounded_codes,
             sampled_codes,
-            train_on_views,
             views_network,
         )
-        from gannet.training.trainer import Schedule
+        from gannet.training.loops import train_on_views
 
-        schedule = Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate)
+        schedule = self.schedule()
         n_features = features.shape[-1]
         mean = features.reshape(-1, n_features).mean(axis=0)
         inputs = torch.from_numpy(center_and_normalize(features, mean))
@@ -145,7 +143,7 @@ class CIBHash(ViewsHasher):
             network = views_network(n_features, self.hidden, self.n_bits)
             train_on_views(network, loss, schedule, inputs, generator)
         arrays = [np.ascontiguousarray(parameter.detach().numpy().T) for parameter in network.parameters()]
-        # The encoder's first layer scales its inputs too.
+        # The first layer of the encoder includes the scaling of the inputs.
         return UnitMLP(mean, arrays[0] * np.float32(n_features**0.5), *arrays[1:])
 
     def _check_settings(self) -> None:

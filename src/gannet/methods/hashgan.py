@@ -9,16 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.encoders import Encoder, Floats
-from gannet.errors import GannetError, MissingExtraError
+from gannet.errors import GannetError
 from gannet.hashers.images import PixelHasher
+from gannet.support.libraries import load
 
 _BLOCK = 32
-"""Images a convolution takes at a time."""
+"""Images that are convolved at a time, which bounds memory."""
 
 
 @dataclass(frozen=True)
 class StridedConvolutions(Encoder):
-    """Four convolutions of 4 x 4 pixels with stride 2, each with leaky rectified units, and a hash layer, on pixels."""
+    """Four 4 x 4 convolutions with stride 2 and leaky rectified units, and a hash layer, on pixels."""
 
     kind: ClassVar[str] = "strided-convolutions"
 
@@ -35,17 +36,14 @@ class StridedConvolutions(Encoder):
 
     @property
     def item_shape(self) -> tuple[int, ...]:
-        """Shape of the images it reads."""
         return (32, 32, 3)
 
     @property
     def n_features(self) -> int:
-        """Values of an image."""
         return int(np.prod(self.item_shape))
 
     @property
     def n_bits(self) -> int:
-        """Length of the codes it makes."""
         return int(self.weight.shape[1])
 
     def values(self, features: npt.NDArray[np.uint8] | Floats) -> Floats:
@@ -75,37 +73,57 @@ def _windows(maps: Floats) -> Floats:
 
 
 class HashGAN(PixelHasher):
-    """Codes by an encoder that shares its layers with the discriminator of a generative adversarial network.
+    """HashGAN: an encoder that shares its layers with the discriminator of a generative adversarial network.
 
-    Ghasedi Dizaji et al. 2018, from random weights, without a pre-trained network. A generator G makes images from
-    noise and a random binary code b. Discriminator and encoder share all layers but the last, and the encoder's is a
-    sigmoid t of each bit. The discriminator learns to tell real images from made ones; the generator matches
-    the mean features of both in the last shared layer (Salimans et al. 2016). On real images, t is to have little
-    entropy for an image, much on average over images (each bit is on in half of them), the same values when the image
-    is turned and shifted, and independent bits, by ``W W' = I`` for the encoder's last layer W. On made images t is to
-    be the b they were made from: the L2 loss that G and the encoder collaborate in. All weights are 1.
+    The networks start from random weights, without a pre-trained network [1]_. A generator G makes images from noise
+    and a random binary code b. Discriminator and encoder share all layers but the last; the encoder's last layer gives
+    the sigmoid t of each bit. The discriminator learns to tell real images from generated ones. The generator matches
+    the mean features of both in the last shared layer (Salimans et al. 2016). On real images, t should have low entropy
+    per image and high entropy on average over images (each bit is 1 for half of them), should not change when the image
+    is rotated and shifted, and its bits should be independent, by ``W W' = I`` for the encoder's last layer W. On
+    generated images t should equal b: G and the encoder both minimize this L2 loss. All weights of losses are 1.
 
-    It reads images of 32 x 32 pixels; `ImageHasher` makes those of any image. Reimplementations by others report a
-    precision of 0.22 to 0.30 among the 1,000 nearest on CIFAR-10, far below the published figures: expect little.
-    The defaults, 10 epochs of 10,000 images, reach a MAP of 0.145 at 32 bits there (seed 0; random codes have 0.1).
+    It reads images of 32 x 32 pixels; `ImageHasher` resizes any image to them. Reimplementations by others report a
+    precision of 0.22 to 0.30 among the 1,000 nearest on CIFAR-10, far below the published results, so do not expect
+    much. The defaults, 10 epochs on 10,000 images, reach a MAP of 0.145 at 32 bits there (seed 0; random codes have
+    0.1).
 
-    Left open by the paper, as far as known here, and chosen: the networks are those of DCGAN (the paper's are like
-    Salimans et al.'s, whose sizes a CPU does not train) with ``width`` channels in the outermost layer; both follow
-    their losses at the same time, once a batch; losses are means over items and bits, so that their weights mean the
-    same at every length; noise is Gaussian; images turn by up to 10 degrees and shift by up to a tenth of their side; a
-    new image is encoded with the mean batch statistics of the training images.
+    The paper leaves the following open, as far as known here. The networks are those of DCGAN (the paper's are like
+    those of Salimans et al., which are too large to train on a CPU) with ``width`` channels in the outermost layer.
+    Both networks follow their losses at the same time, once per batch. Losses are means over items and bits, so that
+    their weights do not depend on the length of the codes. Noise is Gaussian. Images are rotated by up to 10 degrees
+    and shifted by up to a tenth of their side. A new image is encoded with the mean batch statistics of the training
+    images.
 
     Parameters
     ----------
-    n_bits: length of the codes.
-    width: channels of the first convolution, doubled in each of the three that follow (DCGAN: 64 or 128).
-    n_noise: values of noise beside the code.
-    entropy, balance, consistency, independence, collaboration: weights of the losses beside the adversarial one.
-    learning_rate: of both Adams with a first moment of 0.5; it falls evenly to a third (reimplementation: 0.0009).
-    batch_size: images in a batch (reimplementation: 100).
-    n_epochs: passes over the images. The default takes some seven minutes of a busy core for 10,000 images; the
-        paper trains on GPUs (reimplementation: 50 to 100).
-    random_state: seed of weights, batches and noise.
+    width : int, default=32
+        Channels of the first convolution, doubled in each of the three that follow (DCGAN: 64 or 128).
+    n_noise : int, default=128
+        Random inputs of the generator beside the code.
+    entropy, balance, consistency, independence, collaboration : float, default=1.0
+        Weights of the losses beside the adversarial loss.
+    learning_rate : float, default=0.0009
+        Learning rate of both Adams, with a first moment of 0.5; it falls linearly to a third (reimplementation:
+        0.0009).
+    batch_size : int, default=100
+        Images in a batch (reimplementation: 100).
+    n_epochs : int, default=10
+        Passes over the images. The default takes about seven minutes of one busy core for 10,000 images; the paper
+        trains on GPUs (reimplementation: 50 to 100).
+
+    References
+    ----------
+    .. [1] Ghasedi Dizaji, Zheng, Sadoughi, Yang, Deng, Huang, "Unsupervised Deep Generative Adversarial Hashing
+       Network", CVPR 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gannet.methods.hashgan import HashGAN
+    >>> images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+    >>> HashGAN(n_bits=8, width=4, n_epochs=1, batch_size=10).fit_transform(images).shape
+    (20, 1)
     """
 
     name = "hashgan"
@@ -115,41 +133,20 @@ class HashGAN(PixelHasher):
     )
     side = 32
 
-    def __init__(
-        self,
-        n_bits: int = 64,
-        *,
-        width: int = 32,
-        n_noise: int = 128,
-        entropy: float = 1.0,
-        balance: float = 1.0,
-        consistency: float = 1.0,
-        independence: float = 1.0,
-        collaboration: float = 1.0,
-        learning_rate: float = 9e-4,
-        batch_size: int = 100,
-        n_epochs: int = 10,
-        random_state: int | None = 0,
-    ) -> None:
-        self.n_bits = n_bits
-        self.width = width
-        self.n_noise = n_noise
-        self.entropy = entropy
-        self.balance = balance
-        self.consistency = consistency
-        self.independence = independence
-        self.collaboration = collaboration
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.n_epochs = n_epochs
-        self.random_state = random_state
+    width: int = 32
+    n_noise: int = 128
+    entropy: float = 1.0
+    balance: float = 1.0
+    consistency: float = 1.0
+    independence: float = 1.0
+    collaboration: float = 1.0
+    learning_rate: float = 9e-4
+    batch_size: int = 100
+    n_epochs: int = 10
 
     def _learn(self, features: npt.NDArray[np.uint8]) -> StridedConvolutions:
         self._check_settings()
-        try:
-            import torch
-        except ImportError as error:
-            raise MissingExtraError("torch", "train", f"learning with {self.name}") from error
+        torch = load("torch", "train", f"learning with {self.name}")
 
         from gannet.methods import _hashgan_networks as hashgan
 

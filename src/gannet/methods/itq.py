@@ -12,14 +12,31 @@ from gannet.hashers.base import Hasher
 
 
 class ITQ(Hasher):
-    """Principal components, rotated so that signs lose least.
+    """Iterative quantization: principal components, rotated to lose little by taking signs.
 
-    Gong, Lazebnik, Gordo, Perronnin 2013, section 3: with V the projections on the first ``n_bits``
-    principal components, alternate ``B = sign(V R)`` and the orthogonal Procrustes solution ``R`` of
-    ``min |B - V R|_F`` (eq. 2), from a random rotation.
+    With V the projections on the first ``n_bits`` principal components, it alternates ``B = sign(V R)`` and the
+    orthogonal Procrustes solution R of ``min |B - V R|_F`` (eq. 2 of [1]_), from a random rotation.
 
-    Parameters: ``n_bits``, at most the number of features; ``n_iterations`` (paper: 50); ``random_state``, seed of
-    the first rotation.
+    Parameters
+    ----------
+    n_bits : int, default=64
+        Length of the codes in bits, at most the number of features.
+    n_iterations : int, default=50
+        Iterations (the paper: 50).
+
+    References
+    ----------
+    .. [1] Gong, Lazebnik, Gordo, Perronnin, "Iterative Quantization: A Procrustean Approach to Learning Binary Codes
+       for
+       Large-Scale Image Retrieval", TPAMI 2013, section 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gannet import ITQ
+    >>> features = np.random.default_rng(0).normal(size=(100, 16))
+    >>> ITQ(n_bits=12).fit_transform(features).shape
+    (100, 2)
     """
 
     name = "itq"
@@ -28,17 +45,14 @@ class ITQ(Hasher):
         "Codes for Large-Scale Image Retrieval, TPAMI 2013"
     )
 
-    def __init__(self, n_bits: int = 64, *, n_iterations: int = 50, random_state: int | None = 0) -> None:
-        self.n_bits = n_bits
-        self.n_iterations = n_iterations
-        self.random_state = random_state
+    n_iterations: int = 50
 
     def _learn(self, features: Floats) -> Linear:
         if self.n_iterations < 1:
             raise GannetError(f"n_iterations must be at least 1, not {self.n_iterations}")
         if self.n_bits > features.shape[1]:
             raise GannetError(
-                f"itq makes at most one bit a feature, and n_features={features.shape[1]} is under {self.n_bits}: "
+                f"itq makes at most one bit per feature, and n_features={features.shape[1]} is under {self.n_bits}: "
                 "ask for fewer bits, or use lsh or uhga"
             )
         pca = PCA(self.n_bits, svd_solver="auto", random_state=check_random_state(self.random_state))

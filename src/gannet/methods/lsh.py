@@ -10,21 +10,28 @@ from gannet.hashers.base import Hasher
 
 
 class LSH(Hasher):
-    """Locality-sensitive hashing: the side of a random hyperplane is a bit, so angles become Hamming distances.
+    """Locality-sensitive hashing with random hyperplanes.
 
-    Charikar 2002, section 3: for a random Gaussian vector r, the bits ``sign(r . x)`` of two items differ with
-    probability angle / pi. The features are centred first (the paper's vectors have no origin to speak of, image
-    features do: without it most bits are constant).
+    Each bit is the side of a random hyperplane on which an item lies. For a random Gaussian vector r, the bits
+    ``sign(r . x)`` of two items differ with probability angle / pi [1]_, so that Hamming distances estimate angles.
 
-    Parameters: ``n_bits``, length of the codes; ``random_state``, seed of the hyperplanes.
+    The features are centered first: image features lie far from the origin, and most bits would be constant without it.
+
+    References
+    ----------
+    .. [1] Charikar, "Similarity Estimation Techniques from Rounding Algorithms", STOC 2002, section 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gannet import LSH
+    >>> features = np.random.default_rng(0).normal(size=(100, 16))
+    >>> LSH(n_bits=32).fit_transform(features).shape
+    (100, 4)
     """
 
     name = "lsh"
     reference = "Charikar, Similarity Estimation Techniques from Rounding Algorithms, STOC 2002"
-
-    def __init__(self, n_bits: int = 64, *, random_state: int | None = 0) -> None:
-        self.n_bits = n_bits
-        self.random_state = random_state
 
     def _learn(self, features: Floats) -> Linear:
         random = check_random_state(self.random_state)

@@ -26,29 +26,39 @@ class Sinusoid(Linear):
 
 
 class SH(Hasher):
-    """Spectral hashing: the slowest standing waves on a box around the items, cut at zero.
+    """Spectral hashing: the slowest standing waves on a box around the items, thresholded at zero.
 
-    Weiss, Torralba, Fergus 2008. On a uniform density over ``[a, b]`` the graph Laplacian has
-    the eigenfunctions ``sin(pi/2 + k pi / (b - a) x)`` with the eigenvalues ``1 - exp(-eps^2/2 |k pi / (b - a)|^2)``,
-    k = 1, 2, ... A box is laid around the items along their principal components; of the eigenfunctions of all its
-    directions, the ``n_bits`` with the smallest eigenvalues (k = 0, the constant one, left out) each give the bit
-    ``value >= 0``. The order does not depend on eps, the width of the neighbourhood, which is why it is no setting.
-    As in the paper, products of eigenfunctions of two directions are not used: they depend on bits already there.
+    On a uniform density over ``[a, b]`` the graph Laplacian has the eigenfunctions ``sin(pi/2 + k pi / (b - a) x)``
+    with the eigenvalues ``1 - exp(-eps^2/2 |k pi / (b - a)|^2)``, k = 1, 2, ... [1]_. A box is laid around the items
+    along their principal components. Among the eigenfunctions of all its directions, without the constant one (k = 0),
+    the ``n_bits`` with the smallest eigenvalues each give the bit ``value >= 0``; one direction may give several bits.
+    Their order does not depend on eps, the width of the neighborhood, so that eps is no setting. Products of
+    eigenfunctions of two directions are not used, as in the paper, since they depend on bits that are already there.
 
-    Left open by the paper and chosen here: the number of components, ``min(n_bits, n_features)``; the ends of the box,
-    the smallest and largest training item along each; of equal eigenvalues, the one of the larger component comes
-    first; an item outside the box continues the wave.
+    The paper leaves the following open. Here there are ``min(n_bits, n_features)`` components; the box ends at the
+    smallest and largest training item along each; of equal eigenvalues, that of the larger component comes first; the
+    waves continue outside the box.
 
-    Parameters: ``n_bits``, length of the codes, of which one direction may give several; ``random_state``, seed of the
-    solver for the principal components. The paper has no other setting.
+    Parameters
+    ----------
+    random_state : int or None, default=0
+        Seed for the solver of the principal components.
+
+    References
+    ----------
+    .. [1] Weiss, Torralba, Fergus, "Spectral Hashing", NIPS 2008.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gannet.methods.sh import SH
+    >>> features = np.random.default_rng(0).normal(size=(100, 16))
+    >>> SH(n_bits=24).fit_transform(features).shape
+    (100, 3)
     """
 
     name = "sh"
     reference = "Weiss, Torralba, Fergus, Spectral Hashing, NIPS 2008"
-
-    def __init__(self, n_bits: int = 64, *, random_state: int | None = 0) -> None:
-        self.n_bits = n_bits
-        self.random_state = random_state
 
     def _learn(self, features: Floats) -> Sinusoid:
         n_components = min(self.n_bits, features.shape[1])
@@ -67,10 +77,10 @@ class SH(Hasher):
 def slowest_modes(
     sides: npt.NDArray[np.float64], n_modes: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.integer[Any]]]:
-    """Return direction and wave number k >= 1, ``(n_modes,)`` each, of the smallest eigenvalues on a box.
+    """Return the directions and wave numbers k >= 1, ``(n_modes,)`` each, of the smallest eigenvalues on a box.
 
-    ``sides (n_directions,)`` are the lengths of the box, at least one above zero; a direction of length zero has no
-    waves. The eigenvalue grows with ``k / side``, so that is what is sorted, ties by direction.
+    ``sides (n_directions,)`` are the lengths of the box, of which at least one is above zero; a direction of length
+    zero has no waves. Eigenvalues grow with ``k / side``, so the modes are sorted by it, ties by direction.
     """
     wave_numbers = np.arange(1, n_modes + 1)
     with np.errstate(divide="ignore"):

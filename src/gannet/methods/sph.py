@@ -15,7 +15,7 @@ from gannet.hashers.base import Hasher
 
 @dataclass(frozen=True)
 class Spheres(Encoder):
-    """``radius^2 - |x - pivot|^2``: a bit is 1 for an item inside its hypersphere or on it."""
+    """``radius^2 - |x - pivot|^2``: a bit is 1 for an item inside or on its hypersphere."""
 
     kind: ClassVar[str] = "spheres"
 
@@ -24,12 +24,10 @@ class Spheres(Encoder):
 
     @property
     def n_features(self) -> int:
-        """Length of the vectors it takes."""
         return int(self.pivots.shape[1])
 
     @property
     def n_bits(self) -> int:
-        """Length of the codes it makes."""
         return int(self.pivots.shape[0])
 
     def values(self, features: Floats) -> Floats:
@@ -38,47 +36,57 @@ class Spheres(Encoder):
 
 
 class SpH(Hasher):
-    """Spherical hashing: hyperspheres that each hold half of the items, each pair sharing a quarter.
+    """Spherical hashing: hyperspheres that each hold half of the items, while every two share a quarter.
 
-    Heo, Lee, He, Chang, Yoon 2012. Each radius is set so that the sphere holds half of
-    the m items. For each pair of pivots with ``o_ij`` items in both spheres, the force
-    ``f_ij = 1/2 (o_ij - m/4) / (m/4) (p_i - p_j)`` moves p_i by ``sum_j f_ij / n_bits``: apart where they share too
-    many, together where too few. It ends when the mean of ``|o_ij - m/4|`` is at most ``mean_tolerance`` of m/4, and
-    the standard deviation of ``o_ij`` at most ``std_tolerance`` of it.
+    Each radius is set so that the sphere holds half of the m items. For each pair of pivots with ``o_ij`` items in both
+    spheres, the force ``f_ij = 1/2 (o_ij - m/4) / (m/4) (p_i - p_j)`` moves p_i by ``sum_j f_ij / n_bits``: apart if
+    the spheres share too many items, together if they share too few. Iterations stop when the mean of ``|o_ij - m/4|``
+    is at most ``mean_tolerance`` of m/4 and the standard deviation of ``o_ij`` at most ``std_tolerance`` of it [1]_.
 
-    Rankings use the plain Hamming distance, as for all methods here. The paper's spherical Hamming distance, the bits
-    that differ over the bits that are 1 in both, is not used.
+    Rankings use the plain Hamming distance, as for all methods here, and not the paper's spherical Hamming distance
+    (the bits that differ, divided by the bits that are 1 in both).
 
-    Left open by the paper and chosen here: a pivot starts at the mean of ``n_initial`` random items, which is near
-    the centre, where the paper saw faster convergence; a radius ends midway between the two middle distances; all
-    training items take part (the paper: 100,000 of them); after ``n_iterations`` rounds the spheres are used as they
-    are, so that items which allow no such spheres, few or one-dimensional ones, still get codes. ``n_iterations_``
-    says how many rounds there were.
+    The paper leaves the following open. Here a pivot starts at the mean of ``n_initial`` random items, which is near
+    the center, where the paper saw faster convergence; a radius lies midway between the two middle distances; all
+    training items take part (the paper: 100,000 of them); after ``n_iterations`` iterations the spheres are used as
+    they are, so that items for which no such spheres exist, such as few or one-dimensional ones, still get codes.
 
-    Parameters: ``n_bits``; ``mean_tolerance`` (paper: 0.10); ``std_tolerance`` (paper: 0.15); ``n_initial`` (published
-    implementations: 5); ``n_iterations``, at most (paper: no limit, ends within 10 to 30); ``random_state``, seed of
-    the first pivots.
+    Parameters
+    ----------
+    mean_tolerance : float, default=0.1
+        Largest mean deviation of the shared items from a quarter, relative to it (the paper: 0.10).
+    std_tolerance : float, default=0.15
+        Largest standard deviation of the shared items, relative to a quarter (the paper: 0.15).
+    n_initial : int, default=5
+        Random items whose mean is a first pivot (published implementations: 5).
+    n_iterations : int, default=100
+        Iterations at most (the paper: no limit, and ends within 10 to 30).
+
+    Attributes
+    ----------
+    n_iterations_ : int
+        Iterations that were taken.
+
+    References
+    ----------
+    .. [1] Heo, Lee, He, Chang, Yoon, "Spherical Hashing", CVPR 2012.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gannet.methods.sph import SpH
+    >>> features = np.random.default_rng(0).normal(size=(100, 16))
+    >>> SpH(n_bits=16).fit_transform(features).shape
+    (100, 2)
     """
 
     name = "sph"
     reference = "Heo, Lee, He, Chang, Yoon, Spherical Hashing, CVPR 2012"
 
-    def __init__(
-        self,
-        n_bits: int = 64,
-        *,
-        mean_tolerance: float = 0.10,
-        std_tolerance: float = 0.15,
-        n_initial: int = 5,
-        n_iterations: int = 100,
-        random_state: int | None = 0,
-    ) -> None:
-        self.n_bits = n_bits
-        self.mean_tolerance = mean_tolerance
-        self.std_tolerance = std_tolerance
-        self.n_initial = n_initial
-        self.n_iterations = n_iterations
-        self.random_state = random_state
+    mean_tolerance: float = 0.1
+    std_tolerance: float = 0.15
+    n_initial: int = 5
+    n_iterations: int = 100
 
     def _learn(self, features: Floats) -> Spheres:
         if self.n_initial < 1 or self.n_iterations < 1:
@@ -113,17 +121,17 @@ class SpH(Hasher):
 
 def squared_distances(features: Floats, pivots: Floats) -> Floats:
     """Return ``|x - p|^2``, ``(n, n_pivots)``, of ``features (n, d)`` and ``pivots (n_pivots, d)``."""
-    # Taken from the pivots' mean: far from the origin the three terms would cancel to noise.
+    # Relative to the mean of the pivots: far from the origin, the three terms would cancel to noise.
     origin = pivots.mean(axis=0)
-    items, centres = features - origin, pivots - origin
-    lengths = np.einsum("nd,nd->n", items, items)[:, None] + np.einsum("pd,pd->p", centres, centres)
-    return np.asarray(np.maximum(lengths - 2 * (items @ centres.T), 0), np.float32)
+    items, centers = features - origin, pivots - origin
+    lengths = np.einsum("nd,nd->n", items, items)[:, None] + np.einsum("pd,pd->p", centers, centers)
+    return np.asarray(np.maximum(lengths - 2 * (items @ centers.T), 0), np.float32)
 
 
 def half_radii(distances: Floats) -> Floats:
     """Return the radius that holds ``n // 2`` items for each column of squared ``distances (n, n_pivots)``.
 
-    It lies midway between the two distances at the border, so that rounding moves no item; where these are equal, the
+    It lies midway between the two middle distances, so that rounding moves no item across it. If these are equal, the
     sphere holds all items at that distance.
     """
     half = len(distances) // 2

@@ -1,7 +1,8 @@
-"""Unsupervised hashing with gradient attention, and the same without it."""
+"""Unsupervised hashing with gradient attention, and with the plain gradient."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,82 +13,64 @@ from gannet.hashers.pairwise import PairwiseHasher
 
 if TYPE_CHECKING:
     from gannet.training.losses import PairLoss
+    from gannet.training.schedule import Schedule
     from gannet.training.similarity import Similarity
-    from gannet.training.trainer import Schedule
 
 
 class UHGA(PairwiseHasher):
     """Unsupervised hashing with gradient attention.
 
-    Jiang et al. 2020: cosine distances of pre-trained features (eq. 2) become a binary similarity matrix by a
-    threshold (eq. 3); a hash layer is trained so that inner products of codes follow it, with gradient
-    attention (Huang et al. 2019) in place of the plain gradient. See `gannet.GradientAttention`.
+    The cosine distances of pre-trained features (eq. 2 of [1]_) become a binary similarity matrix by a threshold
+    (eq. 3). A hash layer is trained so that inner products of codes follow it, with gradient attention [2]_ in place of
+    the plain gradient. See `GradientAttention`.
 
     Parameters
     ----------
-    n_bits: length of the codes.
-    similarity: "centered-cosine" subtracts the mean feature first, which spreads the cosines of rectified
-        features around 0; "cosine" takes them as they are. The paper says cosine and no more.
-    similarity_threshold: pairs of a larger cosine are similar. The paper sweeps 0 to 0.9 and finds 0.2 to 0.4 good.
-    dissimilar: the target of all other pairs, 0 (near orthogonal codes) or -1 (opposite codes). The paper's equations
-        allow both readings.
-    loss: "squared" or "likelihood" (GAH's).
-    gamma: steepness of the likelihood loss (GAH: 0.15 to 0.3, by data set).
-    gradient_attention: True or False; None is what the method's name says (uhga: yes, uhga-plain: no).
-    attention_hidden: width of the attention network (GAH: 100).
-    attention_learning_rate: of its Adam (GAH: 0.05 to 0.1).
-    attention_every: after the first quarter of the steps it learns at every n-th; it weighs at all (GAH: 1).
-    optimizer: "adam", or "sgd" with momentum 0.9 (GAH).
-    learning_rate: of the hash layer (GAH, for SGD: 0.01, ten times its network's 0.001).
-    batch_size: items on each side of a batch of pairs.
-    n_steps: optimizer steps.
-    tanh_growth: the scale inside tanh grows as ``sqrt(1 + tanh_growth t)`` (GAH: 0.005; 0 keeps it at 1).
-    random_state: seed of weights and batches.
+    similarity : {"centered-cosine", "cosine"}, default="centered-cosine"
+        "centered-cosine" subtracts the mean feature first, which spreads the cosines of rectified features around 0;
+        "cosine" does not. The paper says no more than cosine.
+    similarity_threshold : float, default=0.2
+        Pairs with a larger cosine are similar. The paper tries 0 to 0.9 and finds 0.2 to 0.4 good.
+    dissimilar : {0.0, -1.0}, default=0.0
+        Target of all other pairs: 0 (near orthogonal codes) or -1 (opposite codes). The paper's equations allow both
+        readings.
+    loss : {"squared", "likelihood"}, default="squared"
+        Pairwise loss; "likelihood" is the loss of Huang et al.
+    gamma : float, default=0.2
+        Steepness of the likelihood loss (Huang et al.: 0.15 to 0.3, depending on the data set).
+    tanh_growth : float, default=0.0
+        The scale inside tanh is ``sqrt(1 + tanh_growth * t)`` at step t (Huang et al.: 0.005).
+    optimizer : {"adam", "sgd"}, default="adam"
+        Optimizer of the network; "sgd" has a momentum of 0.9 (Huang et al.).
+    learning_rate : float, default=0.001
+        Learning rate of the hash layer (Huang et al., with SGD: 0.01, ten times the 0.001 of its network).
+
+    References
+    ----------
+    .. [1] Jiang, Wang, Cheng, Du, Li, "Unsupervised Hashing with Gradient Attention", Symmetry 2020, 12(7), 1193.
+    .. [2] Huang, Chen, Pan, "Accelerate Learning of Deep Hashing With Gradient Attention", ICCV 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gannet import UHGA
+    >>> features = np.random.default_rng(0).normal(size=(100, 16))
+    >>> UHGA(n_bits=16, n_steps=20).fit_transform(features).shape
+    (100, 2)
     """
 
     name = "uhga"
     uses_attention = True
     reference = "Jiang, Wang, Cheng, Du, Li, Unsupervised Hashing with Gradient Attention, Symmetry 2020, 12(7), 1193"
 
-    def __init__(
-        self,
-        n_bits: int = 64,
-        *,
-        similarity: str = "centered-cosine",
-        similarity_threshold: float = 0.2,
-        dissimilar: float = 0.0,
-        loss: str = "squared",
-        gamma: float = 0.2,
-        gradient_attention: bool | None = None,
-        attention_hidden: int = 16,
-        attention_learning_rate: float = 0.05,
-        attention_every: int = 4,
-        optimizer: str = "adam",
-        learning_rate: float = 1e-3,
-        batch_size: int = 128,
-        n_steps: int = 1000,
-        tanh_growth: float = 0.0,
-        random_state: int | None = 0,
-    ) -> None:
-        self.n_bits = n_bits
-        self.similarity = similarity
-        self.similarity_threshold = similarity_threshold
-        self.dissimilar = dissimilar
-        self.loss = loss
-        self.gamma = gamma
-        self.gradient_attention = gradient_attention
-        self.attention_hidden = attention_hidden
-        self.attention_learning_rate = attention_learning_rate
-        self.attention_every = attention_every
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.n_steps = n_steps
-        self.tanh_growth = tanh_growth
-        self.random_state = random_state
+    similarity: str = "centered-cosine"
+    similarity_threshold: float = 0.2
+    dissimilar: float = 0.0
+    loss: str = "squared"
+    gamma: float = 0.2
+    tanh_growth: float = 0.0
 
     def pair_similarity(self, features: Floats) -> Similarity:
-        """Return the similarity by threshold (eq. 3), with ``dissimilar`` for the other pairs."""
         from gannet.training.similarity import check_threshold, thresholded_cosine
 
         if self.dissimilar not in (0, -1):
@@ -97,23 +80,19 @@ class UHGA(PairwiseHasher):
         return thresholded_cosine(unit, self.similarity_threshold, self.dissimilar)
 
     def pair_loss(self) -> PairLoss:
-        """Return the loss that ``loss`` names."""
         from gannet.training.losses import likelihood_loss, pair_loss
 
         loss = pair_loss(self.loss)
         return partial(likelihood_loss, gamma=self.gamma) if loss is likelihood_loss else loss
 
     def schedule(self) -> Schedule:
-        """Return the training schedule of the settings."""
-        from gannet.training.trainer import Schedule
-
-        return Schedule(self.n_steps, self.batch_size, self.optimizer, self.learning_rate, self.tanh_growth)
+        return replace(super().schedule(), tanh_growth=self.tanh_growth)
 
 
 class UHGAPlain(UHGA):
-    """UHGA with the plain gradient: the same similarities, loss, seeds and steps, and no attention.
+    """`UHGA` with the plain gradient; similarities, loss, seeds and steps are equal.
 
-    The source's Table 3 compares it with `UHGA` to show what gradient attention adds.
+    Table 3 of Jiang et al. 2020 compares it with `UHGA` to show what gradient attention adds.
     """
 
     name = "uhga-plain"

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from gannet.codes import Codes, Ids
 from gannet.collection import storage
 from gannet.collection.collection import Collection
+from gannet.collection.errors import explained
 from gannet.collection.stored_model import read_model
 from gannet.errors import GannetError
 from gannet.index import DEFAULT_INDEX, Index, IndexFactory
@@ -411,7 +412,7 @@ class _File:
         At the end of a change, the writer locks the file for a moment. Without ``wait``, the number stays the same
         until the lock is released.
         """
-        with storage.explained(self._path):
+        with explained(self._path):
             self._watch.execute(f"PRAGMA busy_timeout = {1000 * storage.TIMEOUT if wait else 0:.0f}")
             try:
                 (self._version,) = storage.read_row(self._watch, "PRAGMA data_version", int)

@@ -1,20 +1,70 @@
-"""Threads for compiled kernels, which release the interpreter lock."""
+"""The number of threads, and the pool of threads for compiled kernels, which release the interpreter lock."""
 
 from __future__ import annotations
 
 import functools
+import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 S = TypeVar("S")
 T = TypeVar("T")
 
+_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What libraries read when they are imported. Gannet itself reads the first one."""
+
+_forked_with_torch = False
+
 
 def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of threads to use: at most one per core that this process may use.
+
+    ``OMP_NUM_THREADS`` and the CPU quota of a container lower the number.
+    """
+    most = min(_available(), _quota())
+    try:
+        chosen = int(os.environ.get(_VARIABLES[0], "").partition(",")[0])
+    except ValueError:
+        return most
+    return min(most, chosen) if chosen > 0 else most
+
+
+def is_limited() -> bool:
+    """Return whether `cores` is below the number of cores that this process may use."""
+    return cores() < _available()
+
+
+def limit_threads(n: int | None) -> None:
+    """Use at most ``n`` threads in this process, its child processes and the libraries in it.
+
+    With None, the libraries are limited to `cores`. Call it before threads have been started.
+    """
+    if n is not None:
+        os.environ.update(dict.fromkeys(_VARIABLES, str(min(n, _available()))))
+        pool.cache_clear()
+    if is_limited():
+        for variable in _VARIABLES:
+            os.environ.setdefault(variable, str(cores()))
+        if "numpy" in sys.modules:  # its libraries have read the variables
+            import threadpoolctl
+
+            threadpoolctl.threadpool_limits(cores())
+
+
+def limit_torch() -> None:
+    """Make torch, if it has been imported, use at most `cores` threads.
+
+    In a child of a process that had imported torch it uses one: torch would wait forever for the threads of the parent.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        most = 1 if _forked_with_torch else cores()
+        if torch.get_num_threads() > most:
+            torch.set_num_threads(most)
 
 
 @functools.cache
@@ -33,6 +83,45 @@ def share(tasks: Sequence[S], work: Callable[[Iterator[S]], T]) -> list[T]:
     return [work(shared), *(other.result() for other in others)]
 
 
+def quota(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float:
+    """Return the number of cores that the control groups of this process allow (cgroup v2), or infinity.
+
+    ``own`` is the file that names the group of the process, and ``root`` the folder of all groups. The groups that
+    contain the group limit it too.
+    """
+    try:
+        groups = [line.removeprefix("0::/") for line in own.read_text().splitlines() if line.startswith("0::/")]
+    except (OSError, ValueError):
+        return math.inf
+    folders = [folder for group in groups for folder in (root / group, *(root / group).parents)]
+    return min((_cpu_max(folder / "cpu.max") for folder in folders if folder.is_relative_to(root)), default=math.inf)
+
+
+def _cpu_max(file: Path) -> float:
+    """Return the cores that a file ``cpu.max`` allows, "QUOTA PERIOD" in microseconds, or infinity."""
+    try:
+        most, period = file.read_text().split()
+        return int(most) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):  # there is no such file, or it says "max"
+        return math.inf
+
+
+@functools.cache
+def _quota() -> int:
+    found = quota()
+    return sys.maxsize if math.isinf(found) else max(1, math.ceil(found))
+
+
+def _available() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _after_fork() -> None:
+    """Forget the threads of the parent, which do not survive a fork: a child would wait for them forever."""
+    global _forked_with_torch
+    pool.cache_clear()
+    _forked_with_torch = _forked_with_torch or "torch" in sys.modules
+
+
 if hasattr(os, "register_at_fork"):
-    # Threads do not survive a fork: a child that inherited the pool would wait forever.
-    os.register_at_fork(after_in_child=pool.cache_clear)
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,1 +1,1 @@
-"""Learning from pairs: similarities, losses, gradient attention and the loop (needs torch)."""
+"""Training with torch: the trainer, its loops, similarities, losses and gradient attention."""

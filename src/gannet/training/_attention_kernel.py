@@ -1,11 +1,11 @@
-"""Gradient attention on CPU, fused: no array of pairs x bits x hidden ever exists.
+"""Fused gradient attention on CPU, without any array of pairs x bits x hidden units.
 
-Plain tensor code stores the hidden layer of every pair and bit, on both sides, and is bound by memory. Here the hidden
-layer lives in registers and the backward pass computes it again: time is bound by arithmetic, and the one large
-array kept is the weight of each pair and bit.
+Plain tensor code stores the hidden layer of every pair and bit on both sides, and is bound by memory. These kernels
+keep the hidden layer in registers and compute it again in the backward pass, so that they are bound by arithmetic. The
+only large array they keep holds the weight of each pair and bit.
 
-The kernels are single loops over rows of pairs and release the interpreter lock; `_over_rows` gives each thread a range
-of rows. (Compiler-managed thread pools beside torch's own spin against it whenever a core is busy.)
+The kernels are loops over rows of pairs and release the interpreter lock; `_over_rows` gives each thread a range of
+rows. (A thread pool of the compiler would compete with torch's own pool whenever a core is busy.)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gannet.support.compiled import jit
 from gannet.training.preprocessing import PRECISION
 
 _GROWTH = math.exp(PRECISION)
-_TINIEST = 1e-30  # stands for zero in logarithms; any value under e^-p would do
+_TINIEST = 1e-30  # replaces zero in logarithms; any value below e^-p would do
 _compile = jit(fastmath=True, error_model="numpy")
 
 
@@ -34,9 +34,9 @@ def weigh(
 
     The score of a side of pair ``(i, j)`` and bit b is ``v . relu(item_b + w rho(pair derivative))``.
 
-    Parameters: ``item_a (n, hidden, k)`` and ``item_b (hidden, m, k)``, what a code's pairs share in the first layer;
-    ``codes_a (n, k)``, ``codes_b (m, k)`` and ``gradient (n, m)`` as for `GradientAttention`; ``w (hidden, 2)`` and
-    ``v (hidden,)``, the weights of the pair's inputs and of the output. All on CPU, of one dtype.
+    ``item_a (n, hidden, k)`` and ``item_b (hidden, m, k)`` are the parts of the first layer that the pairs of a code
+    share; ``codes_a (n, k)``, ``codes_b (m, k)`` and ``gradient (n, m)`` are those of `GradientAttention`; ``w (hidden,
+    2)`` and ``v (hidden,)`` are the weights of the pair's inputs and of the output. All are on CPU and have one dtype.
     """
     weighted: tuple[Tensor, Tensor] = _Weigh.apply(item_a, item_b, codes_a, codes_b, gradient, w, v)  # type: ignore[no-untyped-call]
     return weighted
@@ -76,8 +76,8 @@ class _Weigh(torch.autograd.Function):
 def _preprocess(gradients: Any, others: Any, logs_g: Any, logs_o: Any, step: int, log: Any, sign: Any) -> None:
     """Write rho of ``gradients[j] * others[j * step]`` for a tile of pairs into ``log`` and ``sign (tile, k)``.
 
-    The logarithm of the product is the sum of logarithms taken once per pair and once per code and bit. With step 0
-    all pairs share one code.
+    The logarithm of a product is the sum of logarithms that are computed once per pair and once per code and bit. With
+    step 0, all pairs share one code.
     """
     one, growth = gradients.dtype.type(1), gradients.dtype.type(_GROWTH)
     for j in range(len(gradients)):
@@ -94,12 +94,12 @@ def _preprocess(gradients: Any, others: Any, logs_g: Any, logs_o: Any, step: int
 def _add_scores(base: Any, start: int, w: Any, v: Any, log: Any, sign: Any, scores: Any) -> None:
     """Add ``v . relu(base + w rho)`` of all hidden units to one side's scores, over a flat tile of pairs and bits.
 
-    Parameters: ``base (hidden, at least start + x)``, of which the columns from ``start`` on count; ``w (hidden, 2)``,
-    ``v (hidden,)``, ``log``, ``sign`` and ``scores (x,)``.
+    ``base (hidden, at least start + x)`` is read from column ``start``; ``w (hidden, 2)``, ``v (hidden,)``; ``log``,
+    ``sign`` and ``scores (x,)``.
     """
     hidden, end = len(v), start + len(scores)
     in_fours = hidden - hidden % 4
-    # Four at a time: what is read of rho and the scores then serves four units.
+    # Four units at a time, so that rho and the scores are read once for four units.
     for c in range(0, in_fours, 4):
         here = (base[c, start:end], base[c + 1, start:end], base[c + 2, start:end], base[c + 3, start:end])
         _add_four(here, w[c : c + 4], v[c : c + 4], log, sign, scores)
@@ -132,9 +132,10 @@ def _add_one(base: Any, p: Any, q: Any, v: Any, log: Any, sign: Any, scores: Any
 
 @_compile
 def _add_derivatives(base: Any, start: int, w: Any, delta: Any, log: Any, sign: Any, active: Any, d_w: Any) -> None:
-    """Add the derivatives of one side's scores in the hidden units to ``active``, laid out as ``base``, and in ``w``.
+    """Add the derivatives of one side's scores in the hidden units to ``active`` and in ``w`` to ``d_w``.
 
-    ``delta (x,)`` is the derivative in the scores; all derivatives are still to be multiplied by ``v``.
+    ``active`` has the layout of ``base``, and ``delta (x,)`` is the derivative in the scores. The caller multiplies the
+    derivatives by ``v``.
     """
     end = start + len(delta)
     for c in range(len(w)):
@@ -177,7 +178,7 @@ def _score_difference(
     item_a: Any, codes_a: Any, logs_a: Any, gradient: Any, logs_g: Any, difference: Any,
     item_b: Any, codes_b: Any, logs_b: Any, w: Any, v: Any,
 ) -> None:  # fmt: skip
-    """Write score_a - score_b of every pair and bit into ``difference (n, m, k)``."""
+    """Write ``score_a - score_b`` of every pair and bit into ``difference (n, m, k)``."""
     n, hidden, k = item_a.shape
     m = item_b.shape[1]
     tile = _tile(m, k)
@@ -239,7 +240,7 @@ def _differentiate(
             of_item = active[c].reshape((tile, k)).sum(axis=0)
             d_v[c] += (of_item * item_a[i, c]).sum()
             d_item_a[i, c] = v[c] * of_item
-    # relu(z) = z where it passes: sum its derivative in v from those in the parts of z.
+    # As relu(z) = z for positive z, the derivative in v is the sum of those in the parts of z.
     for c in range(hidden):
         d_v[c] += (d_item_b[c] * flat_item_b[c]).sum() + w[c, 0] * d_w[c, 0] + w[c, 1] * d_w[c, 1]
         d_item_b[c] *= v[c]
@@ -249,13 +250,13 @@ def _differentiate(
 
 @_compile
 def _tile(m: int, k: int) -> int:
-    """Return how many pairs to take at a time: loops long enough to run at full speed, few enough for the cache."""
+    """Return the number of pairs per tile: enough for loops at full speed, few enough for the cache."""
     return max(1, min(m, 512 // k))
 
 
 @_compile
 def _repeated(item: Any, times: int) -> Any:
-    """Return an item ``(hidden, k)`` side by side ``times`` times: the same for every pair of a tile."""
+    """Return an item ``(hidden, k)`` repeated ``times`` times side by side, once per pair of a tile."""
     hidden, k = item.shape
     repeated = np.empty((hidden, times * k), item.dtype)
     for c in range(hidden):
@@ -265,7 +266,7 @@ def _repeated(item: Any, times: int) -> Any:
 
 
 def _over_rows(kernel: Callable[..., Any], by_row: list[Any], shared: list[Any]) -> list[Any]:
-    """Call ``kernel(*rows, *shared)`` on equal ranges of the arrays in ``by_row``, one a thread."""
+    """Call ``kernel(*rows, *shared)`` on equal ranges of the arrays in ``by_row``, one range per thread."""
     n = len(by_row[0])
     parts = max(1, min(threads.cores(), n))
     ranges = [slice(n * t // parts, n * (t + 1) // parts) for t in range(parts)]

@@ -1,4 +1,4 @@
-"""Losses of a whole batch of hash layer values, and the discrete layers in them."""
+"""Losses of a whole batch of values, and the discrete layers in them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor
 def relation_loss(codes: Tensor, unit_features: Tensor) -> Tensor:
     """Return the mean of ``(b_i . b_j / k - cos(x_i, x_j))^2`` over the pairs between the halves of a batch.
 
-    Parameters: ``codes (2n, k)``, whose inner products over k are cosines where they are binary;
-    ``unit_features (2n, d)`` of the same items.
+    ``codes (2n, k)`` are binary or nearly so, so that inner products divided by k are cosines; ``unit_features (2n,
+    d)`` of the same items have unit length.
     """
     n, n_bits = len(codes) // 2, codes.shape[1]
     relations = codes[:n] @ codes[n:].T / n_bits
@@ -18,26 +18,26 @@ def relation_loss(codes: Tensor, unit_features: Tensor) -> Tensor:
 
 
 def greedy_loss(values: Tensor, unit_features: Tensor, penalty: float) -> Tensor:
-    """Return the unsupervised loss of Su et al. 2018: relations of the signs, plus ``penalty mean ||h| - 1|^3``."""
+    """Return the unsupervised loss of Su et al. 2018: the relation loss of signs plus ``penalty mean ||h| - 1|^3``."""
     cubic = (values.abs() - 1).abs().pow(3).mean()
     return relation_loss(straight_through(signs(values), values), unit_features) + penalty * cubic
 
 
 def bi_half_loss(values: Tensor, unit_features: Tensor, gamma: float) -> Tensor:
-    """Return the loss of Li & van Gemert 2021: relations of the bi-half codes B, plus ``gamma / 2 mean (U - B)^2``.
+    """Return the loss of Li & van Gemert 2021: relation loss of bi-half codes B plus ``gamma / 2 mean (U - B)^2``.
 
-    Their layer adds ``gamma (U - B) / (n k)`` to the gradient in the values ``U (n, k)``; that is the second
-    term's gradient.
+    Their layer adds ``gamma (U - B) / (n k)`` to the gradient in the values ``U (n, k)``, which is the gradient of the
+    second term.
     """
     codes = bi_half(values)
     return relation_loss(straight_through(codes, values), unit_features) + gamma / 2 * (values - codes).square().mean()
 
 
 def semantic_loss(values: Tensor, unit_features: Tensor, quantization: float, balance: float) -> Tensor:
-    """Return the three criteria of Jin et al. 2019 that features allow, for codes ``u = tanh(values)``.
+    """Return three of the four criteria of Jin et al. 2019, for codes ``u = tanh(values)``.
 
-    Relations of the codes, plus ``quantization`` times the mean of ``(u - sign u)^2``, plus ``balance`` times the
-    mean over bits of the squared mean of u over the batch.
+    It is the relation loss of the codes, plus ``quantization`` times the mean of ``(u - sign u)^2``, plus ``balance``
+    times the mean over bits of the squared mean of u over the batch.
     """
     codes = torch.tanh(values)
     return (
@@ -48,7 +48,7 @@ def semantic_loss(values: Tensor, unit_features: Tensor, quantization: float, ba
 
 
 def signs(values: Tensor) -> Tensor:
-    """Return the signs of ``values``, where that of 0 is +1."""
+    """Return the signs of ``values``; the sign of 0 is +1."""
     return torch.where(values >= 0, 1.0, -1.0)
 
 
@@ -56,8 +56,8 @@ def signs(values: Tensor) -> Tensor:
 def bi_half(values: Tensor) -> Tensor:
     """Return balanced codes: for each bit, +1 for the upper half of ``values (n, k)`` and -1 for the lower.
 
-    Li & van Gemert 2021: the optimal transport of the values to the half-half distribution, which has the highest
-    entropy that a bit can have. Of an odd n the larger half is -1; equal values are taken in their order.
+    This is the optimal transport of the values to the distribution with the highest entropy (Li & van Gemert 2021). For
+    an odd n the larger half is -1; equal values keep their order.
     """
     halves = torch.ones_like(values)
     halves[len(values) // 2 :] = -1
@@ -65,5 +65,5 @@ def bi_half(values: Tensor) -> Tensor:
 
 
 def straight_through(codes: Tensor, values: Tensor) -> Tensor:
-    """Return ``codes``, whose gradient passes to ``values`` unchanged (Bengio et al. 2013)."""
+    """Return ``codes`` with a gradient that passes to ``values`` unchanged (Bengio et al. 2013)."""
     return codes + (values - values.detach())

@@ -1,57 +1,26 @@
-"""Contrastive learning from several views of each item: of codes, and of the space that they are compared in."""
+"""Contrastive learning from several views of each item: losses, codes and a space in which items are compared."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from gannet.training.batch_losses import signs, straight_through
-from gannet.training.health import sample
-from gannet.training.trainer import OPTIMIZERS, Schedule, batches, take_steps
+from gannet.training.loops import train_on_views
+from gannet.training.schedule import Schedule
 
 _N_DIMENSIONS = 128
-
-ViewsLoss = Callable[[Tensor, Tensor], Tensor]
-"""From a network's values ``(n, k)`` and ``(n, k)`` of two views of the same items to a loss of one number."""
-
-
-def train_on_views(
-    network: nn.Module, loss: ViewsLoss, schedule: Schedule, views: Tensor, generator: torch.Generator
-) -> None:
-    """Take all steps of the schedule over ``views (N, n_views, d)``, in random batches without replacement.
-
-    A batch has ``batch_size`` items, or all of fewer, and two different views of each, drawn at random.
-
-    Raises: `GannetError` when memory runs out, the loss is not a number or the codes collapse (see `watch`).
-    """
-    optimizer = OPTIMIZERS[schedule.optimizer](network.parameters(), schedule.learning_rate)
-    n = min(schedule.batch_size, len(views))
-    order = batches(len(views), n, generator)
-
-    def step() -> None:
-        items = next(order)
-        pair = torch.rand(n, views.shape[1], generator=generator).topk(2, dim=1).indices
-        values = network(views[torch.cat([items, items]), pair.T.flatten()])
-        optimizer.zero_grad()
-        loss(values[:n], values[n:]).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-
-    take_steps(step, schedule, network, sample(views[:, 0]))
 
 
 def contrastive_space(
     views: Tensor, hidden: int, temperature: float, schedule: Schedule, generator: torch.Generator
 ) -> Tensor:
-    """Return where a network puts the first view of each item: vectors ``(N, 128)`` of unit length, centred.
+    """Return the first view of each item in a learned space: centered vectors ``(N, 128)`` of unit length.
 
-    The network, one hidden layer of ``hidden`` units, learns to tell views of an item from those of others by `nt_xent`
-    of what it makes of ``views (N, n_views, d)`` of unit length, as SimCLR (Chen et al., ICML 2020) does, here from
-    features.
-
-    Errors are those of `train_on_views`.
+    A network with one hidden layer of ``hidden`` units learns with `nt_xent` to tell views of an item from views of
+    other items, as SimCLR does (Chen et al., ICML 2020), but from features: ``views (N, n_views, d)`` of unit length.
     """
     network = views_network(views.shape[-1], hidden, _N_DIMENSIONS)
     train_on_views(network, partial(nt_xent, temperature=temperature), schedule, views, generator)
@@ -63,14 +32,14 @@ def contrastive_space(
 def views_network(n_features: int, hidden: int, n_values: int) -> nn.Sequential:
     """Return a network of one hidden layer, from features ``(n, n_features)`` of unit length to ``(n, n_values)``.
 
-    It first scales them to unit variance over their values, which the initial weights expect.
+    It first scales the features to unit variance over their values, for which the initial weights are made.
     """
     layers = nn.Linear(n_features, hidden), nn.ReLU(), nn.Linear(hidden, n_values)
     return nn.Sequential(_Scaled(n_features**0.5), *layers)
 
 
 class _Scaled(nn.Module):
-    """Multiply by a number: a batch at a time, as a copy of all views would take as much memory again."""
+    """Multiply by a number, one batch at a time: a scaled copy of all views would double the memory."""
 
     def __init__(self, factor: float) -> None:
         super().__init__()
@@ -81,22 +50,22 @@ class _Scaled(nn.Module):
 
 
 def sampled_codes(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """Return codes of +1 with probability ``sigmoid(logits)``, else -1; the gradient passes to that probability."""
+    """Return codes: +1 with probability ``sigmoid(logits)``, else -1; the gradient passes to the probability."""
     probabilities = torch.sigmoid(logits)
     uniform = torch.rand(logits.shape, generator=generator)
     return straight_through(signs(probabilities - uniform), probabilities)
 
 
 def rounded_codes(logits: Tensor) -> Tensor:
-    """Return the more probable codes, the signs of ``logits``; the gradient passes to their probability."""
+    """Return the more probable codes, the signs of ``logits``; the gradient passes to the probability."""
     return straight_through(signs(logits), torch.sigmoid(logits))
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """Return the normalized temperature-scaled cross entropy of Chen et al. 2020 between codes of two views.
 
-    Of codes ``(n, k)`` and ``(n, k)``, each of the 2n should have a larger cosine with the other view of its own item
-    than with the 2n - 2 codes of other items; cosines are divided by ``temperature``.
+    Each of the 2n codes should have a larger cosine with the other view of its item than with the 2n - 2 codes of other
+    items; cosines are divided by ``temperature``.
     """
     unit = nn.functional.normalize(torch.cat([first, second]), dim=1)
     n = len(first)
@@ -107,7 +76,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 def bernoulli_divergence(logits: Tensor, others: Tensor) -> Tensor:
     """Return the mean over items of ``sum_k KL(Bernoulli(sigmoid(logits)) || Bernoulli(sigmoid(others)))``.
 
-    The gradient in ``others (n, k)``, which stand for the marginal distribution, is not followed.
+    No gradient flows into ``others (n, k)``, which represent the marginal distribution.
     """
     others = others.detach()
     log_on, log_off = nn.functional.logsigmoid(logits), nn.functional.logsigmoid(-logits)

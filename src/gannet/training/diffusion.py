@@ -1,7 +1,4 @@
-"""Diffusion maps: a random walk on the graph of nearest neighbours says which items belong together.
-
-Coifman, Lafon, *Diffusion Maps*, Applied and Computational Harmonic Analysis 21(1), 2006.
-"""
+"""Diffusion maps: similarities from random walks on the graph of nearest neighbors (Coifman & Lafon, ACHA 2006)."""
 
 from __future__ import annotations
 
@@ -18,9 +15,9 @@ from gannet.errors import GannetError
 from gannet.training.similarity import Similarity, threshold_of_share, thresholded_cosine
 
 MOST_ITEMS = 20_000
-"""Items in the graph at most; the coordinates of further ones follow from their neighbours in it."""
+"""Largest number of items in the graph; coordinates of further items follow from their neighbors in it."""
 
-_FORGOTTEN = 1e-12  # shorter vectors are not brought to unit length
+_DECAYED = 1e-12  # shorter vectors are not scaled to unit length
 _PRINCIPAL = 256
 _BLOCK = 1024
 _DENSE = 500
@@ -30,45 +27,43 @@ Doubles = npt.NDArray[np.float64]
 
 def walk_similarity(
     unit_features: Tensor,
-    n_neighbours: int,
-    n_coordinates: int,
+    n_neighbors: int,
+    n_components: int,
     n_walk_steps: int,
     similar_share: float,
     generator: torch.Generator,
 ) -> Similarity:
-    """Return 1 for the ``similar_share`` of pairs that a walk on the graph brings nearest to each other, 0 for others.
+    """Return a similarity of 1 for the ``similar_share`` of pairs whose walks lead closest together, 0 for others.
 
-    The other parameters and errors are those of `diffusion_coordinates`.
+    The other parameters are those of `diffusion_coordinates`.
     """
-    coordinates = diffusion_coordinates(unit_features, n_neighbours, n_coordinates, n_walk_steps, generator)
+    coordinates = diffusion_coordinates(unit_features, n_neighbors, n_components, n_walk_steps, generator)
     return thresholded_cosine(coordinates, threshold_of_share(coordinates, similar_share), 0.0)
 
 
 def diffusion_coordinates(
-    unit_features: Tensor, n_neighbours: int, n_coordinates: int, n_walk_steps: int, generator: torch.Generator
+    unit_features: Tensor, n_neighbors: int, n_components: int, n_walk_steps: int, generator: torch.Generator
 ) -> Tensor:
-    """Return vectors ``(N, n_coordinates)`` of unit length: where a random walk of some steps leads from each item.
+    """Return the diffusion coordinates of items after some steps, scaled to unit length: ``(N, n_components)``.
 
-    Parameters: ``unit_features (N, d)`` of unit length, whose first 256 principal components give the neighbours;
-    ``n_neighbours`` of an item, fewer where they would be over a tenth of all; ``n_walk_steps``, from 1;
-    ``generator``, which draws the graph's items where there are more than `MOST_ITEMS`.
+    The first 256 principal components of ``unit_features (N, d)``, which have unit length, determine the neighbors. An
+    item has ``n_neighbors``, but at most a tenth of all items. ``generator`` draws the items of the graph if there are
+    more than `MOST_ITEMS`.
 
-    Coordinate j is ``lambda_j^t psi_j`` of `walk_modes`. An item x outside the graph has the Nystrom extension of
-    it, ``lambda_j^(t-1)`` times the mean of psi_j over its neighbours in the graph. An item whose walk has forgotten
-    where it began stays zero.
-
-    Raises: `GannetError` where the walk of every item has forgotten that.
+    Coordinate j is ``lambda_j^t psi_j`` of `walk_modes` at t = ``n_walk_steps``. An item outside the graph has the
+    Nystrom extension, ``lambda_j^(t-1)`` times the mean of psi_j over its neighbors in the graph. An item whose
+    coordinates have all decayed to zero stays zero; a `GannetError` is raised if this holds for every item.
     """
     chosen = torch.randperm(len(unit_features), generator=generator)[:MOST_ITEMS].sort().values
     reduced = _principal(unit_features, unit_features[chosen])
-    k = min(n_neighbours, max(1, len(chosen) // 10))
-    values, modes = walk_modes(neighbour_graph(reduced[chosen], k), n_coordinates)
+    k = min(n_neighbors, max(1, len(chosen) // 10))
+    values, modes = walk_modes(neighbor_graph(reduced[chosen], k), n_components)
     walked = torch.empty(len(reduced), len(values))
     if len(chosen) < len(reduced):
         previous = torch.from_numpy(modes * values ** (n_walk_steps - 1)).float()
         walked[:] = previous[nearest(reduced, reduced[chosen], k)].mean(dim=1)
     walked[chosen] = torch.from_numpy(modes * values**n_walk_steps).float()
-    if float(walked.norm(dim=1).max()) < _FORGOTTEN:
+    if float(walked.norm(dim=1).max()) < _DECAYED:
         raise GannetError(f"after n_walk_steps={n_walk_steps} a walk is anywhere, wherever it began: set fewer")
     return nn.functional.normalize(walked)
 
@@ -76,9 +71,9 @@ def diffusion_coordinates(
 def walk_modes(graph: Any, n_modes: int) -> tuple[Doubles, Doubles]:
     """Return the slowest modes of the random walk on a graph: eigenvalues ``(m,)``, falling, and vectors ``(N, m)``.
 
-    ``graph`` is a symmetric sparse matrix ``(N, N)`` with every degree positive; the walk's matrix is ``P = D^-1 A``
+    ``graph`` is a symmetric sparse matrix A ``(N, N)`` with positive degrees D; the walk's matrix is ``P = D^-1 A``,
     and ``P psi = lambda psi``. The constant mode is left out, ``m = min(n_modes, N - 1)``, and vectors are orthonormal
-    under the walk's stationary weights, the degrees. Negative eigenvalues, walks to and fro, count as 0.
+    under the walk's stationary weights, the degrees. Negative eigenvalues are replaced by 0.
     """
     n = graph.shape[0]
     root = np.sqrt(np.asarray(graph.sum(axis=1), np.float64).ravel())
@@ -86,7 +81,7 @@ def walk_modes(graph: Any, n_modes: int) -> tuple[Doubles, Doubles]:
     symmetric = (scale @ graph @ scale).tocsr()
     constant = root / np.linalg.norm(root)
     m = min(n_modes, n - 1)
-    # The constant mode moves from eigenvalue 1 to -1, out of the way of others at 1 (the parts of a graph in parts).
+    # Move the constant mode from eigenvalue 1 to -1, as a graph of several components has other modes at 1.
     if n <= max(_DENSE, 2 * m + 2):
         values, vectors = np.linalg.eigh(symmetric.toarray() - 2 * np.outer(constant, constant))
     else:
@@ -99,11 +94,11 @@ def walk_modes(graph: Any, n_modes: int) -> tuple[Doubles, Doubles]:
     return np.clip(values[order], 0, 1), vectors[:, order] / root[:, None]
 
 
-def neighbour_graph(unit_features: Tensor, k: int) -> Any:
+def neighbor_graph(unit_features: Tensor, k: int) -> Any:
     """Return the graph of ``unit_features (N, d)`` as a sparse 0/1 matrix ``(N, N)``, symmetric.
 
-    An edge joins two items of which one is among the ``k`` nearest of the other, and each item to itself, so that
-    a walk may stay.
+    An edge connects two items if one is among the ``k`` nearest of the other, and each item with itself, so that a walk
+    may stay.
     """
     n = len(unit_features)
     columns = nearest(unit_features, unit_features, min(k + 1, n)).numpy().ravel()
@@ -118,7 +113,7 @@ def nearest(queries: Tensor, items: Tensor, k: int) -> Tensor:
 
 
 def _principal(vectors: Tensor, sample: Tensor) -> Tensor:
-    """Return the principal components ``(N, 256)`` of ``vectors (N, d)`` after the sample's, of unit length again."""
+    """Return ``vectors (N, d)`` projected on the sample's principal components, ``(N, 256)`` of unit length."""
     if vectors.shape[1] <= _PRINCIPAL:
         return vectors
     directions = torch.linalg.eigh(sample.T @ sample).eigenvectors[:, -_PRINCIPAL:]

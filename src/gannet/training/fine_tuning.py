@@ -1,4 +1,4 @@
-"""How a backbone is trained together with its hash layer."""
+"""Settings of training a backbone together with its hash layer."""
 
 from __future__ import annotations
 
@@ -11,16 +11,34 @@ from gannet.errors import GannetError
 class FineTuning:
     """Settings of training the whole network; steps, batches, optimizer and learning rate are the method's own.
 
-    Attributes
+    Parameters
     ----------
-        backbone_rate: the backbone's learning rate as a share of the hash layer's ``learning_rate`` (GAH: 0.1).
-        warm_up: steps that the hash layer first takes alone, on the frozen features; 0 starts it at random, as in
-            the paper.
-        unit_input: True shows the hash layer centred features of unit length, as in training on frozen features; False
-            shows them as they are, as where a hash layer takes the place of a classifier's last (for ``warm_up=0``).
-        augment: crop (8/9 of each side) and flip the images at random.
-        mixed_precision: run the backbone in bfloat16 where it is trained; None does so on GPUs that have it.
-        checkpoint_every: steps from one checkpoint to the next.
+    backbone_rate : float, default=0.1
+        Learning rate of the backbone as a share of the hash layer's ``learning_rate`` (Huang et al. 2019: 0.1).
+    warm_up : int, default=1000
+        Steps of the hash layer alone, on the frozen features, before the whole network is trained. 0 starts it from
+        random weights, as in the paper.
+    unit_input : bool, default=True
+        Whether the hash layer gets centered features of unit length, as in training on frozen features. False gives it
+        the features unchanged, like a hash layer that replaces the last layer of a classifier; it needs ``warm_up=0``.
+    augment : bool, default=True
+        Whether to crop the images (to 8/9 of each side) and flip them at random.
+    mixed_precision : bool or None, default=None
+        Whether to run the backbone in bfloat16 in training; None does so on GPUs that support it.
+    checkpoint_every : int, default=50
+        Steps from one checkpoint to the next.
+
+    Raises
+    ------
+    GannetError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> from gannet import UHGA, FineTuning, ImageHasher
+    >>> hasher = ImageHasher(UHGA(n_bits=32), train_backbone=FineTuning(warm_up=500))
+    >>> hasher.fine_tuning.backbone_rate
+    0.1
     """
 
     backbone_rate: float = 0.1
@@ -31,7 +49,6 @@ class FineTuning:
     checkpoint_every: int = 50
 
     def __post_init__(self) -> None:
-        """Check what a typing error on the command line would break."""
         if not 0 < self.backbone_rate <= 1000:
             raise GannetError(f"backbone_rate must be positive and at most 1000, not {self.backbone_rate}")
         for name, value, least in (("warm_up", self.warm_up, 0), ("checkpoint_every", self.checkpoint_every, 1)):

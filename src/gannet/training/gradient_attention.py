@@ -1,8 +1,4 @@
-"""Gradient attention: learn how much of each pair's derivative each of its two codes should take.
-
-Huang, Chen, Pan, *Accelerate Learning of Deep Hashing With Gradient Attention* (ICCV 2019); used without
-labels by Jiang et al., *Unsupervised Hashing with Gradient Attention* (Symmetry 2020, 12(7), 1193).
-"""
+"""Gradient attention: a network that divides the derivative of each pair between its two codes."""
 
 from __future__ import annotations
 
@@ -13,15 +9,35 @@ from gannet.training.preprocessing import preprocess
 
 
 class GradientAttention(nn.Module):
-    """Weigh the derivatives of every pair and bit between the pair's two sides.
+    """A network that divides the derivative of every pair and bit between the pair's two codes.
 
-    A similar pair that differs in a bit, such as (+0.1, -0.1), is pulled both ways at once by the plain
-    gradient: both signs flip and the Hamming distance stays. One small network scores each side of each pair
-    and bit from its code value, its pair derivative and its batch derivative; a softmax over the two
-    sides gives weights that sum to one, and the weighted derivatives ``2 * weight * derivative`` take the place of
-    the plain gradient. Equal weights give the plain gradient back exactly.
+    The plain gradient pulls both sides of a similar pair that differs in a bit, such as (+0.1, -0.1), towards each
+    other's place: both signs flip, and the Hamming distance stays. Gradient attention [1]_ scores each side of each
+    pair and bit with one small network, from the code value, the derivative of the pair and the derivative of the
+    batch. A softmax over the two sides gives weights with the sum one, and the weighted derivatives ``2 * weight *
+    derivative`` replace the plain gradient. Equal weights give exactly the plain gradient. It was used without labels
+    in [2]_.
 
-    Parameters: ``hidden``, the width of the scoring network (GAH: 100; 16 serves as well and is faster).
+    `PairwiseTrainer` trains this network together with the network that makes the codes.
+
+    Parameters
+    ----------
+    hidden : int, default=16
+        Width of the network (Huang et al.: 100; 16 is as good and faster).
+
+    References
+    ----------
+    .. [1] Huang, Chen, Pan, "Accelerate Learning of Deep Hashing With Gradient Attention", ICCV 2019.
+    .. [2] Jiang, Wang, Cheng, Du, Li, "Unsupervised Hashing with Gradient Attention", Symmetry 2020, 12(7), 1193.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gannet import GradientAttention
+    >>> attention = GradientAttention()
+    >>> weighted_a, weighted_b = attention(torch.rand(8, 16), torch.rand(6, 16), torch.rand(8, 6))
+    >>> weighted_a.shape, weighted_b.shape
+    (torch.Size([8, 16]), torch.Size([6, 16]))
     """
 
     def __init__(self, hidden: int = 16) -> None:
@@ -30,11 +46,23 @@ class GradientAttention(nn.Module):
         self.fc_out = nn.Linear(hidden, 1)
 
     def forward(self, codes_a: Tensor, codes_b: Tensor, pair_gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weighted derivatives of the loss in both sides' codes.
+        """Return the weighted derivatives of the loss in the codes of both sides.
 
-        Parameters: ``codes_a (n, k)`` and ``codes_b (m, k)``, real-valued codes; ``pair_gradient (n, m)``, the loss's
-        derivative in each inner product ``codes_a @ codes_b.T``.
-        Returns: ``(weighted_a (n, k), weighted_b (m, k))``, differentiable in this module's parameters.
+        Parameters
+        ----------
+        codes_a : Tensor of shape (n, k)
+            Real-valued codes of one side.
+        codes_b : Tensor of shape (m, k)
+            Real-valued codes of the other side.
+        pair_gradient : Tensor of shape (n, m)
+            Derivative of the loss in each inner product ``codes_a @ codes_b.T``.
+
+        Returns
+        -------
+        weighted_a : Tensor of shape (n, k)
+            Weighted derivatives in the codes of one side, differentiable in the parameters of this module.
+        weighted_b : Tensor of shape (m, k)
+            Weighted derivatives in the codes of the other side.
         """
         codes_a, codes_b, pair_gradient = codes_a.detach(), codes_b.detach(), pair_gradient.detach()
         item_a = self._item_part(codes_a, pair_gradient @ codes_b)
@@ -54,6 +82,6 @@ class GradientAttention(nn.Module):
         return (2 * weight_a * pair_a).sum(dim=1), (2 * (1 - weight_a) * pair_b).sum(dim=0)
 
     def _item_part(self, codes: Tensor, batch_derivative: Tensor) -> Tensor:
-        """Return the first layer's sum over what all pairs of a code have in common, ``(n, k, hidden)``."""
+        """Return the part of the first layer that all pairs of a code share, ``(n, k, hidden)``."""
         items = torch.cat([codes[..., None], preprocess(batch_derivative)], dim=-1)
         return nn.functional.linear(items, self.fc_in.weight[:, [0, 3, 4]], self.fc_in.bias)

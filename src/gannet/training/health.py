@@ -1,4 +1,4 @@
-"""Training that goes wrong, said in one line: out of memory, a loss that is not a number, codes that collapse."""
+"""Health checks of a training: it stops if memory runs out, the loss is not a number or the codes collapse."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from torch import Tensor
 from gannet.errors import GannetError
 
 ENTROPY_FLOOR = 0.1
-"""Mean entropy of the bits: 0.1 is what a bit has that is the same for 98.7% of the items."""
+"""Least mean entropy per bit: a bit that is equal for 98.7% of the items has 0.1."""
 
 DISTINCT_FLOOR = 0.01
-"""Distinct codes a training item; never more than ``2^(n_bits / 2)`` codes are asked for."""
+"""Least number of distinct codes per training item; at most ``2^(n_bits / 2)`` codes are required."""
 
 SAMPLE = 1000
-"""Items that are looked at, where there are as many."""
+"""Largest number of items that are checked."""
 
 FEWEST = 50
-"""Under so many different items, a few codes are no sign of a collapse."""
+"""Least number of items that are checked for a collapse: of fewer, few distinct codes are normal."""
 
 
 @contextmanager
 def suggest_smaller_batch(batch_size: int) -> Iterator[None]:
-    """Turn running out of memory into a `GannetError` that names the setting to change."""
+    """Replace errors about memory by a `GannetError` that names the setting to change."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -41,31 +41,31 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
     return "out of memory" in text or "allocate memory" in text
 
 
-def is_time(step: int, n_steps: int) -> bool:
-    """Tell whether the codes are looked at after ``step`` steps: about ten times in a training, and at its end."""
+def is_check_due(step: int, n_steps: int) -> bool:
+    """Return whether the codes are checked after ``step`` steps: about ten times in a training, and at its end."""
     return step % max(1, n_steps // 10) == 0 or step == n_steps
 
 
-def sample(inputs: Tensor) -> Tensor:
-    """Return up to a thousand different rows of ``inputs (N, d)``, evenly spaced before equal ones are dropped."""
+def health_sample(inputs: Tensor) -> Tensor:
+    """Return up to a thousand distinct rows of ``inputs (N, d)``, evenly spaced."""
     rows: Tensor = torch.unique(inputs[:: max(1, len(inputs) // SAMPLE)][:SAMPLE], dim=0)
     return rows
 
 
-def check_numbers(values: Tensor, step: int) -> None:
-    """Stop a training whose values, of any shape, are not finite after ``step`` steps."""
+def check_finite_values(values: Tensor, step: int) -> None:
+    """Raise a `GannetError` if values of any shape are not finite after ``step`` steps."""
     if not bool(torch.isfinite(values).all()):
         raise diverged(step)
 
 
-def check_values(values: Tensor, step: int) -> None:
-    """Stop a training whose values ``(n, k)`` before the sign, of different items, are useless after ``step`` steps.
+def check_health(values: Tensor, step: int) -> None:
+    """Raise a `GannetError` if the values before the sign ``(n, k)`` of distinct items are useless.
 
-    Raises: `GannetError` for values that are not finite, bits whose mean entropy is under `ENTROPY_FLOOR`, and fewer
-    distinct codes than `DISTINCT_FLOOR` asks for; the two latter for at least `FEWEST` items.
+    They are if a value is not finite or, for at least `FEWEST` items, if the mean entropy of the bits is below
+    `ENTROPY_FLOOR` or there are fewer distinct codes than `DISTINCT_FLOOR` requires.
     """
     n, n_bits = values.shape
-    check_numbers(values, step)
+    check_finite_values(values, step)
     if n < FEWEST:
         return
     bits = (values >= 0).cpu().numpy()
@@ -82,13 +82,13 @@ def check_values(values: Tensor, step: int) -> None:
 
 
 def diverged(step: int) -> GannetError:
-    """Return the error of a training that is lost."""
+    """Return the error for a training whose loss is not a number."""
     return GannetError(
         f"the loss is not a number after step {step}: training diverged; set a lower learning_rate, such as a tenth"
     )
 
 
 def _mean_entropy(shares: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> float:
-    """Return the mean entropy in bits of bits that are 1 for these shares of the items."""
+    """Return the mean entropy, in bits, of bits that are 1 for these shares of the items."""
     inside = np.clip(shares, 1e-12, 1 - 1e-12)
     return float(-(inside * np.log2(inside) + (1 - inside) * np.log2(1 - inside)).mean())

@@ -1,4 +1,4 @@
-"""What a training step did to the codes: the loss, the bits that flipped, and the flips that changed nothing."""
+"""The effect of a training step on the codes: its loss, the bits that flipped, and the flips that changed nothing."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ObservedStep:
-    """One step of the training, seen on its own batch.
+    """A training step and its effect on its own batch.
 
-    Attributes
+    Parameters
     ----------
-        step: its number, from 1.
-        loss: before the step, as the trainer sums it.
-        flipped: share of the batch's bits that the step flipped, 0 to 1.
-        undone: of the bits in which similar pairs differed before the step, the share that flipped on both sides at
-            once, so that the pair still differs (the dilemma of Huang et al. 2019); 0 where no similar pair differed.
+    step : int
+        Number of the step, from 1.
+    loss : float
+        Loss of the batch before the step.
+    flipped : float
+        Share of the batch's bits that the step flipped, from 0 to 1.
+    undone : float
+        Among the bits in which similar pairs differed before the step, the share that flipped on both sides, so that
+        the pair still differs (the dilemma of Huang et al. 2019); 0 if no similar pair differed.
     """
 
     step: int
@@ -33,19 +37,19 @@ Observer = Callable[[ObservedStep], None]
 def flip_shares(before: Tensor, after: Tensor, similarity: Tensor) -> tuple[float, float]:
     """Return the shares ``flipped`` and ``undone`` of an `ObservedStep`.
 
-    Parameters: values ``(n + m, k)`` whose signs are the bits, before and after the step; similarities ``(n, m)`` of
-    the first n items to the others, above 0 for a similar pair.
+    ``before`` and ``after`` are values ``(n + m, k)`` whose signs are the bits. ``similarity (n, m)`` of the first n
+    items to the others is above 0 for similar pairs.
     """
     on, flip = before >= 0, (before >= 0) != (after >= 0)
     similar = (similarity > 0).to(before.dtype)
     differing = _pairs_apart(on, ~on, similar)
-    # Among bits that flip, a pair that is apart flips on both sides and is apart again.
+    # If both bits of a differing pair flip, the pair differs again.
     undone = _pairs_apart(on & flip, ~on & flip, similar)
     return float(flip.to(before).mean()), undone / differing if differing else 0.0
 
 
 def _pairs_apart(on: Tensor, off: Tensor, similar: Tensor) -> float:
-    """Return for how many similar pairs and bits one side is among ``on`` and the other among ``off``."""
+    """Return the number of bits of similar pairs of which one side is in ``on`` and the other in ``off``."""
     n = len(similar)
     ones, zeros = on.to(similar), off.to(similar)
     return float((ones[:n] * (similar @ zeros[n:]) + zeros[:n] * (similar @ ones[n:])).sum())

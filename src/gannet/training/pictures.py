@@ -1,4 +1,4 @@
-"""Training images, read when a batch needs them; every random choice is a function of the seed and the step."""
+"""Training images that are read when a batch needs them; random choices depend only on the seed and the step."""
 
 from __future__ import annotations
 
@@ -14,22 +14,28 @@ from torch import Tensor
 from gannet.data import RawImage, decode
 from gannet.support.threads import cores
 from gannet.training.distributed import Processes
+from gannet.training.schedule import step_seed
 
 _MARGIN = 8
-"""Images are decoded an eighth larger than the network sees them, which leaves room for random crops."""
+"""Images are decoded larger than the network's input by this fraction, which leaves room for random crops."""
 
 
 @dataclass(frozen=True)
 class Pictures:
     """The images of a training.
 
-    Attributes
+    Parameters
     ----------
-        n: how many there are.
-        read: place to the raw image; called from several threads.
-        size: side in pixels that the network sees.
-        augment: whether to crop and flip at random.
-        seed: of the order of batches, the crops and the flips.
+    n : int
+        Number of images.
+    read : callable
+        Maps an index to the raw image; called from several threads.
+    size : int
+        Height and width in pixels of the network's input.
+    augment : bool
+        Whether to crop and flip at random.
+    seed : int
+        Seed for the order of batches, the crops and the flips.
     """
 
     n: int
@@ -39,15 +45,15 @@ class Pictures:
     seed: int
 
     def items(self, step: int, count: int) -> Tensor:
-        """Return the places ``(count,)`` of the batch of a step, each pass over the images in a new random order."""
+        """Return the indices ``(count,)`` of a step's batch; each pass over the images has a new random order."""
         epoch, place = divmod(step, self.n // count)
         order = torch.randperm(self.n, generator=torch.Generator().manual_seed(step_seed(self.seed, 0, epoch)))
         return order[place * count : (place + 1) * count]
 
     def batches(self, steps: range, count: int, processes: Processes) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield for each step the places of its whole batch ``(count,)``, and of this process's rows the pixels.
+        """Yield the indices of each step's whole batch ``(count,)``, and the pixels of this process's rows.
 
-        Pixels are uint8 ``(count / processes, size, size, 3)``. The next batch is read while one is learned.
+        Pixels are uint8 ``(count / processes, size, size, 3)``. The next batch is read during the current step.
         """
         with ThreadPoolExecutor(min(cores(), 16), thread_name_prefix="gannet-load") as pool:
 
@@ -66,13 +72,13 @@ class Pictures:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _views(self, step: int, count: int) -> Tensor:
-        """Return of each image of a step's batch the crop's top and left, and whether it is flipped, ``(count, 3)``."""
+        """Return top and left of the crop of each image in a step's batch, and whether to flip it, ``(count, 3)``."""
         random = np.random.default_rng(step_seed(self.seed, 1, step))
         return torch.from_numpy(random.integers(0, [self.margin + 1, self.margin + 1, 2], (count, 3)))
 
     @property
     def margin(self) -> int:
-        """How many pixels larger images are decoded, a side."""
+        """Pixels by which decoded images are larger than the network's input, per side."""
         return self.size // _MARGIN if self.augment else 0
 
     def _image(self, place: int, view: list[int]) -> NDArray[np.uint8]:
@@ -82,8 +88,3 @@ class Pictures:
         top, left, flipped = view
         crop = image[top : top + self.size, left : left + self.size]
         return crop[:, ::-1] if flipped else crop
-
-
-def step_seed(seed: int, purpose: int, step: int) -> int:
-    """Return a seed of 63 bits for one purpose at one step, so that nothing random depends on what came before."""
-    return int(np.random.SeedSequence([seed, purpose, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))

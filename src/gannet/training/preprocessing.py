@@ -1,4 +1,4 @@
-"""Gradient preprocessing of Andrychowicz et al., *Learning to learn by gradient descent by gradient descent* (2016)."""
+"""Preprocessing of gradients for a network, by Andrychowicz et al. 2016."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 PRECISION = 10.0
-"""p of appendix A."""
+"""The constant p of appendix A."""
 
 
 def preprocess(gradient: Tensor) -> Tensor:
-    """Turn gradients of any scale into two numbers of order one each, shape ``(..., 2)``.
+    """Represent gradients of any scale by two numbers of order one each, shape ``(..., 2)``.
 
-    ``(log|g| / p, sign g)`` where ``|g| >= e^-p``, else ``(-1, e^p g)`` (appendix A).
+    They are ``(log|g| / p, sign g)`` if ``|g| >= e^-p`` and ``(-1, e^p g)`` otherwise (appendix A of Andrychowicz et
+    al., "Learning to learn by gradient descent by gradient descent", NIPS 2016).
     """
     magnitude = gradient.abs()
     smallest = math.exp(-PRECISION)

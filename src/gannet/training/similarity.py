@@ -1,4 +1,4 @@
-"""Which training items count as similar, from their features alone."""
+"""Similarities of training items, computed from their features."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from gannet.errors import GannetError
 
 Similarity = Callable[[Tensor, Tensor], Tensor]
-"""From indices ``(n,)`` and ``(m,)`` of training items to their similarities ``(n, m)``."""
+"""Maps indices ``(n,)`` and ``(m,)`` of training items to their similarities ``(n, m)``."""
 
 _SAMPLE = 1000
 _TOO_MANY = 0.9
@@ -18,9 +18,9 @@ _SAME = 0.9
 
 
 def check_threshold(unit_features: Tensor, threshold: float) -> None:
-    """Raise a `GannetError` for a threshold under which nearly all pairs, or none, are similar: codes would collapse.
+    """Raise a `GannetError` for a threshold by which nearly all pairs or none are similar, as codes would collapse.
 
-    ``unit_features (N, d)`` have unit length; the pairs of a thousand of them are counted.
+    Counts the pairs among a thousand of ``unit_features (N, d)``, which have unit length.
     """
     if not -1 <= threshold < 1:
         raise GannetError(f"similarity_threshold is a cosine, from -1 to under 1, not {threshold}")
@@ -38,7 +38,7 @@ def check_threshold(unit_features: Tensor, threshold: float) -> None:
 
 
 def check_share(similar_share: float) -> None:
-    """Raise a `GannetError` for a share of similar pairs that codes cannot follow."""
+    """Raise a `GannetError` for a share of similar pairs that is out of range."""
     if not 0 < similar_share <= 0.5:
         raise GannetError(f"similar_share must be above 0 and at most 0.5, not {similar_share}")
 
@@ -46,8 +46,20 @@ def check_share(similar_share: float) -> None:
 def threshold_of_share(unit_features: Tensor, share: float) -> float:
     """Return the cosine that ``share`` of the pairs of ``unit_features (N, d)`` exceed, but no more than 0.9.
 
-    The pairs of a thousand items are counted. Vectors nearer than 0.9 all but coincide, as those of a tight group do:
-    no share may part them.
+    Counts the pairs among a thousand items. The limit of 0.9 keeps tight groups of nearly equal vectors together,
+    whatever the share.
+
+    Parameters
+    ----------
+    unit_features : Tensor of shape (N, d)
+        Features of unit length.
+    share : float
+        Share of the pairs, from 0 to 1.
+
+    Returns
+    -------
+    float
+        The cosine.
     """
     some = _sample(unit_features)
     first, second = torch.triu_indices(len(some), len(some), offset=1)
@@ -57,11 +69,23 @@ def threshold_of_share(unit_features: Tensor, share: float) -> float:
 
 
 def thresholded_cosine(unit_features: Tensor, threshold: float, dissimilar: float) -> Similarity:
-    """Return the similarity function of eq. 3 of Jiang et al. 2020.
+    """Return the similarity function of eq. 3 of Jiang et al. 2020: 1 above the threshold, ``dissimilar`` below.
 
-    ``unit_features (N, d)`` have unit length, so that an inner product is ``1 - cosine distance`` (eq. 2). The
-    function maps indices ``(n,)`` and ``(m,)`` to ``(n, m)``: 1 where the cosine is over ``threshold``, else
-    ``dissimilar`` (0 or -1).
+    ``unit_features (N, d)`` have unit length, so that an inner product is ``1 - cosine distance`` (eq. 2).
+
+    Parameters
+    ----------
+    unit_features : Tensor of shape (N, d)
+        Features of unit length.
+    threshold : float
+        Pairs with a larger cosine are similar.
+    dissimilar : float
+        Similarity of the other pairs, 0 or -1.
+
+    Returns
+    -------
+    callable
+        Maps indices of items, Tensors of shapes (n,) and (m,), to similarities of shape (n, m).
     """
 
     def similarity(a: Tensor, b: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gannet.data.base import one_line
 from gannet.errors import GannetError
 
 
@@ -27,11 +28,11 @@ def read_plain_pickle(data: bytes, name: str) -> Any:
         If the stream is damaged, or does anything but build such a value.
     """
     try:
-        return _Reader().run(data)
+        return _Reader(len(data)).run(data)
     except _RefusedError as error:
-        raise GannetError(f"{name} is refused: it holds {error}, not plain data") from None
+        raise GannetError(f"{name} is refused: it holds {one_line(error)}, not plain data") from None
     except Exception as error:  # a damaged stream can fail at any step, and no step runs anything
-        raise GannetError(f"{name} is damaged: {error}") from error
+        raise GannetError(f"{name} is damaged: {one_line(error)}") from error
 
 
 class _RefusedError(Exception):
@@ -64,9 +65,10 @@ _KNOWN_NAMES = _RECONSTRUCT | {_DTYPE, _ENCODE, "numpy ndarray"}
 
 
 class _Reader:
-    """A stack machine for the opcodes of plain data."""
+    """A stack machine for the opcodes of plain data, whose work is bounded by the number of bytes in the stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, n_bytes: int) -> None:
+        self._encodable = n_bytes
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
@@ -114,14 +116,14 @@ class _Reader:
             case "SETITEM" | "SETITEMS":
                 values = self._pop(2) if opcode == "SETITEM" else self._since_mark()
                 pairs = zip(values[::2], values[1::2], strict=True)
-                stack[-1].update((key, _finished(value)) for key, value in pairs)
+                stack[-1].update((_key(key), _finished(value)) for key, value in pairs)
             case "GLOBAL":
                 if argument not in _KNOWN_NAMES:
                     raise _RefusedError(f"the name {argument!r}")
                 stack.append(_Name(argument))
             case "REDUCE":
                 name, arguments = self._pop(2)
-                stack.append(_construct(name, arguments))
+                stack.append(self._construct(name, arguments))
             case "BUILD":
                 target, state = self._pop(2)
                 if isinstance(target, _Array):
@@ -141,20 +143,30 @@ class _Reader:
     def _since_mark(self) -> list[Any]:
         return self._pop(len(self._stack) - self._marks.pop())
 
+    def _construct(self, name: Any, arguments: Any) -> Any:
+        """Return the object that a call of a known name makes from its arguments."""
+        text = name.text if isinstance(name, _Name) else None
+        if text in _RECONSTRUCT:
+            return _Array()
+        if text == _DTYPE:
+            if arguments[0] not in ("u1", b"u1"):
+                raise _RefusedError("an array that is not uint8")
+            return _Name(_DTYPE)
+        if text == _ENCODE and isinstance(arguments[0], str):
+            # Protocol 2 has no byte strings: Python 3 writes them as Latin-1 text and a call that encodes it. A short
+            # stream can repeat the call on one long text.
+            self._encodable -= len(arguments[0])
+            if self._encodable < 0:
+                raise ValueError("more byte strings than the stream has bytes")
+            return arguments[0].encode("latin-1")
+        raise _RefusedError("a call")
 
-def _construct(name: Any, arguments: Any) -> Any:
-    """Return the object that a call of a known name makes from its arguments."""
-    text = name.text if isinstance(name, _Name) else None
-    if text in _RECONSTRUCT:
-        return _Array()
-    if text == _DTYPE:
-        if arguments[0] not in ("u1", b"u1"):
-            raise _RefusedError("an array that is not uint8")
-        return _Name(_DTYPE)
-    if text == _ENCODE and isinstance(arguments[0], str):
-        # Protocol 2 has no byte strings: Python 3 writes them as Latin-1 text and a call that encodes it.
-        return arguments[0].encode("latin-1")
-    raise _RefusedError("a call")
+
+def _key(value: Any) -> Any:
+    """Return the key of a dict: a text, byte string or number. Nested tuples take exponential time to hash."""
+    if not isinstance(value, str | bytes | int):
+        raise _RefusedError("a key that is not a text")
+    return value
 
 
 def _array(state: Any) -> NDArray[np.uint8]:

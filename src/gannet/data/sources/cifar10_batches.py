@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import tarfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gannet.data.base import ArraySource, is_file, reason
+from gannet.data.base import ArraySource, has_content, is_file, reading, reason
 from gannet.data.source_kind import SourceKind
 from gannet.data.sources._plain_pickle import read_plain_pickle
+from gannet.data.sources._tar import regular_files
 from gannet.errors import GannetError
 
 #: The ten classes, by label.
@@ -23,7 +23,7 @@ CIFAR10_CLASSES = (
 _FOLDER = "cifar-10-batches-py"
 _TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 _BATCHES = (*_TRAIN, "test_batch")
-_TAR_EXTENSIONS = (".tar.gz", ".tgz", ".tar")
+_TAR_EXTENSIONS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _PIXELS = 3 * 32 * 32
 _MAX_BATCH_BYTES = 1 << 27
 
@@ -40,11 +40,16 @@ class Cifar10Batches(SourceKind):
 
     def open(self, text: str) -> ArraySource:
         """Return the 50,000 training images in the order of the batches, then the 10,000 test images."""
-        if _is_archive(text):
+        if not Path(text).is_dir():
             return _build(text, _tar_members(text))
         folder = _batch_folder(text) or text
         found = [name for name in _BATCHES if is_file(f"{folder}/{name}")]
         return _build(folder, _folder_members(folder, found))
+
+
+def is_batch(name: str) -> bool:
+    """Return whether a member of an archive is the first batch of the official CIFAR-10 by its name."""
+    return name.rpartition("/")[2] == _BATCHES[0]
 
 
 def _is_archive(text: str) -> bool:
@@ -52,9 +57,14 @@ def _is_archive(text: str) -> bool:
 
 
 def _batch_folder(text: str) -> str | None:
-    """Return the folder itself or the official one in it, whichever holds batches; None if neither does."""
-    folders = (text, str(Path(text, _FOLDER)))
-    return next((folder for folder in folders if any(is_file(f"{folder}/{name}") for name in _BATCHES)), None)
+    """Return the folder itself or the official one in it, whichever holds most of the batches; None if neither does.
+
+    One file of such a name, or empty ones, do not make a folder of photos the official CIFAR-10.
+    """
+    for folder in (text, str(Path(text, _FOLDER))):
+        if sum(has_content(f"{folder}/{name}") for name in _BATCHES) > len(_BATCHES) // 2:
+            return folder
+    return None
 
 
 def _folder_members(folder: str, names: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -69,20 +79,15 @@ def _folder_members(folder: str, names: list[str]) -> Iterator[tuple[str, bytes]
 
 
 def _tar_members(path: str) -> Iterator[tuple[str, bytes]]:
-    try:
-        with tarfile.open(path, "r|*") as archive:
-            for member in archive:
-                name = Path(member.name).name
-                if name in _BATCHES and member.isfile():
-                    if member.size > _MAX_BATCH_BYTES:
-                        raise GannetError(f"{path}: {member.name} is too large for a CIFAR-10 batch")
-                    file = archive.extractfile(member)
-                    assert file is not None  # a regular file always has content
-                    yield name, file.read()
-    except (tarfile.TarError, zlib.error, EOFError) as error:
-        raise GannetError(f"{path} is not a complete tar archive: {error}; download it again") from error
-    except OSError as error:
-        raise GannetError(f"{path} {reason(error)}") from error
+    with reading("is not a complete tar archive; download it again", path), tarfile.open(path, "r:*") as archive:
+        for member in regular_files(archive):
+            name = member.name.rpartition("/")[2]
+            if name in _BATCHES:
+                if member.size > _MAX_BATCH_BYTES:
+                    raise GannetError(f"{path}: {member.name} is too large for a CIFAR-10 batch")
+                file = archive.extractfile(member)
+                assert file is not None  # a regular file always has content
+                yield name, file.read()
 
 
 def _build(container: str, files: Iterator[tuple[str, bytes]]) -> ArraySource:
@@ -90,7 +95,8 @@ def _build(container: str, files: Iterator[tuple[str, bytes]]) -> ArraySource:
     by_name = {name: _read_batch(f"{container}: {name}", data) for name, data in files}
     missing = [name for name in _BATCHES if name not in by_name]
     if missing:
-        raise GannetError(f"{container} is not a complete CIFAR-10: it lacks {', '.join(missing)}")
+        hint = "" if by_name else "; an archive of images is read as .zip, .cbz or .tar, not compressed as a whole"
+        raise GannetError(f"{container} is not a complete CIFAR-10: it lacks {', '.join(missing)}{hint}")
     batches = [by_name[name] for name in _BATCHES]
     pixels = np.concatenate([batch[0] for batch in batches]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     labels = np.concatenate([batch[1] for batch in batches])

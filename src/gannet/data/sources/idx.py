@@ -5,13 +5,12 @@ from __future__ import annotations
 import gzip
 import math
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gannet.data.base import MAX_FILE_BYTES, ArraySource, is_file, reason
+from gannet.data.base import MAX_FILE_BYTES, ArraySource, has_content, is_file, reading
 from gannet.data.source_kind import SourceKind
 from gannet.errors import GannetError
 
@@ -26,8 +25,9 @@ class IdxFolder(SourceKind):
     description = "an IDX folder"
 
     def takes(self, text: str) -> bool:
-        """Return whether the text is the path of a folder with the IDX file of training images."""
-        return _locate(text, "train-images-idx3-ubyte") is not None
+        """Return whether the text is the path of a folder with an IDX file of training images that is not empty."""
+        path = _locate(text, "train-images-idx3-ubyte")
+        return path is not None and has_content(str(path))
 
     def open(self, text: str) -> ArraySource:
         """Return the training images, then the test images, with their labels."""
@@ -57,18 +57,14 @@ def _read(folder: str, name: str, ndim: int) -> NDArray[np.uint8]:
     path = _locate(folder, name)
     if path is None:
         raise GannetError(f"{folder} lacks {name}.gz; put the four IDX files in one folder")
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            header = file.read(4 + 4 * ndim)
-            zeros, kind, dimensions, *shape = struct.unpack(f">HBB{ndim}I", header)
-            count = math.prod(shape)
-            if (zeros, kind, dimensions) != (0, _UINT8, ndim) or not 0 < count <= MAX_FILE_BYTES:
-                raise GannetError(f"{path} is not an IDX file of {ndim}-dimensional uint8 data")
-            data = file.read(count + 1)  # one byte more, so that gzip checks its checksum
-    except (EOFError, zlib.error, struct.error) as error:
-        raise GannetError(f"{path} is damaged: {error}; fetch it again") from error
-    except OSError as error:
-        raise GannetError(f"{path} {reason(error)}") from error
+    file = gzip.open if path.suffix == ".gz" else open
+    with reading("is damaged; fetch it again", str(path)), file(path, "rb") as stream:
+        header = stream.read(4 + 4 * ndim)
+        zeros, kind, dimensions, *shape = struct.unpack(f">HBB{ndim}I", header)
+        count = math.prod(shape)
+        if (zeros, kind, dimensions) != (0, _UINT8, ndim) or not 0 < count <= MAX_FILE_BYTES:
+            raise GannetError(f"{path} is not an IDX file of {ndim}-dimensional uint8 data")
+        data = stream.read(count + 1)  # one byte more, so that gzip checks its checksum
     if len(data) != count:
         raise GannetError(f"{path} is shorter or longer than its header says; fetch it again")
     return np.frombuffer(data, dtype=np.uint8).reshape(shape)

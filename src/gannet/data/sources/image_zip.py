@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 
-from gannet.data.base import MAX_FILE_BYTES, ImageSource, Skipped, is_file, reason
-from gannet.data.files import IMAGE_EXTENSIONS, TOO_LARGE, UNREAD, UNREAD_EXTENSIONS, extension, no_images
+from gannet.data.base import MAX_FILE_BYTES, ImageSource, is_file, reading
+from gannet.data.files import TOO_LARGE
+from gannet.data.images import PartialImage
+from gannet.data.listing import Listing
+from gannet.data.options import IMAGE_OPTIONS, ReadOptions
 from gannet.data.source_kind import SourceKind
-from gannet.errors import GannetError
 
 _ENCRYPTED = 0x1
 
@@ -20,6 +21,8 @@ class ZipSource(ImageSource):
     ----------
     path : str
         Absolute path of the archive.
+    options : ReadOptions, default=ReadOptions()
+        How to read.
 
     Raises
     ------
@@ -27,65 +30,49 @@ class ZipSource(ImageSource):
         If it is not a zip archive, or holds no image that can be read without a password.
     """
 
-    def __init__(self, path: str) -> None:
-        try:
-            self._archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            raise GannetError(f"{path} is not a readable zip archive: {error}") from error
-        except OSError as error:
-            raise GannetError(f"{path} {reason(error)}") from error
+    def __init__(self, path: str, options: ReadOptions = ReadOptions()) -> None:  # noqa: B008
+        self._truncated = options.truncated
         self._infos: list[zipfile.ZipInfo] = []
-        skipped: list[Skipped] = []
-        # Of two members with one name the last counts, as in zip tools.
-        members = {info.filename: info for info in self._archive.infolist() if not info.is_dir()}
+        listing = Listing(options.exclude)
+        with reading("is not a readable zip archive", path):
+            self._archive = zipfile.ZipFile(path)
+            # Of two members with one name the last counts, as in zip tools.
+            members = {info.filename: info for info in self._archive.infolist() if not info.is_dir()}
         for name, info in sorted(members.items()):
-            if _is_hidden(name):
+            if listing.excludes_member(name) or not listing.takes(name.rpartition("/")[2], f"{path}!{name}"):
                 continue
-            why = _refusal(info)
-            if why:
-                skipped.append(Skipped(f"{path}!{name}", why))
-            elif extension(name) in IMAGE_EXTENSIONS:
+            if info.flag_bits & _ENCRYPTED:
+                listing.skip(f"{path}!{name}", "encrypted; extract it with its password first")
+            elif info.file_size > MAX_FILE_BYTES:
+                listing.skip(f"{path}!{name}", TOO_LARGE)
+            else:
                 self._infos.append(info)
         if not self._infos:
-            raise no_images(path, skipped)
-        super().__init__(path, [info.filename for info in self._infos], "!", skipped)
+            raise listing.no_images(path)
+        super().__init__(path, [info.filename for info in self._infos], "!", listing.skipped, listing.notes())
 
     def read(self, index: int) -> bytes:
         """Return the content of member ``index``."""
-        try:
-            return self._archive.read(self._infos[index])
-        except OSError as error:
-            raise GannetError(reason(error)) from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise GannetError(f"damaged zip member: {error}") from error
+        with reading("damaged zip member"):
+            content = self._archive.read(self._infos[index])
+        return PartialImage(content) if self._truncated else content
 
 
 class ImageZip(SourceKind):
     """A zip archive of images."""
 
     name = "image-zip"
-    description = "a .zip of images"
+    description = "a .zip or .cbz of images"
+    options = IMAGE_OPTIONS
 
     def takes(self, text: str) -> bool:
-        """Return whether the text is the path of a file that ends in ``.zip``."""
-        return text.lower().endswith(".zip") and is_file(text)
+        """Return whether the text is the path of a file that ends in ``.zip`` or ``.cbz``."""
+        return text.lower().endswith((".zip", ".cbz")) and is_file(text)
 
     def open(self, text: str) -> ZipSource:
         """List the images in the archive."""
         return ZipSource(text)
 
-
-def _is_hidden(member: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in member.split("/"))
-
-
-def _refusal(info: zipfile.ZipInfo) -> str | None:
-    """Return why an image is left out; None for images that are read and for other members."""
-    kind = extension(info.filename)
-    if kind in UNREAD_EXTENSIONS:
-        return UNREAD
-    if kind not in IMAGE_EXTENSIONS:
-        return None
-    if info.flag_bits & _ENCRYPTED:
-        return "encrypted; extract it with its password first"
-    return TOO_LARGE if info.file_size > MAX_FILE_BYTES else None
+    def open_with(self, text: str, options: ReadOptions) -> ZipSource:
+        """List the images without those that match a pattern."""
+        return ZipSource(text, options)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from gannet.data.base import is_file, reason
-from gannet.data.matrix import ARRAY_NAMES, MatrixSource, first_line
+from gannet.data.base import is_file, reading
+from gannet.data.matrix import ARRAY_NAMES, MatrixSource, first_item_name, make_source, names_of, text_array
+from gannet.data.options import MATRIX_OPTIONS, ReadOptions
 from gannet.data.source_kind import SourceKind
 from gannet.errors import GannetError
+
+_NPY, _ZIP = b"\x93NUMPY", b"PK"
 
 
 class NumpyMatrix(SourceKind):
@@ -20,6 +22,7 @@ class NumpyMatrix(SourceKind):
     name = "matrix"
     description = "a matrix (.npy, .npz)"
     items = "rows"
+    options = MATRIX_OPTIONS
 
     def takes(self, text: str) -> bool:
         """Return whether the text is the path of a file that ends in ``.npy`` or ``.npz``."""
@@ -28,30 +31,61 @@ class NumpyMatrix(SourceKind):
     def open(self, text: str) -> MatrixSource:
         """Open the file; an .npy file stays on disk, memory-mapped.
 
-        A .npz file must hold one array, or one named ``features``, ``embeddings`` or ``X``.
+        A .npz file must hold one matrix, or one named ``features``, ``embeddings`` or ``X``. An array of texts in it,
+        named ``names``, ``ids``, ``paths`` or the like, names the rows.
         """
-        try:
-            loaded = np.load(text, mmap_mode="r", allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return MatrixSource(text, loaded)
-            with loaded:
-                return MatrixSource(text, loaded[_array_name(text, loaded.files)])
-        except GannetError:
-            raise
-        except (ValueError, EOFError, SyntaxError, NotImplementedError, MemoryError) as error:
-            raise GannetError(f"{text} is not a whole NumPy file of numbers: {first_line(error)}") from error
-        except (zipfile.BadZipFile, zlib.error) as error:
-            raise GannetError(f"{text} is a damaged .npz file: {first_line(error)}") from error
-        except OSError as error:
-            raise GannetError(f"{text} {reason(error)}") from error
+        return self.open_with(text, ReadOptions())
+
+    def open_with(self, text: str, options: ReadOptions) -> MatrixSource:
+        """Open the file with the given array of features and the given names."""
+        with reading("is not a whole NumPy file of numbers", text):
+            with Path(text).open("rb") as file:
+                start = file.read(len(_NPY))
+            if not start.startswith((_NPY, _ZIP)):
+                raise GannetError(f"{text} is not a whole NumPy file: it does not begin as numpy.save writes it")
+            try:
+                return _open(text, options)
+            except ValueError as error:
+                if "allow_pickle" in str(error):
+                    raise GannetError(f"{text} holds Python objects, which are not read: save it as float32") from error
+                raise
 
 
-def _array_name(path: str, names: Sequence[str]) -> str:
+def _open(path: str, options: ReadOptions) -> MatrixSource:
+    loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        if options.features:
+            raise GannetError(f"{path} holds one array: leave --features out")
+        names = None if options.names is None else names_of(options.names)
+        return make_source(path, loaded, names, options)
+    with loaded:
+        held = loaded.files
+        names_array = options.names if options.names in held else None
+        if options.names is None:
+            names_array = first_item_name(held if len(held) > 1 else ())
+        array_name = _array_name(path, [name for name in held if name != names_array], options.features)
+        array = loaded[array_name]
+        if not isinstance(array, np.ndarray):  # NumPy returns the bytes of a member that is no array
+            raise GannetError(f"{path} is damaged: {array_name} is not an array")
+        names = None if names_array is None else text_array(f"{path}: {names_array}", loaded[names_array])
+    if options.names is not None and names is None:
+        names = names_of(options.names)
+    notes = [f"features: array {array_name}" + (f"; names: array {names_array}" if names_array else "")]
+    return make_source(path, array, names, options, notes if len(held) > 1 else ())
+
+
+def _array_name(path: str, names: Sequence[str], chosen: Sequence[str]) -> str:
+    """Return the array of features among those that hold no names."""
+    if chosen:
+        if len(chosen) > 1 or chosen[0] not in names:
+            raise GannetError(f"{path} holds {', '.join(names)}: name one of these with --features")
+        return chosen[0]
     if len(names) == 1:
         return names[0]
     for name in ARRAY_NAMES:
         if name in names:
             return name
     raise GannetError(
-        f"{path} holds {', '.join(names) or 'no arrays'}; name the matrix one of {', '.join(ARRAY_NAMES)}"
+        f"{path} holds {', '.join(names) or 'no arrays'}; name the matrix one of {', '.join(ARRAY_NAMES)}, or choose "
+        "it with --features"
     )

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import fnmatch
+import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gannet.data.base import is_file
-from gannet.data.matrix import ARRAY_NAMES, MatrixSource, first_line
+from gannet.data.base import is_file, reading
+from gannet.data.matrix import (
+    ARRAY_NAMES,
+    MatrixSource,
+    first_item_name,
+    is_item_name,
+    make_source,
+    names_of,
+    shown,
+)
+from gannet.data.options import MATRIX_OPTIONS, ReadOptions
 from gannet.data.source_kind import SourceKind
-from gannet.errors import GannetError, MissingExtraError
+from gannet.errors import GannetError
+from gannet.support.libraries import load
 
-_ID_COLUMNS = ("id", "path", "name")
+#: Words in the names of numeric columns that say that a column is no feature.
+_OTHER_WORDS = frozenset({
+    "label", "labels", "class", "classes", "target", "category", "cat", "cluster", "fold", "split", "y", "width",
+    "height", "w", "h", "size", "bytes", "length", "year", "month", "day", "hour", "date", "time", "timestamp",
+    "created", "modified", "index", "idx", "row", "rank", "count", "num", "number", "id", "ids", "key", "score",
+    "rating", "similarity", "aesthetic", "nsfw", "punsafe", "pwatermark", "status", "lat", "latitude", "lon",
+    "lng", "longitude", "price", "age", "weight",
+})  # fmt: skip
 
 
 class ParquetMatrix(SourceKind):
@@ -22,81 +42,206 @@ class ParquetMatrix(SourceKind):
     name = "parquet"
     description = "a Parquet file of features (.parquet)"
     items = "rows"
+    options = MATRIX_OPTIONS
 
     def takes(self, text: str) -> bool:
         """Return whether the text is the path of a file that ends in ``.parquet``."""
         return text.lower().endswith(".parquet") and is_file(text)
 
     def open(self, text: str) -> MatrixSource:
-        """Read the file; a text column ``id``, ``path`` or ``name`` names the items.
+        """Read the file; a column ``id``, ``path``, ``name``, ``image_path`` or the like names the items.
 
-        Of several columns of number lists, one must be named ``features``, ``embeddings`` or ``X``.
+        Of several columns of number lists, one must be named ``features``, ``embeddings`` or ``X``. Numeric columns are
+        taken if all of them can be features: the index of a pandas frame is not taken, and a mixture with columns such
+        as ``label`` or ``width`` is refused.
         """
-        try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-        except ImportError:
-            raise MissingExtraError("pyarrow", "parquet", "reading Parquet") from None
-        try:
-            schema = pq.read_schema(text)
-            names, columns = _columns(text, schema)
-            table = pq.read_table(text, columns=[*columns, *names])
-            lists = pa.types.is_nested(schema.field(columns[0]).type)
-            features = _from_lists(text, table[columns[0]]) if lists else _from_columns(text, table, columns)
-            paths = [str(value) for value in table[names[0]].to_pylist()] if names else None
-        except (pa.ArrowException, OSError) as error:
-            raise GannetError(f"{text} is not a readable Parquet file: {first_line(error)}") from error
-        return MatrixSource(text, features, paths)
+        return self.open_with(text, ReadOptions())
+
+    def open_with(self, text: str, options: ReadOptions) -> MatrixSource:
+        """Read the file with the given columns of features and of names."""
+        file, kinds, index = _opened(text)
+        with reading("is not a readable Parquet file", text):
+            names = _names_column(kinds, index, options.names)
+            columns = _feature_columns(text, kinds, {*index, *([names] if names else ())}, options.features)
+            # A name with a dot is read as the path of a nested field, so that the columns are picked afterwards.
+            table = file.read(columns=[*columns, *([names] if names and names not in columns else ())])
+            features = _values(text, table, columns, options.skip_nan)
+            values = table[names].to_pylist() if names else None
+        if names is None and options.names is not None:
+            values = names_of(options.names)
+        width = 0 if features.ndim < 2 else features.shape[1]
+        note = f"{width:,} features: {shown(columns)}" + (f"; names: {names}" if names else "")
+        return make_source(text, features, values, options, [note], f"the names in column {names}")
 
 
-def _columns(path: str, schema: Any) -> tuple[list[str], list[str]]:
-    """Return the column of item names, if any, and the columns of features."""
-    import pyarrow as pa
+def names_in(text: str, column: str | None = None) -> list[Any] | None:
+    """Return the names of items that a Parquet file without features holds; None if it has no column for them."""
+    file, kinds, index = _opened(text)
+    with reading("is not a readable Parquet file", text):
+        names = _names_column(kinds, index, column)
+        return None if names is None else list(file.read(columns=[names])[names].to_pylist())
 
-    def is_text(kind: Any) -> bool:
-        return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
-    def is_number(kind: Any) -> bool:
-        return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+def _opened(text: str) -> tuple[Any, dict[str, Any], list[str]]:
+    """Return the opened file, the types of its columns, and the columns that hold the index of a pandas frame."""
+    load("pyarrow", "parquet", "reading Parquet")
+    pq = load("pyarrow.parquet", "parquet", "reading Parquet")
+    with reading("is not a readable Parquet file", text):
+        file = pq.ParquetFile(text)
+        schema = file.schema_arrow
+        if len(set(schema.names)) < len(schema.names):
+            raise GannetError(f"{text} has several columns of one name: rename them")
+        kinds = {field.name: field.type for field in schema}
+        pandas = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+        index = [name for name in pandas.get("index_columns", ()) if isinstance(name, str) and name in kinds]
+        return file, kinds, [*index, *(name for name in kinds if re.fullmatch(r"__index_level_\d+__", name))]
 
-    def is_vector(kind: Any) -> bool:
-        lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-        return any(is_list(kind) for is_list in lists) and is_number(kind.value_type)
 
-    kinds = {field.name: field.type for field in schema}
-    names = [name for name in _ID_COLUMNS if name in kinds and is_text(kinds[name])][:1]
-    vectors = [name for name, kind in kinds.items() if is_vector(kind)]
+def _names_column(kinds: dict[str, Any], index: Sequence[str], chosen: str | None) -> str | None:
+    """Return the column that names the items, if any: a text column by its name, a text index, or a numbered id."""
+    if chosen is not None:
+        return chosen if chosen in kinds else None
+    texts = [name for name, kind in kinds.items() if _is_text(kind)]
+    by_text = first_item_name(texts) or next((name for name in index if name in texts), None)
+    return by_text or first_item_name(name for name, kind in kinds.items() if _is_integer(kind))
+
+
+def _feature_columns(path: str, kinds: dict[str, Any], others: set[str], chosen: Sequence[str]) -> list[str]:
+    """Return the columns of features: one of number lists, or numeric ones."""
+    vectors = [name for name, kind in kinds.items() if _is_vector(kind)]
+    numbers = [name for name, kind in kinds.items() if _is_number(kind)]
+    if chosen:
+        return _chosen(path, kinds, vectors, numbers, chosen)
     named = [name for name in ARRAY_NAMES if name in vectors]
-    if len(vectors) == 1 or named:
-        return names, (named or vectors)[:1]
-    numbers = [name for name, kind in kinds.items() if is_number(kind) and name not in _ID_COLUMNS]
+    numbers = [name for name in numbers if name not in others and not is_item_name(name)]
+    if named or (len(vectors) == 1 and not _numbered(numbers)):
+        return (named or vectors)[:1]
     if vectors or not numbers:
         held = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
-        raise GannetError(f"{path} holds {held}; it needs one column of number lists, or numeric columns")
-    return names, numbers
+        raise GannetError(
+            f"{path} holds {held}; it needs one column of number lists, or numeric columns: choose with --features"
+        )
+    doubtful = _doubtful(numbers, kinds)
+    if doubtful:
+        rest = [name for name in numbers if name not in doubtful]
+        pattern = _pattern(rest) if rest else "NAME,NAME"
+        raise GannetError(
+            f"{path} has {len(numbers):,} numeric columns, of which {shown(doubtful)} may be no features: name the "
+            f"features, as in --features '{pattern}', and the names of the items with --names COLUMN"
+        )
+    return numbers
 
 
-def _from_lists(path: str, column: Any) -> NDArray[Any]:
-    """Return a column of equally long lists as one array, without a Python object per value."""
-    if len(column) == 0:
+def _chosen(
+    path: str, kinds: dict[str, Any], vectors: list[str], numbers: list[str], chosen: Sequence[str]
+) -> list[str]:
+    found: dict[str, None] = {}
+    for pattern in (part.strip() for text in chosen for part in ([text] if text in kinds else text.split(","))):
+        usable = [pattern] if pattern in kinds else fnmatch.filter([*vectors, *numbers], pattern)
+        if not usable:
+            raise GannetError(f"{path} has no column {pattern} of numbers; its columns are {shown(list(kinds))}")
+        found |= dict.fromkeys(usable)
+    unusable = [name for name in found if name not in vectors and name not in numbers]
+    if unusable:
+        raise GannetError(f"{path}: column {unusable[0]} holds {kinds[unusable[0]]} values, which are no features")
+    if len(found) > 1 and any(name in vectors for name in found):
+        raise GannetError(f"{path}: choose one column of number lists with --features, or numeric columns")
+    return list(found)
+
+
+def _doubtful(numbers: Sequence[str], kinds: dict[str, Any]) -> list[str]:
+    """Return the numeric columns that may be no features, by their names, or because they differ from most others."""
+    numbered = _numbered(numbers)
+    suspects = {name for name in numbers if (name not in numbered if numbered else _words(name) & _OTHER_WORDS)}
+    floats = {name for name in numbers if not _is_integer(kinds[name])}
+    if floats:
+        suspects |= set(numbers) - floats
+    return [name for name in numbers if name in suspects]
+
+
+def _numbered(numbers: Sequence[str]) -> list[str]:
+    """Return the largest group of columns that differ only in a final number, such as f0, f1, f2."""
+    families: dict[str, list[str]] = {}
+    for name in numbers:
+        if name[-1:].isdigit():
+            families.setdefault(name.rstrip("0123456789"), []).append(name)
+    largest = max(families.values(), key=len, default=[])
+    return largest if len(largest) > 1 else []
+
+
+def _words(name: str) -> set[str]:
+    """Return the words of a column's name, split at underscores, spaces, capitals and digits."""
+    return set(re.sub(r"([a-z])([A-Z])", r"\1 \2", re.sub(r"[\W\d_]+", " ", name)).lower().split())
+
+
+def _pattern(names: Sequence[str]) -> str:
+    """Return a pattern for --features that stands for these columns."""
+    stems = {re.sub(r"\d+$", "", name) for name in names}
+    return f"{stems.pop()}*" if len(names) > 3 and len(stems) == 1 else ",".join(names[:3]) + ",..." * (len(names) > 3)
+
+
+def _values(path: str, table: Any, columns: Sequence[str], missing_as_nan: bool) -> NDArray[Any]:
+    """Return the features as one array ``(n, d)``; missing numbers are refused or become NaN."""
+    if table.num_rows == 0:
         raise GannetError(f"{path} is empty: it has no rows")
-    rows = []
+    if _is_vector(table[columns[0]].type):
+        return _from_lists(path, table[columns[0]], missing_as_nan)
+    if not missing_as_nan and any(table[name].null_count for name in columns):
+        raise GannetError(f"{path} has missing values; fill or drop these rows, or skip them with --skip-nan")
+    return np.column_stack([table[name].to_numpy() for name in columns])
+
+
+def _from_lists(path: str, column: Any, missing_as_nan: bool) -> NDArray[Any]:
+    """Return a column of equally long lists as one array, without a Python object per value."""
+    blocks = []
     widths: set[int] = set()
     for chunk in column.chunks:
-        values = chunk.flatten()
-        if chunk.null_count or values.null_count:
-            raise GannetError(f"{path} has missing values; fill or drop these rows")
+        present = chunk.drop_null()
+        values = present.flatten()
+        if (chunk.null_count or values.null_count) and not missing_as_nan:
+            raise GannetError(f"{path} has missing values; fill or drop these rows, or skip them with --skip-nan")
         if hasattr(chunk.type, "list_size"):
             widths.add(chunk.type.list_size)
-        else:
-            widths.update(np.unique(np.diff(chunk.offsets.to_numpy(zero_copy_only=False))).tolist())
+        elif len(present):
+            widths.update(np.unique(np.diff(present.offsets.to_numpy(zero_copy_only=False))).tolist())
         if len(widths) > 1:
             raise GannetError(f"{path} has lists of different lengths; all rows need the same features")
-        rows.append(values.to_numpy(zero_copy_only=False).reshape(len(chunk), *widths))
+        blocks.append((chunk.is_valid().to_numpy(zero_copy_only=False), values.to_numpy(zero_copy_only=False)))
+    width = widths.pop() if widths else 0
+    rows = []
+    for valid, values in blocks:
+        block = values.reshape(int(valid.sum()), width)
+        if len(block) < len(valid):
+            whole = np.full((len(valid), width), np.nan, block.dtype if block.dtype.kind == "f" else np.float64)
+            whole[valid] = block
+            block = whole
+        rows.append(block)
     return np.concatenate(rows)
 
 
-def _from_columns(path: str, table: Any, columns: Sequence[str]) -> NDArray[Any]:
-    if any(table[name].null_count for name in columns):
-        raise GannetError(f"{path} has missing values; fill or drop these rows")
-    return np.column_stack([table[name].to_numpy() for name in columns])
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    is_view = getattr(pa.types, "is_string_view", lambda _: False)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or is_view(kind))
+
+
+def _is_integer(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(kind))
+
+
+def _is_number(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+
+
+def _is_vector(kind: Any) -> bool:
+    import pyarrow as pa
+
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(is_list(kind) for is_list in lists) and _is_number(kind.value_type)

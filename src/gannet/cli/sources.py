@@ -1,0 +1,54 @@
+"""The options that say how a source is read, shared by the commands that read one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from gannet.cli.output import warn
+
+if TYPE_CHECKING:
+    from gannet.data import ImageSource, MatrixSource
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--features",
+        multiple=True,
+        metavar="COLUMNS",
+        help="Of a matrix: the columns of features, as names or patterns separated by commas, or the array of an .npz.",
+    ),
+    click.option(
+        "--names", metavar="COLUMN|FILE", help="Of a matrix: what names the items, or a file with one name per line."
+    ),
+    click.option(
+        "--skip-nan", is_flag=True, help="Of a matrix: skip rows with NaN, infinity or missing values, and count them."
+    ),
+    click.option(
+        "--exclude",
+        multiple=True,
+        metavar="PATTERN",
+        help="Of images: leave out files and folders that match; repeatable. An empty PATTERN turns the defaults off.",
+    ),
+    click.option("--truncated", is_flag=True, help="Of images: read pictures that are cut off as far as they go."),
+)
+
+
+def reading_options(command: Command) -> Command:
+    """Add the options to a command. It passes them to `open_source`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def open_source(source: str, **options: str | bool | Sequence[str] | None) -> ImageSource | MatrixSource:
+    """Open a source with the options, and print on standard error what was taken and what was left out."""
+    from gannet import data
+
+    opened = data.open_source(source, **options)  # type: ignore[arg-type]
+    for note in opened.notes:
+        warn(note)
+    return opened

@@ -1,0 +1,88 @@
+"""Items by the folder or file that holds them: finding them, and following it to a new path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gannet.collection.collection import Collection
+from gannet.collection.items import Item, Origin
+from gannet.data.base import absolute
+from gannet.errors import GannetError
+
+
+def items_below(collection: Collection, path: str) -> list[Item]:
+    """Return the items in a folder, an archive or a matrix, or of a file.
+
+    Parameters
+    ----------
+    collection : Collection
+        An open collection.
+    path : str
+        Path as the collection has it, absolute or relative. Nothing needs to be there.
+
+    Returns
+    -------
+    list of Item
+        The items in ascending order of their ids.
+
+    Raises
+    ------
+    GannetError
+        If there are none.
+    """
+    return _find(collection, path)[1]
+
+
+def relocate(collection: Collection, old: str, new: str) -> int:
+    """Change the paths of the items in a folder, an archive or a matrix that was moved, or of a file.
+
+    Parameters
+    ----------
+    collection : Collection
+        A collection that is open for changes.
+    old, new : str
+        Paths, absolute or relative. No file is read.
+
+    Returns
+    -------
+    int
+        Number of changed items.
+
+    Raises
+    ------
+    GannetError
+        If no item is in ``old``, or if an item has one of the new paths already; nothing is changed then.
+    """
+    with collection.atomic():
+        base, items = _find(collection, old)
+        target = absolute(new)
+        if target == base:
+            raise GannetError(f"{old} and {new} are the same path")
+        moved = {item.id: _moved(item.path, base, target) for item in items}
+        taken = [item.path for item in collection.items_at(list(moved.values())) if item.id not in moved]
+        if taken:
+            raise GannetError(f"{collection.name} already has {len(taken):,} of the new paths, such as {taken[0]}")
+        origins = [
+            item.origin
+            if item.origin.container is None
+            else Origin(_moved(item.origin.container, base, target), *item.origin[1:])
+            for item in items
+        ]
+        collection.rename(list(moved), list(moved.values()), origins)
+    return len(moved)
+
+
+def _find(collection: Collection, path: str) -> tuple[str, list[Item]]:
+    """Return a path as the collection has it, and the items there."""
+    for base in dict.fromkeys([absolute(path), path]):
+        items = [*collection.items_under(base), *collection.items_at([base]), *collection.items_in(base)]
+        if not Path(base).is_dir():  # members of archives that were added without an origin
+            items += [item for mark in "!#" for item in collection.items_from(base + mark) if not item.origin.container]
+        if items:
+            return base, sorted({item.id: item for item in items}.values())
+    raise GannetError(f"{collection.name} has no item in {path}; give the path as `gannet search` shows it")
+
+
+def _moved(path: str, base: str, target: str) -> str:
+    """Return a path with another beginning; names that do not begin so are kept, as those of rows can be anything."""
+    return target + path[len(base) :] if path.startswith(base) else path

@@ -1,0 +1,127 @@
+"""Folders of matrices in several files, as clip-retrieval and img2dataset write them, with the names beside them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gannet.data.base import exists, reading
+from gannet.data.matrix import MatrixSource, make_source, names_of
+from gannet.data.options import MATRIX_OPTIONS, ReadOptions
+from gannet.data.source_kind import SourceKind
+from gannet.data.sources.matrix import NumpyMatrix
+from gannet.data.sources.parquet import ParquetMatrix, names_in
+from gannet.errors import GannetError
+
+_EMBEDDINGS, _METADATA = "img_emb", "metadata"
+_MATRICES = (".npy", ".parquet")
+
+
+class MatrixFolder(SourceKind):
+    """A folder of .npy or Parquet files that are parts of one matrix.
+
+    The folder holds the files and no images or other folders, or it holds ``img_emb``, the folder of image embeddings
+    in the layout of clip-retrieval.
+    """
+
+    name = "matrix-folder"
+    description = "a folder of matrices (.npy, .parquet)"
+    items = "rows"
+    options = MATRIX_OPTIONS
+
+    def takes(self, text: str) -> bool:
+        """Return whether the text is the path of such a folder. The first image or other folder decides."""
+        if not (exists(text) and Path(text).is_dir()):
+            return False
+        if Path(text, _EMBEDDINGS).is_dir():
+            return True
+        found = False
+        try:
+            with os.scandir(text) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    is_matrix = entry.name.lower().endswith(_MATRICES)
+                    if not is_matrix and not entry.name.lower().endswith((".txt", ".json", ".csv", ".md")):
+                        return False
+                    found = found or is_matrix
+        except OSError:
+            return False
+        return found
+
+    def open(self, text: str) -> MatrixSource:
+        """Read all parts, in the order of the numbers in their names.
+
+        The names of the items are in Parquet files: one beside each .npy file with the same name, or ``metadata_0`` in
+        the folder ``metadata`` for ``img_emb_0``. All parts together are held in memory.
+        """
+        return self.open_with(text, ReadOptions())
+
+    def open_with(self, text: str, options: ReadOptions) -> MatrixSource:
+        """Read all parts with the given columns and names."""
+        inner = Path(text, _EMBEDDINGS)
+        folder = inner if inner.is_dir() else Path(text)
+        with reading("is not a folder of matrices", text):
+            files = sorted((file for file in folder.iterdir() if _is_part(file)), key=lambda file: _numbers(file.name))
+        arrays = [file for file in files if file.suffix.lower() == ".npy"]
+        parts = arrays or files
+        if not parts:
+            raise GannetError(f"{folder} holds no .npy or .parquet file")
+        columns, names_file = options.names, None
+        if columns is not None and Path(columns).is_file():
+            columns, names_file = None, columns
+        names: list[Any] = []
+        unnamed: list[str] = []
+        sources: list[MatrixSource] = []
+        for part in parts:
+            plain = ReadOptions(options.features, None if arrays else columns, options.skip_nan and not arrays)
+            kind = NumpyMatrix() if arrays else ParquetMatrix()
+            source = kind.open_with(str(part), plain)
+            sources.append(source)
+            found = _names_beside(part, columns) if arrays else source.paths
+            if found is None:
+                unnamed.append(part.name)
+            else:
+                names += _checked(part, found, source)
+        if names and unnamed and names_file is None:
+            raise GannetError(f"{folder} has names beside some parts, but not beside {unnamed[0]}: add them there")
+        widths = sorted({source.features.shape[1] for source in sources})
+        if len(widths) > 1:
+            raise GannetError(f"{folder} has parts of different widths, {widths[0]} and {widths[-1]} features")
+        if names_file is not None:
+            names = names_of(names_file)
+        elif columns is not None and unnamed:
+            raise GannetError(f"{folder} has no column {columns} beside each part: name another one with --names")
+        notes = [f"{len(parts):,} parts of {widths[0]:,} features: {parts[0].name} … {parts[-1].name}"]
+        notes += list(dict.fromkeys(note for source in sources for note in source.notes))
+        return make_source(text, np.concatenate([source.features for source in sources]), names or None, options, notes)
+
+
+def _is_part(file: Path) -> bool:
+    return file.suffix.lower() in _MATRICES and not file.name.startswith(".")
+
+
+def _numbers(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts names by the numbers in them: part_2 before part_10."""
+    return [(int(text), "") if text.isdigit() else (0, text) for text in re.split(r"([0-9]+)", name)]
+
+
+def _names_beside(part: Path, column: str | None) -> Sequence[Any] | None:
+    """Return the names of the rows of an .npy file from the Parquet file that belongs to it; None without one."""
+    number = re.search(r"[0-9]+$", part.stem)
+    metadata = f"{_METADATA}_{number[0]}.parquet" if number else f"{_METADATA}.parquet"
+    for file in (part.with_suffix(".parquet"), part.parent.parent / _METADATA / metadata, part.parent / metadata):
+        if file.is_file():
+            return names_in(str(file), column)
+    return None
+
+
+def _checked(part: Path, names: Sequence[Any], source: MatrixSource) -> Sequence[Any]:
+    if len(names) != len(source):
+        raise GannetError(f"{part} has {len(source):,} rows, but {len(names):,} names beside it: give one per row")
+    return names
