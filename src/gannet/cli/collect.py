@@ -118,7 +118,7 @@ def remove(collection: str, items: Sequence[str], folders: Sequence[str]) -> Non
     from gannet.retrieval.query import find_items
 
     if not items and not folders:
-        raise click.UsageError("give the ids or paths of items, or --under DIR")
+        raise click.UsageError("Missing argument 'ID|PATH...', or option --under DIR")
     with Collection.open(collection) as store:
         with store.atomic():
             ids = find_items(store, items)
@@ -148,8 +148,6 @@ def relocate(collection: str, old: str, new: str) -> None:
 def _report(changes: Changes, skipped: Sequence[Skipped], collection: str, total: int, dry_run: bool = False) -> None:
     warn_skipped(skipped)
     parts = [f"added {changes.added:,} items"]
-    if changes.restored:
-        parts.append(f"gave {changes.restored:,} of them their former ids")
     if changes.replaced:
         parts.append(f"replaced {changes.replaced:,} that had changed")
     if changes.moved:
