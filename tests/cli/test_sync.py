@@ -573,3 +573,16 @@ def test_several_matrices(tmp_path: Path, matrix: Path, matrix_model: Path, vect
     assert run("index", matrix, tmp_path / "other.npy", matrix, "-m", matrix_model, "-o", file).status == 0
     assert len(items(file)) == 130
     assert "added 0 items, left 130" in run("add", file, matrix, tmp_path / "other.npy").out
+
+
+def test_sync_excludes_what_index_excludes(photos: Path, image_collection: Path, save_image, run) -> None:
+    (photos / "private").mkdir()
+    save_image(photos / "private" / "a.png", 3000)
+    data = save_image(photos / "cut.png", 3001).read_bytes()
+    (photos / "cut.png").write_bytes(data[: len(data) // 2])
+    (photos / "film.mov").write_bytes(b"x")
+    result = run("sync", image_collection, photos, "--exclude", "private")
+    assert "added 0 items, left 60 unchanged, skipped 1" in result.out and ".mov" in result.err
+    assert "added 2 items" in run("sync", image_collection, photos, "--truncated").out
+    assert "left 61 unchanged" in run("sync", image_collection, photos, "--exclude", "private", "--truncated").out
+    assert len(items(image_collection)) == 62  # what is excluded is left as it is

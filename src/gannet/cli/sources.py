@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_OPTIONS = (
+_MATRIX_OPTIONS = (
     click.option(
         "--features",
         multiple=True,
@@ -27,6 +27,8 @@ _OPTIONS = (
     click.option(
         "--skip-nan", is_flag=True, help="Of a matrix: skip rows with NaN, infinity or missing values, and count them."
     ),
+)
+_IMAGE_OPTIONS = (
     click.option(
         "--exclude",
         multiple=True,
@@ -39,7 +41,16 @@ _OPTIONS = (
 
 def reading_options(command: Command) -> Command:
     """Add the options to a command. It passes them to `open_source`."""
-    for option in reversed(_OPTIONS):
+    return _add(command, _MATRIX_OPTIONS + _IMAGE_OPTIONS)
+
+
+def image_options(command: Command) -> Command:
+    """Add the options for images alone to a command. It passes them to `open_source`."""
+    return _add(command, _IMAGE_OPTIONS)
+
+
+def _add(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    for option in reversed(options):
         command = option(command)
     return command
 
