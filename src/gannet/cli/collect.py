@@ -94,8 +94,8 @@ def sync(collection: str, folder: str, dry_run: bool, remove_missing: bool, quic
     from gannet.collection import Collection
     from gannet.collection.indexing import sync as sync_collection
 
+    source = open_source(folder, **reading) if Path(folder).is_dir() else folder
     with Collection.open(collection, readonly=dry_run) as store:
-        source = open_source(folder, **reading) if Path(folder).is_dir() else folder
         changes, skipped = sync_collection(store, source, dry_run=dry_run, remove_missing=remove_missing, quick=quick)
         _report(changes, skipped, collection, len(store), dry_run)
 
@@ -120,7 +120,7 @@ def remove(collection: str, items: Sequence[str], folders: Sequence[str]) -> Non
     from gannet.retrieval.query import find_items
 
     if not items and not folders:
-        raise click.UsageError("give the ids or paths of items, or --under DIR")
+        raise click.UsageError("Missing argument 'ID|PATH...', or option --under DIR")
     with Collection.open(collection) as store:
         with store.atomic():
             ids = find_items(store, items)
@@ -150,8 +150,6 @@ def relocate(collection: str, old: str, new: str) -> None:
 def _report(changes: Changes, skipped: Sequence[Skipped], collection: str, total: int, dry_run: bool = False) -> None:
     warn_skipped(skipped)
     parts = [f"added {changes.added:,} items"]
-    if changes.restored:
-        parts.append(f"gave {changes.restored:,} of them their former ids")
     if changes.replaced:
         parts.append(f"replaced {changes.replaced:,} that had changed")
     if changes.moved:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_OF_MATRICES = (
+_MATRIX_OPTIONS = (
     click.option(
         "--features",
         multiple=True,
@@ -28,7 +28,7 @@ _OF_MATRICES = (
         "--skip-nan", is_flag=True, help="Of a matrix: skip rows with NaN, infinity or missing values, and count them."
     ),
 )
-_OF_IMAGES = (
+_IMAGE_OPTIONS = (
     click.option(
         "--exclude",
         multiple=True,
@@ -40,16 +40,17 @@ _OF_IMAGES = (
 
 
 def reading_options(command: Command) -> Command:
-    """Add all options to a command. It passes them to `open_source`."""
-    command = image_options(command)
-    for option in reversed(_OF_MATRICES):
-        command = option(command)
-    return command
+    """Add the options to a command. It passes them to `open_source`."""
+    return _add(command, _MATRIX_OPTIONS + _IMAGE_OPTIONS)
 
 
 def image_options(command: Command) -> Command:
-    """Add the options that concern images to a command. It passes them to `open_source`."""
-    for option in reversed(_OF_IMAGES):
+    """Add the options for images alone to a command. It passes them to `open_source`."""
+    return _add(command, _IMAGE_OPTIONS)
+
+
+def _add(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    for option in reversed(options):
         command = option(command)
     return command
 

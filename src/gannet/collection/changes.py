@@ -69,8 +69,6 @@ class Changes:
         Items with a new path.
     gone : int
         Items removed because their files no longer exist.
-    restored : int
-        New items with the content of removed ones, whose ids they got; they are part of ``added``.
     """
 
     added: int
@@ -78,7 +76,6 @@ class Changes:
     known: int = 0
     moved: int = 0
     gone: int = 0
-    restored: int = 0
 
 
 def add_rows(
@@ -166,9 +163,7 @@ class Plan:
         """Return the numbers of items."""
         current = set(self.paths)
         replaced = sum(item.path in current for item in self.left)
-        return Changes(
-            len(self.new), replaced, len(self.known), len(self.moved), len(self.left) - replaced, len(self.restored)
-        )
+        return Changes(len(self.new), replaced, len(self.known), len(self.moved), len(self.left) - replaced)
 
 
 def plan(collection: Collection, paths: Sequence[str], digests: Sequence[bytes], gone: Sequence[str] = ()) -> Plan:

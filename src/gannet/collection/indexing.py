@@ -183,8 +183,8 @@ def sync(
     collection : Collection
         A collection that is open for changes.
     folder : str or FolderSource
-        Path of the folder, or the folder as `open_source` returns it. Items from elsewhere stay unchanged, except that
-        content whose every known path is missing gets its new path.
+        Path of the folder, or the folder as `gannet.data.open_source` returns it. Items from elsewhere stay unchanged,
+        except that content whose every known path is missing gets its new path.
     hasher : ImageHasher, default=None
         A hasher with the collection's model; needed only for a model that does not hold its image network.
     dry_run : bool, default=False
@@ -215,8 +215,8 @@ def sync(
             changes, skipped = sync(collection, "photos")
     """
     source = open_source(folder) if isinstance(folder, str) else folder
-    name = folder if isinstance(folder, str) else folder.name
     if not isinstance(source, FolderSource) or (isinstance(folder, str) and not Path(folder).is_dir()):
+        name = folder if isinstance(folder, str) else source.container
         raise GannetError(f"{name} is no folder of image files: add it with `gannet add`")
     items = collection.items_under(source.container)
     contents = _read(source, {item.path: item for item in items} if quick else {})
@@ -225,8 +225,8 @@ def sync(
     planned = plan(collection, contents.paths, contents.digests, gone).changes()
     if not remove_missing and planned.gone > max(_LARGEST_LOSS, _LARGEST_LOST_SHARE * len(items)):
         raise GannetError(
-            f"{planned.gone:,} of the {len(items):,} items in {name} are missing: mount all disks that it spans, or "
-            "run the command again with --remove-missing if the files were deleted (nothing was changed)"
+            f"{planned.gone:,} of the {len(items):,} items in {source.container} are missing: mount all disks that it "
+            "spans, or run the command again with --remove-missing if the files were deleted (nothing was changed)"
         )
     if dry_run:
         return planned, contents.skipped

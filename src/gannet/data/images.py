@@ -169,8 +169,8 @@ def thumbnail(raw: RawImage, size: int, truncated: bool = False) -> bytes:
     return out.getvalue()
 
 
-def full_image(raw: RawImage) -> Image.Image:
-    """Return the whole image, turned upright: in RGBA, or in its own mode if its values have more than 8 bits.
+def pixel_digest(raw: RawImage) -> bytes:
+    """Return 16 bytes that identify the pixels, upright and in full depth, whatever format they are stored in.
 
     Raises
     ------
@@ -178,15 +178,17 @@ def full_image(raw: RawImage) -> Image.Image:
         As for `decode`.
     """
     if isinstance(raw, np.ndarray):
-        return Image.fromarray(raw).convert("RGBA")
+        return _pixel_digest(Image.fromarray(raw).convert("RGBA"))
     image = _open(raw)
-    try:
+    with _reserved(image, image.size, max(image.size)), _damaged():
         image.load()
         orientation = _orientation(image)
-        deep = image.mode in ("I", "F") or image.mode.startswith("I;")
-        return _turn(image if deep else image.convert("RGBA"), orientation)
-    except Exception as error:  # decoders raise errors of any type on damaged data
-        raise GannetError("damaged image file") from error
+        is_deep = image.mode in ("I", "F") or image.mode.startswith("I;")
+        return _pixel_digest(_turn(image if is_deep else image.convert("RGBA"), orientation))
+
+
+def _pixel_digest(image: Image.Image) -> bytes:
+    return hashlib.blake2b(f"{image.mode} {image.size} ".encode() + image.tobytes(), digest_size=16).digest()
 
 
 def check_image(raw: bytes, max_pixels: int) -> None:
@@ -231,13 +233,7 @@ def _loaded(raw: RawImage, wanted: int) -> Iterator[tuple[Image.Image, int]]:
     full_size = image.size
     with _damaged():
         image.draft("RGB", (wanted, wanted))
-    n_bytes, budget = _decoding_bytes(image, full_size, wanted), decoding_budget()
-    if n_bytes > budget.total:
-        raise GannetError(
-            f"too many pixels for the memory here ({full_size[0]} x {full_size[1]} in {image.format} take about "
-            f"{n_bytes >> 20:,} MB; images may take {budget.total >> 20:,} MB, a quarter of the memory)"
-        )
-    with budget.reserve(n_bytes):
+    with _reserved(image, full_size, wanted):
         with _damaged():
             _load_pixels(image, isinstance(raw, PartialImage))
             # The orientation is read after loading: Pillow turns a TIFF, and finds a late EXIF chunk of a PNG, only
@@ -245,6 +241,19 @@ def _loaded(raw: RawImage, wanted: int) -> Iterator[tuple[Image.Image, int]]:
             orientation = _orientation(image)
             image = to_8_bit(image, wanted)
         yield image, orientation
+
+
+@contextlib.contextmanager
+def _reserved(image: Image.Image, full_size: tuple[int, int], wanted: int) -> Iterator[None]:
+    """Reserve the memory that decoding takes; raise a `GannetError` if it is more than there is."""
+    n_bytes, budget = _decoding_bytes(image, full_size, wanted), decoding_budget()
+    if n_bytes > budget.total:
+        raise GannetError(
+            f"too many pixels for the memory here ({full_size[0]} x {full_size[1]} in {image.format} take about "
+            f"{n_bytes >> 20:,} MB; images may take {budget.total >> 20:,} MB, a quarter of the memory)"
+        )
+    with budget.reserve(n_bytes):
+        yield
 
 
 @contextlib.contextmanager

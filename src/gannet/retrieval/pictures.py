@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,8 @@ from gannet.codes import Ids
 from gannet.collection.collection import Collection
 from gannet.collection.items import Item
 from gannet.data import RawImage, decode, digest, read_item
-from gannet.data.images import full_image
+from gannet.data.formats import FORMATS
+from gannet.data.images import pixel_digest
 from gannet.errors import GannetError
 from gannet.support.progress import progress
 from gannet.support.threads import cores
@@ -82,7 +82,9 @@ class Pictures:
         wanted = list(ids)
         found = self._collection.pixel_digests(wanted)
         items = [item for item in self._collection.items([id_ for id_ in wanted if id_ not in found]) if item.digest]
-        digests = zip([item.id for item in items], _read_all(items, _pixel_digest), strict=True)
+        digests = zip(
+            [item.id for item in items], _read_all(items, lambda _, content: pixel_digest(content)), strict=True
+        )
         new = {id_: name for id_, name in digests if name is not None}
         if new:
             with contextlib.suppress(GannetError):  # the file may be on a full disk, or may not be changed
@@ -189,7 +191,7 @@ def _header(content: RawImage) -> tuple[int, int, str | None]:
     """Return the width and the height of a picture, and the time when it was taken, if the file says so."""
     if isinstance(content, np.ndarray):
         return content.shape[1], content.shape[0], None
-    image = Image.open(io.BytesIO(content))
+    image = Image.open(io.BytesIO(content), formats=FORMATS)
     taken = None
     with contextlib.suppress(Exception):  # a damaged EXIF block leaves the pixels usable
         exif = image.getexif()
@@ -213,11 +215,3 @@ def _sketch(gray: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
     length = float(np.linalg.norm(details))
     sketch: npt.NDArray[np.float16] = (details / (length or 1)).ravel().astype(np.float16)
     return sketch
-
-
-def _pixel_digest(item: Item, content: RawImage) -> bytes:
-    """Return a digest of all pixels in full depth, upright, whatever format they are stored in."""
-    image = full_image(content)
-    state = hashlib.blake2b(f"{image.mode} {image.size} ".encode(), digest_size=16)
-    state.update(image.tobytes())
-    return state.digest()
