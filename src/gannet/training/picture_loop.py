@@ -32,12 +32,8 @@ def train_on_pictures(
 ) -> None:
     """Take the steps of the schedule that the checkpoint has not taken yet.
 
-    Raises
-    ------
-    GannetError
-        If memory runs out, the loss is not a number or the codes collapse.
-    KeyboardInterrupt
-        If the user interrupts; the message says how to continue.
+    Raises a `GannetError` if memory runs out, the loss is not a number or the codes collapse. If the user interrupts,
+    the message of the `KeyboardInterrupt` says how to continue.
     """
     if saved := checkpoint.load() if checkpoint else None:
         trainer.step_count = saved[0]
