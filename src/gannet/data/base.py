@@ -24,15 +24,7 @@ _LONGEST_REASON = 200
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something that a source left out.
-
-    Parameters
-    ----------
-    path : str
-        Path of the file or item.
-    reason : str
-        Why it was left out.
-    """
+    """Path of a file or item that a source left out, and the reason."""
 
     path: str
     reason: str
@@ -154,15 +146,7 @@ class ImageSource(ABC):
 
 
 class Subset(ImageSource):
-    """Some images of another source, under the paths that they have there.
-
-    Parameters
-    ----------
-    source : ImageSource
-        The other source.
-    indices : sequence of int
-        Which of its images, in the order wanted.
-    """
+    """Some images of another source, in the order of ``indices``, under the paths that they have there."""
 
     def __init__(self, source: ImageSource, indices: Sequence[int] | NDArray[np.int64]) -> None:
         self._source = source

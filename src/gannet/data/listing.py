@@ -17,18 +17,10 @@ _KINDS_SHOWN = 12
 
 
 class Listing:
-    """The record of one listing.
+    """The record of one listing; ``skipped`` is what could not be read, with the reason.
 
-    Parameters
-    ----------
-    exclude : sequence of str
-        Patterns of names or relative paths to leave out, in addition to the default ones. An empty pattern turns the
-        default ones off.
-
-    Attributes
-    ----------
-    skipped : list of Skipped
-        What could not be read, with the reason.
+    ``exclude`` are patterns of names or relative paths to leave out, in addition to the default ones. An empty pattern
+    turns the default ones off.
     """
 
     def __init__(self, exclude: Sequence[str] = ()) -> None:

@@ -22,10 +22,7 @@ from gannet.errors import GannetError
 def read_plain_pickle(data: bytes, name: str) -> Any:
     """Return the plain value in a pickle of protocol 2: containers, int, bool, str, bytes, uint8 arrays.
 
-    Raises
-    ------
-    GannetError
-        If the stream is damaged, or does anything but build such a value.
+    Raises a `GannetError` if the stream is damaged, or does anything but build such a value.
     """
     try:
         return _Reader(len(data)).run(data)
