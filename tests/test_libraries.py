@@ -39,6 +39,11 @@ def test_a_broken_library_is_no_missing_one(
     assert reason in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_missing_package_of_a_module_is_the_missing_library() -> None:
+    with pytest.raises(MissingExtraError, match=r"^a test needs no_such_library: pip install 'gannet-hash\[train\]'$"):
+        load("no_such_library.module", "train", "a test")
+
+
 LEARN = np.random.default_rng(0).normal(size=(40, 8))
 
 

@@ -76,6 +76,7 @@ def test_a_port_in_use(matrix_collection: Path, run) -> None:
         (["{c}", "--host", "absent.invalid"], "cannot serve at absent.invalid"),
         (["{c}", "--host", ""], "--host"),
         (["{c}", "--host", "a" * 300], "--host"),
+        (["{c}", "--allow-host", "http://a"], "'http://a' is not a host name"),
         ([], "COLLECTION"),
     ],
 )

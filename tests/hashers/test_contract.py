@@ -187,3 +187,9 @@ def test_codes_as_a_data_frame(name: str, given: Data) -> None:
     assert np.array_equal(hasher.set_output(transform="default").transform(data.encode), expected)
     with pytest.raises(NotFittedError):
         make(name).get_feature_names_out()
+
+
+@pytest.mark.parametrize("name", [name for name in OF_IMAGES if get_hasher(name)().takes.kind == "views"])
+def test_the_number_of_views_is_bounded(name: str) -> None:
+    with pytest.raises(GannetError, match="n_views must be at most 1,000, not 1,000,000,000,000"):
+        make(name, n_views=10**12).takes  # noqa: B018

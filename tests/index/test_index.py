@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import threading
@@ -270,3 +271,34 @@ def test_runs_of_ids(numbers: list[int], size: int) -> None:
     positions = np.arange(len(ids))[::-1]
     assert runs.take(positions).tolist() == ids[::-1].tolist()
     assert len(runs.starts) == sum(number - 1 not in numbers for number in numbers)
+
+
+@pytest.mark.parametrize("n_queries", [1, 20_000])
+def test_an_index_can_be_pickled(n_queries: int) -> None:
+    random = np.random.default_rng(0)
+    codes = random.integers(0, 256, (3000, 2), dtype=np.uint8)
+    index = HammingIndex(codes, 16, ids=random.permutation(3000) * 5)
+    index.search(codes[:1].repeat(n_queries, axis=0), 1)  # with many queries, the codes are rearranged for the kernel
+    copy = pickle.loads(pickle.dumps(index))
+    for found, expected in zip(copy.search(codes[:9], 7), index.search(codes[:9], 7), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(copy.ids, index.ids)
+    np.testing.assert_array_equal(copy.codes, index.codes)
+    copy.add(codes[:2])
+    assert len(copy) == 3002 and len(index) == 3000
+    assert len(pickle.loads(pickle.dumps(HammingIndex(codes[:0], 16)))) == 0
+
+
+def test_ids_end_at_64_bits() -> None:
+    last = 2**63 - 1
+    index = HammingIndex(np.zeros((2, 1), np.uint8), 8, ids=[last, -(2**63)])
+    with pytest.raises(GannetError, match=f"no ids are left after {last}"):
+        index.add(np.zeros((1, 1), np.uint8))
+    assert len(index.add(np.zeros((0, 1), np.uint8))) == 0
+    index.add(np.ones((1, 1), np.uint8), ids=[last - 1])
+    assert index.search(np.zeros((1, 1), np.uint8), 3)[1].tolist() == [[-(2**63), last, last - 1]]
+    near = HammingIndex(np.zeros((1, 1), np.uint8), 8, ids=[last - 2])
+    with pytest.raises(GannetError, match="no ids are left after"):
+        near.add(np.zeros((3, 1), np.uint8))
+    assert near.add(np.zeros((2, 1), np.uint8)).tolist() == [last - 1, last]
+    assert near.ids.tolist() == [last - 2, last - 1, last]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -355,3 +357,45 @@ def test_an_empty_collection(tmp_path: Path, open_client: Callable[..., TestClie
 def test_unknown_addresses_and_methods(shared_client: TestClient) -> None:
     problem(shared_client.get("/nope"), 404, "Not Found")
     problem(shared_client.put("/items/3"), 405, "Method Not Allowed")
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [
+        ("/items/3", "DELETE, GET, OPTIONS"),
+        ("/items/3/thumbnail", "GET, OPTIONS"),
+        ("/search", "OPTIONS, POST"),
+        ("/items", "GET, OPTIONS"),
+        ("/health", "GET, OPTIONS"),
+    ],
+)
+def test_options_name_all_methods_of_a_path(shared_client: TestClient, address: str, allowed: str) -> None:
+    response = shared_client.options(address)
+    assert (response.status_code, response.headers["allow"], response.content) == (204, allowed, b"")
+    refused = shared_client.request("PATCH", address)
+    problem(refused, 405, "Method Not Allowed")
+    assert refused.headers["allow"] == allowed
+
+
+def test_a_null_radius_is_no_radius(client: TestClient, photos: Path) -> None:
+    expected = client.post("/search", json={"id": 3, "k": 7}).json()
+    assert client.post("/search", json={"id": 3, "k": 7, "radius": None}).json() == expected
+    content = client.get("/openapi.json").json()["paths"]["/search"]["post"]["requestBody"]["content"]
+    assert "null" in str(content["application/json"]["schema"]["properties"]["radius"])
+    assert "null" not in str(content["multipart/form-data"]) and "anyOf" not in str(content["multipart/form-data"])
+    raw = (photos / "07.png").read_bytes()
+    for text in ("null", "", "x"):
+        problem(client.post("/search", files={"image": ("x", raw)}, data={"radius": text}), 422, "radius")
+
+
+@pytest.mark.parametrize(("side", "limit"), [(10_001, 100), (60_000, 100), (40_000, 3)])
+def test_the_limit_that_is_said_is_the_one_that_holds(
+    collection: Path, open_client: Callable[..., TestClient], side: int, limit: int
+) -> None:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    raw = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    client = open_client(collection, max_pixels=limit * 10**6)
+    problem(client.post("/search", files={"image": ("x", raw)}), 422, f"above {limit} million")

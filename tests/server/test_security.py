@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from gannet.errors import GannetError
 from gannet.retrieval.live import LiveCollection
+from gannet.server import create_app
 from gannet.server.security import is_loopback
 
 SEARCH = {"json": {"id": 3}}
@@ -146,3 +149,34 @@ def test_the_description_of_the_api_is_there(shared_client: TestClient) -> None:
 def test_loopback(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
     assert not is_loopback("0.0.0.0") and not is_loopback("photos.lan")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "photos.example"}, 200),
+        ({"Host": "Photos.Example:8443"}, 200),
+        ({"Host": "photos.example", "Origin": "https://photos.example"}, 200),
+        ({"Host": "127.0.0.1:8000", "Origin": "https://photos.example:8443"}, 200),  # a proxy that replaces the host
+        ({"Host": "evil.example"}, 400),
+        ({"Host": "sub.photos.example"}, 400),
+        ({"Host": "photos.example", "Origin": "https://evil.example"}, 403),
+        ({"Host": "photos.example", "Origin": "https://photos.example.evil.example"}, 403),
+        ({"Host": "photos.example", "Origin": "null"}, 403),
+        ({"Host": "photos.example", "Origin": "https://photos.example", "Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+def test_allowed_hosts(
+    collection: Path, open_client: Callable[..., TestClient], headers: dict[str, str], status: int
+) -> None:
+    client = open_client(collection, allowed_hosts=["photos.example", "10.0.0.7", "::7"])
+    assert client.post("/search", headers=headers, **SEARCH).status_code == status
+    assert client.get("/health", headers={"Host": "10.0.0.7"}).status_code == 200
+    assert client.get("/health", headers={"Host": "[::7]:80"}).status_code == 200
+    assert client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["", "https://photos.example", "photos.example:443", "a/b", "a@b", "*", "[::1", "a b"])
+def test_what_is_no_host_name(collection: Path, name: str) -> None:
+    with contextlib.closing(LiveCollection(collection)) as live, pytest.raises(GannetError, match="not a host name"):
+        create_app(live, allowed_hosts=[name])

@@ -15,7 +15,7 @@ import torch
 from safetensors.numpy import load_file
 
 from gannet.errors import GannetError
-from gannet.training.distributed import Processes
+from gannet.training.distributed import Processes, is_first
 
 SCRIPT = """
     import sys
@@ -104,3 +104,10 @@ def test_every_row_of_both_sides_belongs_to_one_process(count: int) -> None:
 def test_batches_that_cannot_be_shared_are_refused(n: int, count: int) -> None:
     with pytest.raises(GannetError, match=f"multiple of {count}"):
         Processes(0, count).own(torch.zeros(n))
+
+
+@pytest.mark.parametrize("value", ["two", "1.5", "--"])
+def test_a_number_of_processes_that_is_none_is_one_line(value, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", value)
+    with pytest.raises(GannetError, match=r"\$WORLD_SIZE must be a whole number, as torchrun sets it, not "):
+        is_first()

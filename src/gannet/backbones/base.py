@@ -191,12 +191,11 @@ def _read_state(path: Path) -> dict[str, NDArray[Any]]:
     """Read a ``.safetensors`` or PyTorch weight file, the latter with torch's restricted unpickler only."""
     unreadable = f"{path} is not a weight file that can be read safely; give a .pth state dict or .safetensors"
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         try:
             return load_file(path)
-        except (SafetensorError, ValueError, KeyError, AttributeError):
+        except Exception:  # a damaged file can fail in any way
             raise GannetError(unreadable) from None
     torch = load("torch", "images", f"reading {path.name}")
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gannet.cli.output import check_folder, say, warn_skipped
-from gannet.cli.sources import open_source, reading_options
+from gannet.cli.sources import image_options, open_source, reading_options
 
 if TYPE_CHECKING:
     from gannet.collection.changes import Changes
@@ -79,7 +79,8 @@ def add(collection: str, sources: Sequence[str], **reading: Any) -> None:
     help="Remove missing items even if they are more than 20 and more than a tenth of the items in FOLDER.",
 )
 @click.option("--quick", is_flag=True, help="Do not read files whose size and time have not changed.")
-def sync(collection: str, folder: str, dry_run: bool, remove_missing: bool, quick: bool) -> None:
+@image_options
+def sync(collection: str, folder: str, dry_run: bool, remove_missing: bool, quick: bool, **reading: Any) -> None:
     """Update COLLECTION to match the files in FOLDER.
 
     New and changed files are encoded, as by `gannet add`, and items whose files are gone from FOLDER are removed.
@@ -94,7 +95,8 @@ def sync(collection: str, folder: str, dry_run: bool, remove_missing: bool, quic
     from gannet.collection.indexing import sync as sync_collection
 
     with Collection.open(collection, readonly=dry_run) as store:
-        changes, skipped = sync_collection(store, folder, dry_run=dry_run, remove_missing=remove_missing, quick=quick)
+        source = open_source(folder, **reading) if Path(folder).is_dir() else folder
+        changes, skipped = sync_collection(store, source, dry_run=dry_run, remove_missing=remove_missing, quick=quick)
         _report(changes, skipped, collection, len(store), dry_run)
 
 

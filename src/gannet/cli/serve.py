@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from gannet.cli.output import say
@@ -13,8 +15,15 @@ from gannet.support.libraries import load
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, help="Port to listen on; 0 for any free port.")
 @click.option("--edit", is_flag=True, help="Allow removing items from the collection.")
+@click.option(
+    "--allow-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Also accept requests that address the server by this host name, such as the name of a proxy; repeatable.",
+)
 @click.option("--index", default="hamming", show_default=True, metavar="NAME", help="The index to search with.")
-def serve(collection: str, host: str, port: int, edit: bool, index: str) -> None:
+def serve(collection: str, host: str, port: int, edit: bool, allowed_hosts: Sequence[str], index: str) -> None:
     """Serve COLLECTION as a web page with a JSON API.
 
     By default only this machine can open the page. /openapi.json describes the API. Ctrl+C stops the server.
@@ -23,4 +32,4 @@ def serve(collection: str, host: str, port: int, edit: bool, index: str) -> None
         load(library, "serve", "gannet serve")
     from gannet.server import serve as run
 
-    run(collection, host, port, edit, say, index)
+    run(collection, host, port, edit, say, index, allowed_hosts)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_OPTIONS = (
+_OF_MATRICES = (
     click.option(
         "--features",
         multiple=True,
@@ -27,6 +27,8 @@ _OPTIONS = (
     click.option(
         "--skip-nan", is_flag=True, help="Of a matrix: skip rows with NaN, infinity or missing values, and count them."
     ),
+)
+_OF_IMAGES = (
     click.option(
         "--exclude",
         multiple=True,
@@ -38,8 +40,16 @@ _OPTIONS = (
 
 
 def reading_options(command: Command) -> Command:
-    """Add the options to a command. It passes them to `open_source`."""
-    for option in reversed(_OPTIONS):
+    """Add all options to a command. It passes them to `open_source`."""
+    command = image_options(command)
+    for option in reversed(_OF_MATRICES):
+        command = option(command)
+    return command
+
+
+def image_options(command: Command) -> Command:
+    """Add the options that concern images to a command. It passes them to `open_source`."""
+    for option in reversed(_OF_IMAGES):
         command = option(command)
     return command
 

@@ -164,7 +164,7 @@ def add_source(
 
 def sync(
     collection: Collection,
-    folder: str,
+    folder: str | ImageSource | MatrixSource,
     hasher: ImageHasher | None = None,
     *,
     dry_run: bool = False,
@@ -182,9 +182,9 @@ def sync(
     ----------
     collection : Collection
         A collection that is open for changes.
-    folder : str
-        Path of the folder. Items from elsewhere stay unchanged, except that content whose every known path is missing
-        gets its new path.
+    folder : str or FolderSource
+        Path of the folder, or the folder as `open_source` returns it. Items from elsewhere stay unchanged, except that
+        content whose every known path is missing gets its new path.
     hasher : ImageHasher, default=None
         A hasher with the collection's model; needed only for a model that does not hold its image network.
     dry_run : bool, default=False
@@ -214,9 +214,10 @@ def sync(
         with Collection.open("photos.gannet") as collection:
             changes, skipped = sync(collection, "photos")
     """
-    source = open_source(folder)
-    if not isinstance(source, FolderSource) or not Path(folder).is_dir():
-        raise GannetError(f"{folder} is no folder of image files: add it with `gannet add`")
+    source = open_source(folder) if isinstance(folder, str) else folder
+    name = folder if isinstance(folder, str) else folder.name
+    if not isinstance(source, FolderSource) or (isinstance(folder, str) and not Path(folder).is_dir()):
+        raise GannetError(f"{name} is no folder of image files: add it with `gannet add`")
     items = collection.items_under(source.container)
     contents = _read(source, {item.path: item for item in items} if quick else {})
     current = set(contents.paths)
@@ -224,7 +225,7 @@ def sync(
     planned = plan(collection, contents.paths, contents.digests, gone).changes()
     if not remove_missing and planned.gone > max(_LARGEST_LOSS, _LARGEST_LOST_SHARE * len(items)):
         raise GannetError(
-            f"{planned.gone:,} of the {len(items):,} items in {folder} are missing: mount all disks that it spans, or "
+            f"{planned.gone:,} of the {len(items):,} items in {name} are missing: mount all disks that it spans, or "
             "run the command again with --remove-missing if the files were deleted (nothing was changed)"
         )
     if dry_run:

@@ -143,7 +143,7 @@ def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
         return np.array(_turn(on_ground(whole), _orientation(image)), dtype=np.uint8)
 
 
-def thumbnail(raw: RawImage, size: int) -> bytes:
+def thumbnail(raw: RawImage, size: int, truncated: bool = False) -> bytes:
     """Return the image as a JPEG file.
 
     Parameters
@@ -152,17 +152,41 @@ def thumbnail(raw: RawImage, size: int) -> bytes:
         The content of an image file, or RGB pixels.
     size : int
         Largest length of the longer side in pixels. Smaller images are not enlarged.
+    truncated : bool, default=False
+        Whether an image that is cut off is shown as far as it goes.
 
     Raises
     ------
     GannetError
         As for `decode`.
     """
+    if truncated and isinstance(raw, bytes):
+        raw = PartialImage(raw)
     with _loaded(raw, 2 * size) as (image, orientation):
         image.thumbnail((size, size), Image.Resampling.BICUBIC)
         out = io.BytesIO()
         _turn(on_ground(image), orientation).save(out, "JPEG", quality=90)
     return out.getvalue()
+
+
+def full_image(raw: RawImage) -> Image.Image:
+    """Return the whole image, turned upright: in RGBA, or in its own mode if its values have more than 8 bits.
+
+    Raises
+    ------
+    GannetError
+        As for `decode`.
+    """
+    if isinstance(raw, np.ndarray):
+        return Image.fromarray(raw).convert("RGBA")
+    image = _open(raw)
+    try:
+        image.load()
+        orientation = _orientation(image)
+        deep = image.mode in ("I", "F") or image.mode.startswith("I;")
+        return _turn(image if deep else image.convert("RGBA"), orientation)
+    except Exception as error:  # decoders raise errors of any type on damaged data
+        raise GannetError("damaged image file") from error
 
 
 def check_image(raw: bytes, max_pixels: int) -> None:

@@ -100,7 +100,20 @@ class SourceKind(ABC):
         return self.open(text)
 
     def check_options(self, text: str, options: ReadOptions) -> None:
-        """Raise `GannetError` if an option is given that this kind does not heed."""
+        """Raise an error if an option is given that this kind ignores.
+
+        Parameters
+        ----------
+        text : str
+            The source, for the message.
+        options : ReadOptions
+            The options.
+
+        Raises
+        ------
+        GannetError
+            If an option is given that is not in ``options`` of the class.
+        """
         others = [f"--{name.replace('_', '-')}" for name in options.given() if name not in self.options]
         if others:
             raise GannetError(f"{text} is {self.description}: leave {', '.join(others)} out")

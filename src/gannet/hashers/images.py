@@ -13,6 +13,8 @@ from gannet.hashers.takes import FromPixels, FromViews
 
 Pixels = npt.NDArray[np.uint8]
 
+_MOST_VIEWS = 1000
+
 
 class ViewsHasher(Hasher):
     """Base class of methods that learn from features of several random views of each image.
@@ -42,6 +44,8 @@ class ViewsHasher(Hasher):
     def _enough(self, n_views: int) -> int:
         if n_views < 2:
             raise GannetError(f"{self.name} compares views of an image: give at least 2 of each, not {n_views}")
+        if n_views > _MOST_VIEWS:
+            raise GannetError(f"n_views must be at most {_MOST_VIEWS:,}, not {n_views:,}")
         return n_views
 
     def _checked(self, X: npt.ArrayLike, reset: bool) -> npt.NDArray[Any]:

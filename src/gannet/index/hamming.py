@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,6 +93,10 @@ class HammingIndex:
     def codes(self) -> Codes:
         """All codes ``(n, ceil(n_bits / 8))`` uint8, in the order of `ids`."""
         return self._content[0].codes()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        store, ids = self._content
+        return type(self), (store.codes(), self.n_bits, ids)
 
     def prepare(self) -> None:
         """Rearrange the codes of a large index and load the kernel now, so that no later search is delayed by it."""

@@ -20,6 +20,7 @@ GROUPS, MEMBERS = 200, 20
 class _Item:
     id: int
     picture: Picture
+    note: str
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def duplicates_page(
     groups: Sequence[Sequence[Member]],
     title: str,
     n_bits: int,
-    radius: int,
+    radius: int | None,
     picture: Callable[[str], bytes | None],
     cosine: float = 0.0,
 ) -> str:
@@ -49,8 +50,8 @@ def duplicates_page(
         Heading of the page.
     n_bits : int
         Length of the codes in bits.
-    radius : int
-        Largest Hamming distance, in bits, between two linked items.
+    radius : int or None
+        Largest Hamming distance, in bits, between two linked items. None if bytes and pixels were compared.
     picture : callable
         Function from an item's path to its JPEG thumbnail, or to None if it has no picture. `read_picture` is one.
     cosine : float, default=0.0
@@ -66,7 +67,7 @@ def duplicates_page(
         _Group(
             len(group),
             [
-                _Item(member["id"], album.picture(member["path"], changed, hidden=changed))
+                _Item(member["id"], album.picture(member["path"], changed, hidden=changed), _describe(member))
                 for member in group[:MEMBERS]
                 for changed in [member.get("changed", False)]
             ],
@@ -84,3 +85,15 @@ def duplicates_page(
         left_out=album.left_out,
         tiny=all_tiny(item.picture for group in shown for item in group.items),
     )
+
+
+def _describe(member: Member) -> str:
+    """Return what is known of an item's picture in one line: whether to keep it, its sizes and its date."""
+    parts = ["keep"] if member.get("keep") else []
+    if member.get("width"):
+        parts.append(f"{member['width']} x {member['height']}")
+    if (n_bytes := member.get("bytes")) is not None:
+        parts.append(f"{n_bytes / 1000:,.1f} kB")
+    if date := member.get("date"):
+        parts.append(date)
+    return ", ".join(parts)

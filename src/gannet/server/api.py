@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from fastapi import APIRouter, Path, Query
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -17,7 +18,7 @@ from gannet.data import check_image
 from gannet.errors import GannetError
 from gannet.retrieval.live import LiveCollection, Matches
 from gannet.server.problems import json_answer
-from gannet.server.questions import ImageQuestion, read_question
+from gannet.server.questions import ImageQuestion, is_form, read_question
 from gannet.server.schemas import (
     MAX_ID,
     MAX_RESULTS,
@@ -32,7 +33,13 @@ from gannet.server.schemas import (
     search_body,
 )
 from gannet.server.thumbnails import NoPictureError, item_thumbnail
+from gannet.server.workers import Workers
 from gannet.support.threads import cores
+
+#: Number of uploaded images that are read at the same time.
+MAX_UPLOADS = 4
+#: Seconds after which an upload is given up: waiting for its turn, and then being decoded and encoded.
+UPLOAD_SECONDS = 20.0
 
 _MAX_GROUPS = 500
 _MAX_MEMBERS = 100
@@ -48,8 +55,10 @@ def max_duplicates_radius(n_bits: int) -> int:
 def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
     """Return the routes of the API; query images of more than ``max_pixels`` pixels are refused."""
     router = APIRouter()
-    # Decoding keeps a core busy, and large pictures take much memory: decode at most one picture per core at a time.
-    pictures = CapacityLimiter(cores())
+    # Decoding keeps a core busy, and large images take much memory: one thumbnail per core and one query image at a
+    # time. Only a few uploads are in memory; others wait until their bodies are read.
+    pictures, encoding, grouping = Workers(cores()), Workers(1), Workers(1)
+    uploads = asyncio.Semaphore(MAX_UPLOADS)
     max_radius = max_duplicates_radius(collection.n_bits)
     default_radius, _ = collection.duplicate_limits
 
@@ -57,12 +66,25 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
         "/search",
         summary="Find the items nearest to an image, an item or a code",
         response_model=Answer,
-        responses=_problems(400, 404, 409, 413, 415, 422),
+        responses=_problems(400, 404, 408, 409, 413, 415, 422, 503),
         openapi_extra={"requestBody": search_body(collection.n_bits)},
     )
     async def search(request: Request) -> Response:
-        question = await read_question(request)
-        return await to_thread.run_sync(_answer, collection, question, max_pixels)
+        if not is_form(request):
+            question = await read_question(request)
+            return await to_thread.run_sync(_answer, collection, question, max_pixels)
+        try:
+            await asyncio.wait_for(uploads.acquire(), UPLOAD_SECONDS)
+            try:
+                question = await read_question(request)
+                return await encoding.run(lambda: _answer(collection, question, max_pixels), UPLOAD_SECONDS)
+            finally:
+                uploads.release()
+        except TimeoutError:
+            detail = (
+                "the server is busy with other images, or this one takes too long: try again, or send a smaller one"
+            )
+            raise HTTPException(503, detail, {"Retry-After": "10"}) from None
 
     @router.get(
         "/items",
@@ -88,7 +110,7 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
     )
     async def get_thumbnail(id: PathId) -> Response:
         try:
-            jpeg = await to_thread.run_sync(item_thumbnail, collection, id, limiter=pictures)
+            jpeg = await pictures.run(lambda: item_thumbnail(collection, id))
         except NoPictureError as error:
             raise HTTPException(404, str(error)) from error
         # The picture of an id never changes, and the page adds a key of the collection to the URL.
@@ -113,14 +135,14 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
         response_model=Groups,
         responses=_problems(409, 422),
     )
-    def get_duplicates(
+    async def get_duplicates(
         radius: int = Query(
             default_radius, ge=0, le=max_radius, description="Largest number of bits in which linked items differ."
         ),
         offset: Annotated[int, Query(ge=0, le=MAX_ID, description="Number of groups to skip.")] = 0,
         limit: Annotated[int, Query(ge=1, le=_MAX_GROUPS, description="Maximum number of groups.")] = 100,
     ) -> Response:
-        total, groups = collection.duplicates(radius, offset, limit, _MAX_MEMBERS)
+        total, groups = await grouping.run(lambda: collection.duplicates(radius, offset, limit, _MAX_MEMBERS))
         shown = [
             {"size": group.size, "items": [{"id": id_, "path": path} for id_, path in group.items]} for group in groups
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -15,7 +16,7 @@ from gannet.retrieval.live import LiveCollection
 from gannet.server.api import make_router, max_duplicates_radius
 from gannet.server.problems import add_handlers
 from gannet.server.schemas import MAX_RESULTS
-from gannet.server.security import Guard
+from gannet.server.security import Guard, checked_hosts
 
 #: Largest request body in bytes, and largest query image in pixels.
 MAX_BYTES = 32 << 20
@@ -27,7 +28,11 @@ _FILES = {file.name: file for file in (STYLE_SHEET, *sorted(_STATIC.iterdir()))}
 
 
 def create_app(
-    collection: LiveCollection, host: str = "127.0.0.1", max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+    collection: LiveCollection,
+    host: str = "127.0.0.1",
+    max_bytes: int = MAX_BYTES,
+    max_pixels: int = MAX_PIXELS,
+    allowed_hosts: Sequence[str] = (),
 ) -> FastAPI:
     """Return the application that serves an open collection.
 
@@ -41,11 +46,18 @@ def create_app(
         Largest request body in bytes.
     max_pixels : int, default=100000000
         Largest query image in pixels.
+    allowed_hosts : sequence of str, default=()
+        Further host names by which clients address the server, such as the name of a proxy.
 
     Returns
     -------
     FastAPI
         The ASGI application.
+
+    Raises
+    ------
+    GannetError
+        If an allowed host is not a host name or IP address.
     """
     app = FastAPI(
         title="Gannet",
@@ -54,8 +66,9 @@ def create_app(
         docs_url=None,  # FastAPI's documentation page loads scripts from other sites
         redoc_url=None,
     )
-    add_handlers(app)
-    app.include_router(make_router(collection, max_pixels))
+    router = make_router(collection, max_pixels)
+    app.include_router(router)
+    add_handlers(app, router)
 
     @app.get("/", include_in_schema=False)
     def get_page(_: Request) -> Response:
@@ -83,5 +96,5 @@ def create_app(
             raise HTTPException(404, "there is no such file")
         return FileResponse(_FILES[name], headers={"Cache-Control": "no-cache"})
 
-    app.add_middleware(Guard, host=host, max_bytes=max_bytes)
+    app.add_middleware(Guard, host=host, max_bytes=max_bytes, allowed=checked_hosts(allowed_hosts))
     return app

@@ -6,12 +6,13 @@ import http
 import json
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from gannet.errors import GannetError
 from gannet.retrieval.live import UnknownItemError
@@ -37,13 +38,23 @@ def explain(error: ValidationError | RequestValidationError) -> str:
     return f"{place}: {message}" if place else message
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Let an application report every error as problem details."""
+def add_handlers(app: FastAPI, router: APIRouter) -> None:
+    """Let an application, which includes a router, report every error as problem details."""
 
-    async def on_http(_: Request, error: Exception) -> Response:
+    async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        response = problem(error.status_code, error.detail)
-        response.headers.update(error.headers or {})
+        headers = dict(error.headers or {})
+        if error.status_code == 405:  # Starlette names the methods of one route, but several have the same path
+            allowed = {
+                method
+                for route in (*router.routes, *app.routes)
+                if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+                for method in route.methods or ()
+            }
+            headers["Allow"] = ", ".join(sorted({*allowed, "OPTIONS"}))
+        is_question = error.status_code == 405 and request.method == "OPTIONS"
+        response = Response(status_code=204) if is_question else problem(error.status_code, error.detail)
+        response.headers.update(headers)
         return response
 
     async def on_invalid(_: Request, error: Exception) -> Response:

@@ -31,10 +31,10 @@ async def read_question(request: Request) -> Question | ImageQuestion:
     pydantic.ValidationError
         If a field is unknown, of the wrong type or out of range.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _content_type(request)
     if kind == "application/json":
         return Question.model_validate_json(await request.body(), strict=True)
-    if kind != "multipart/form-data":
+    if not is_form(request):
         raise HTTPException(415, "send JSON with an id or a code, or a form (multipart/form-data) with an image")
     form = await _read_form(request)
     try:
@@ -47,6 +47,15 @@ async def read_question(request: Request) -> Question | ImageQuestion:
         return Question.model_validate(fields)
     finally:
         await form.close()
+
+
+def is_form(request: Request) -> bool:
+    """Return whether the body of a request is a form, which may hold an image."""
+    return _content_type(request) == "multipart/form-data"
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _read_form(request: Request) -> FormData:

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -17,10 +17,8 @@ from gannet.errors import GannetError
 from gannet.index import DEFAULT_INDEX, IndexFactory
 from gannet.retrieval.live import LiveCollection
 from gannet.server.app import create_app
+from gannet.server.connections import server_config
 from gannet.server.security import is_loopback
-
-# More connections are refused, so that files can still be opened: many systems allow 1,024 of both together.
-_MAX_CONNECTIONS = 500
 
 
 def serve(
@@ -30,6 +28,7 @@ def serve(
     editable: bool,
     say: Callable[[str], None],
     index: str | IndexFactory = DEFAULT_INDEX,
+    allowed_hosts: Sequence[str] = (),
 ) -> None:
     """Serve a collection until the process is interrupted.
 
@@ -47,19 +46,17 @@ def serve(
         Function that is called with each line to print: the address, and a warning if other machines can reach it.
     index : str, type or callable, default="hamming"
         Index to search with; see `gannet.Collection.open`.
+    allowed_hosts : sequence of str, default=()
+        Further host names by which clients address the server, such as the name of a proxy.
 
     Raises
     ------
     GannetError
-        If the collection cannot be opened or the address cannot be bound.
+        If the collection cannot be opened, the address cannot be bound, or an allowed host is not a name.
     """
     with contextlib.closing(LiveCollection(path, editable, index)) as collection, _bind(host, port) as bound:
         collection.warm_up()
-        app = create_app(collection, host)
-        # No access log: the URLs would record what the user looked at.
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, limit_concurrency=_MAX_CONNECTIONS
-        )
+        config = server_config(create_app(collection, host, allowed_hosts=allowed_hosts))
         say(f"serving {Path(path).name}, {len(collection):,} items, at {_url(bound)} (Ctrl+C to stop)")
         if not is_loopback(host):
             may = "see and remove" if editable else "see"

@@ -117,6 +117,11 @@ class Problem(BaseModel):
     detail: str
 
 
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    (kept,) = (kind for kind in schema["anyOf"] if kind["type"] != "null")
+    return {**kept, **{name: value for name, value in schema.items() if name not in ("anyOf", "default")}}
+
+
 def search_body(n_bits: int) -> dict[str, Any]:
     """Return the OpenAPI description of a search's request body: JSON, or a form with an image."""
     question = Question.model_json_schema()
@@ -124,6 +129,7 @@ def search_body(n_bits: int) -> dict[str, Any]:
         if code["type"] == "string":
             code["minLength"] = code["maxLength"] = 2 * n_bytes(n_bits)
     form = Limits.model_json_schema()
+    form["properties"]["radius"] = _without_null(form["properties"]["radius"])  # a form holds no null
     form["properties"] = {"image": {"type": "string", "format": "binary"}, **form["properties"]}
     form["required"] = ["image"]
     form["title"] = "ImageQuestion"

@@ -31,7 +31,7 @@ def item_thumbnail(collection: LiveCollection, id: int) -> bytes:
         raw = read_item(path)
         if not collection.has_content(id, digest(raw)):
             raise GannetError("its file is not the one that was indexed: run `gannet add` again")
-        return thumbnail(raw, PICTURE_SIDE)
+        return thumbnail(raw, PICTURE_SIDE, truncated=True)
     except UnknownItemError:
         raise
     except GannetError as error:

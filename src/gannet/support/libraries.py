@@ -17,8 +17,8 @@ def load(library: str, extra: str, purpose: str) -> Any:
     try:
         module = importlib.import_module(library)
     except ModuleNotFoundError as error:
-        if error.name == library:
-            raise MissingExtraError(library, extra, purpose) from error
+        if error.name == library.partition(".")[0]:
+            raise MissingExtraError(error.name, extra, purpose) from error
         raise broken(library, purpose, error) from error
     except (ImportError, OSError) as error:  # a shared library that cannot be loaded is an OSError
         raise broken(library, purpose, error) from error

@@ -83,14 +83,23 @@ def is_first() -> bool:
 
 
 def _started_by_torchrun() -> bool:
-    return int(os.environ.get("WORLD_SIZE", 1)) > 1
+    return _number("WORLD_SIZE", 1) > 1
+
+
+def _number(name: str, default: int) -> int:
+    """Return a number that ``torchrun`` put into the environment."""
+    value = os.environ.get(name)
+    try:
+        return int(value) if value else default
+    except ValueError:
+        raise GannetError(f"${name} must be a whole number, as torchrun sets it, not {value!r}") from None
 
 
 def training_device() -> torch.device:
     """Return the device of this process: its own GPU, or the CPU if there is none."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+    return torch.device("cuda", _number("LOCAL_RANK", 0) % torch.cuda.device_count())
 
 
 def join_processes(device: torch.device) -> Processes:

@@ -23,7 +23,8 @@ from gannet.data.matrix import (
 )
 from gannet.data.options import MATRIX_OPTIONS, ReadOptions
 from gannet.data.source_kind import SourceKind
-from gannet.errors import GannetError, MissingExtraError
+from gannet.errors import GannetError
+from gannet.support.libraries import load
 
 #: Words in the names of numeric columns that say that a column is no feature.
 _OTHER_WORDS = frozenset({
@@ -83,10 +84,8 @@ def names_in(text: str, column: str | None = None) -> list[Any] | None:
 
 def _opened(text: str) -> tuple[Any, dict[str, Any], list[str]]:
     """Return the opened file, the types of its columns, and the columns that hold the index of a pandas frame."""
-    try:
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise MissingExtraError("pyarrow", "parquet", "reading Parquet") from None
+    load("pyarrow", "parquet", "reading Parquet")
+    pq = load("pyarrow.parquet", "parquet", "reading Parquet")
     with reading("is not a readable Parquet file", text):
         file = pq.ParquetFile(text)
         schema = file.schema_arrow
