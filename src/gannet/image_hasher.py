@@ -76,7 +76,7 @@ class ImageHasher:
         self.hasher = hasher
         self.fine_tuning = _fine_tuning(hasher, train_backbone)
         if checkpoints is not None and self.fine_tuning is None:
-            raise GannetError("checkpoints are kept where the image network is trained: ask for that too")
+            raise GannetError("checkpoints are kept only if the image network is trained: set train_backbone too")
         self.checkpoints = checkpoints
         self.reader = FeatureReader(backbone) if model is None else FeatureReader.for_model(model, backbone)
         self._model = model

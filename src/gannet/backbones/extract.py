@@ -63,7 +63,8 @@ def extract(
     """Return the features of ``n`` images: from the cache if it has them, else encoded and added to it.
 
     Threads read and decode images while earlier ones are encoded; only a few images are in memory at once. An image in
-    the cache is read, to determine its digest, but not decoded. After an interruption, the cache has what was encoded.
+    the cache is read, to determine its digest, but not decoded. After an interruption, the cache has the images encoded
+    so far.
 
     ``read`` maps a position to a raw image, which ``digest`` maps to its digest, and ``decode``, with a size, to uint8
     pixels ``(h, w, 3)``. They are called from several threads. A `GannetError` that ``read`` or ``decode`` raises

@@ -1,4 +1,4 @@
-"""Networks that Gannet does not know: any object that turns PIL images into vectors."""
+"""Networks of other libraries: any object that maps PIL images to vectors."""
 
 from __future__ import annotations
 

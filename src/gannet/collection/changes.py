@@ -124,7 +124,7 @@ def _moved_rows(collection: Collection, encoded: Encoded, rows: Iterable[int]) -
 
 @dataclass
 class Plan:
-    """What a source changes in a collection, by the rows of the source.
+    """The changes that a source makes in a collection, by the rows of the source.
 
     ``known`` are unchanged items and ``moved`` are those to be renamed, by row; ``left`` are the items to be removed;
     ``new`` are the rows to be added, of which the rows in ``restored`` get the ids of removed items.
@@ -147,7 +147,7 @@ class Plan:
 
 
 def plan(collection: Collection, paths: Sequence[str], digests: Sequence[bytes], gone: Sequence[str] = ()) -> Plan:
-    """Return what `merge` would change."""
+    """Return the changes that `merge` would make."""
     here = set(zip(paths, digests, strict=True))
     with collection.snapshot():
         stored = collection.items_at(list(dict.fromkeys([*paths, *gone])))

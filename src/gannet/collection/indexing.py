@@ -138,7 +138,7 @@ def sync(
     remove_missing : bool, default=False
         Whether to remove missing items even if they are more than 20 and more than a tenth of those in the folder.
     quick : bool, default=False
-        Whether to take a file as unchanged, without reading it, if its size and its time are those of its item.
+        Whether to take a file as unchanged, without reading it, if it has the stored size and time.
 
     Returns
     -------

@@ -56,5 +56,5 @@ def _find(collection: Collection, path: str) -> tuple[str, list[Item]]:
 
 
 def _moved(path: str, base: str, target: str) -> str:
-    """Return a path with another beginning; names that do not begin so are kept, as those of rows can be anything."""
+    """Return a path with ``target`` in place of ``base``; other names are kept, because rows can have any name."""
     return target + path[len(base) :] if path.startswith(base) else path

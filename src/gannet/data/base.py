@@ -1,4 +1,4 @@
-"""Sources of images: their items have names, are read one at a time, and what was left out is listed with a reason."""
+"""Sources of images: their items have names and are read one at a time; files left out are listed with a reason."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class ImageSource(ABC):
         Text between container and member in the path of an item. It is ``#`` or ``!``, unless the items are files of
         their own.
     skipped : sequence of Skipped, default=()
-        What was found and left out when the source was listed.
+        Items that were left out when the source was listed.
     notes : sequence of str, default=()
-        Lines for people about what was taken and what was left out.
+        Lines for the user about the items taken and left out.
 
     Attributes
     ----------
@@ -267,7 +267,7 @@ def reading(problem: str, path: str = "") -> Iterator[None]:
     """Turn every error of a reader into a `GannetError` of one line.
 
     Each reader is called inside one such block, because parsers raise errors of any type on damaged data. An error of
-    the operating system is reported as it is; for any other, the message is the path, ``problem`` and the error.
+    the operating system is reported unchanged; for any other, the message is the path, ``problem`` and the error.
     """
     where = f"{path} " if path else ""
     try:

@@ -19,7 +19,7 @@ _CHANGED = "it changed while it was read; try again when it is complete"
 class FolderSource(ImageSource):
     """Image files under one folder, as paths ``members`` that are relative to it.
 
-    ``skipped`` and ``notes`` say what was found and left out. With ``truncated``, images that are cut off are read as
+    ``skipped`` and ``notes`` describe files that were left out. With ``truncated``, images that are cut off are read as
     far as they go.
     """
 

@@ -248,7 +248,7 @@ def _load_pixels(image: Image.Image, partial: bool) -> None:
         if not partial or "truncated" not in str(error):
             raise
         image.tile = []  # type: ignore[attr-defined]
-        image.load()  # nothing is left to decode: this returns what was decoded
+        image.load()  # returns the part that could be decoded
 
 
 def _open(raw: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:

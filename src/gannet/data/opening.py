@@ -85,7 +85,7 @@ def open_source(
     Returns
     -------
     ImageSource or MatrixSource
-        Images, or a matrix of features. Its ``notes`` say in lines for people what was taken and what was left out.
+        Images, or a matrix of features. Its ``notes`` are lines for the user about the items taken and left out.
 
     Raises
     ------

@@ -15,7 +15,7 @@ _CHANNELS = (1, 2, 3, 4)
 
 
 def as_raw(image: Any) -> RawImage:
-    """Return the bytes of an image file as they are, and any other image as RGB pixels.
+    """Return the bytes of an image file unchanged, and any other image as RGB pixels.
 
     Arrays and tensors are gray ``(h, w)`` or have 1 to 4 channels, last (NumPy) or first (torch): gray, gray and alpha,
     RGB or RGBA. Integers are 0 to 255, 16-bit ones are scaled as in a file, and floats are 0 to 1 or 0 to 255. Raises a

@@ -109,7 +109,7 @@ class ResultsFolder:
             return Record.from_json(json.loads(line))
         except (ValueError, RecursionError) as error:  # a GannetError is a ValueError, too
             raise GannetError(
-                f"{self._lines}, line {number}: not a result ({error}); take the line out, or name another folder"
+                f"{self._lines}, line {number}: not a result ({error}); remove the line, or name another folder"
             ) from None
 
 

@@ -69,7 +69,7 @@ def duplicates_page(
 
 
 def _describe(member: Member) -> str:
-    """Return what is known of an item's picture in one line: whether to keep it, its sizes and its date."""
+    """Return one line about an item's picture: whether to keep it, its sizes and its date."""
     parts = ["keep"] if member.get("keep") else []
     if member.get("width"):
         parts.append(f"{member['width']} x {member['height']}")

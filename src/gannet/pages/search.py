@@ -30,7 +30,7 @@ def search_page(answers: Sequence[Answer], title: str, n_bits: int, picture: Cal
     queries = []
     for answer in answers[:QUERIES]:
         error, changed = answer.get("error"), answer.get("changed", False)
-        stale = changed and is_id(answer["query"])  # a file that is the query itself is shown as it is
+        stale = changed and is_id(answer["query"])  # a file given as the query is shown with its present content
         asked = album.picture(answer["query"], changed, hidden=stale or error is not None)
         near = []
         for item in answer["results"][:RESULTS]:

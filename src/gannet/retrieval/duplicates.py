@@ -20,7 +20,7 @@ _PLACES_PER_TASK = 256
 
 
 class Member(TypedDict):
-    """An item of a group; `describe` adds what is known of its picture, and whether to keep it.
+    """An item of a group; `describe` adds size and date of its picture, and whether to keep it.
 
     ``changed`` is present, and true, if the item's file was found to have changed since it was indexed.
     """

@@ -1,6 +1,6 @@
 """Read pickles of plain data without running them.
 
-Unpickling runs whatever a file says, and a restricted `Unpickler` would still import and call what it lets through.
+Unpickling runs any code in a file, and a restricted `Unpickler` would still import and call the names it permits.
 The reader below executes no pickle: it walks the opcodes with `pickletools.genops`, which only splits a stream into
 names and arguments, and builds plain data from a small set of them. Two constructions, a NumPy array and a byte string,
 are recognized by name and rebuilt here; any other is an error.

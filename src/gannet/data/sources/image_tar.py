@@ -19,7 +19,7 @@ from gannet.errors import GannetError
 class TarSource(ImageSource):
     """Image files in a tar archive that is not compressed.
 
-    ``members`` are where the content of each image begins, and its length, by name. ``listing`` is what was left out.
+    ``members`` are the start and the length of each image's content, by name; ``listing`` holds the files left out.
     With ``truncated``, images that are cut off are read as far as they go.
     """
 
