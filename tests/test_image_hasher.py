@@ -469,7 +469,7 @@ def test_what_cannot_train_a_network(tmp_path: Path, pixels) -> None:
         ImageHasher(UHGAViews(), train_backbone=True)
     with pytest.raises(GannetError, match=r"itq does not train the image network: .*such as uhga"):
         ImageHasher(ITQ(8), "tiny", train_backbone=True)
-    with pytest.raises(GannetError, match="checkpoints are kept where"):
+    with pytest.raises(GannetError, match="checkpoints are kept only if the image network is trained"):
         ImageHasher(uhga(), "tiny", checkpoints=tmp_path)
     np.save(tmp_path / "v.npy", np.random.default_rng(0).standard_normal((50, 6)))
     with pytest.raises(GannetError, match="give images"):

@@ -73,7 +73,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for i in range(80):
         save(f"photos/{i}.jpg")
         save(f"Pictures/{2025 + i % 2}/{i}.jpg")
-        save(f"labelled/{'cats' if i % 2 else 'dogs'}/{i}.jpg")
+        save(f"labeled/{'cats' if i % 2 else 'dogs'}/{i}.jpg")
     for name in ("query.jpg", "holiday.jpg"):
         save(name)
     vectors = random.normal(size=(300, 48)).astype(np.float32)

@@ -57,7 +57,7 @@ def index(sources: Sequence[str], model_path: str, output: str, keep_features: b
 def add(collection: str, sources: Sequence[str], **reading: Any) -> None:
     """Add the items of each SOURCE to COLLECTION.
 
-    Only items with new content are encoded. Items that COLLECTION already holds are left as they are, and items whose
+    Only items with new content are encoded. Items that COLLECTION already holds are not changed, and items whose
     content has changed are replaced. Items whose files no longer exist, but whose content is in a SOURCE, get the new
     path. The whole command is one transaction.
     """
@@ -85,7 +85,7 @@ def sync(collection: str, folder: str, dry_run: bool, remove_missing: bool, quic
 
     New and changed files are encoded, as by `gannet add`, and items whose files are gone from FOLDER are removed.
     Moved and renamed files keep their ids and are not encoded again, also if they come from outside FOLDER. Files that
-    reappear get their former ids. Other items from outside FOLDER are left as they are. The whole command is one
+    reappear get their former ids. Other items from outside FOLDER are not changed. The whole command is one
     transaction.
 
     If more than a tenth of the items in FOLDER and more than 20 are missing, a disk may not be mounted: nothing is

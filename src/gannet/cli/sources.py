@@ -1,4 +1,4 @@
-"""The options that say how a source is read, shared by the commands that read one."""
+"""Options for reading a source, shared by the commands that read one."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _add(command: Command, options: Sequence[Callable[[Command], Command]]) -> C
 
 
 def open_source(source: str, **options: str | bool | Sequence[str] | None) -> ImageSource | MatrixSource:
-    """Open a source with the options, and print on standard error what was taken and what was left out."""
+    """Open a source with the options, and print its notes on standard error."""
     from gannet import data
 
     opened = data.open_source(source, **options)  # type: ignore[arg-type]

@@ -225,7 +225,7 @@ class Collection(Memory):
         ------
         GannetError
             If an argument has another shape or type, if the codes were made with another model, or if one of ``ids``
-            is not that of a removed item.
+            does not belong to a removed item.
         """
         if model_id is not None:
             self.check_model(model_id)
@@ -391,7 +391,7 @@ class Collection(Memory):
             A new index of the type given to `open` or `create`; later changes of the collection do not affect it.
         """
         ids, codes = self._read_codes()
-        # HammingIndex takes runs of ids as they are, which saves eight bytes of memory per code.
+        # HammingIndex takes the runs of ids unexpanded, which saves eight bytes of memory per code.
         given = ids if self.index_factory is HammingIndex else ids.all()
         return self.index_factory(codes, self.n_bits, ids=given)
 

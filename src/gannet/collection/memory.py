@@ -15,7 +15,7 @@ from gannet.collection.storage import rows_in
 
 
 class Memory(ItemReader):
-    """An open collection file with what it remembers beside its items."""
+    """An open collection file, with the data that it stores besides its items."""
 
     def removed_ids(self, digests: Sequence[bytes]) -> dict[bytes, dict[int, bytes]]:
         """Return the ids that removed items had, by the digests of their content.
@@ -34,7 +34,7 @@ class Memory(ItemReader):
             return stored_items.removed_ids(db, digests)
 
     def repeated_ids(self) -> list[int]:
-        """Return the ids of all items of which the content digest is that of another item too.
+        """Return the ids of all items that have the same content digest as another item.
 
         Returns
         -------
@@ -82,7 +82,7 @@ class Memory(ItemReader):
         return [frozenset(np.frombuffer(ids, "<i8").tolist()) for _, ids in rows]
 
     def pixel_digests(self, ids: npt.ArrayLike) -> dict[int, bytes]:
-        """Return the digests of the pixels of items, as far as they are known.
+        """Return the stored digests of the pixels of items.
 
         Parameters
         ----------

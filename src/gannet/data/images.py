@@ -113,11 +113,6 @@ def load_rgb(raw: RawImage) -> NDArray[np.uint8]:
 
     It is turned upright and blended with a ground as by `decode`. An image with more than `MAX_WHOLE_SIDE` pixels on
     its shorter side is reduced to that.
-
-    Raises
-    ------
-    GannetError
-        As for `decode`.
     """
     with _loaded(raw, 2 * MAX_WHOLE_SIDE) as (image, orientation):
         width, height = image.size
@@ -130,10 +125,7 @@ def load_rgb(raw: RawImage) -> NDArray[np.uint8]:
 def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
     """Return a Pillow image as RGB pixels ``(h, w, 3)``, uint8, turned upright and blended with a ground.
 
-    Raises
-    ------
-    GannetError
-        If its file is damaged, or if it has no pixels.
+    Raises a `GannetError` if its file is damaged, or if it has no pixels.
     """
     if 0 in image.size:
         raise GannetError("image without pixels")
@@ -144,21 +136,9 @@ def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def thumbnail(raw: RawImage, size: int, truncated: bool = False) -> bytes:
-    """Return the image as a JPEG file.
+    """Return the image as a JPEG file whose longer side has at most ``size`` pixels; smaller images are not enlarged.
 
-    Parameters
-    ----------
-    raw : bytes or ndarray of shape (h, w, 3), dtype uint8
-        The content of an image file, or RGB pixels.
-    size : int
-        Largest length of the longer side in pixels. Smaller images are not enlarged.
-    truncated : bool, default=False
-        Whether an image that is cut off is shown as far as it goes.
-
-    Raises
-    ------
-    GannetError
-        As for `decode`.
+    With ``truncated``, an image that is cut off is shown as far as it goes. Errors are those of `decode`.
     """
     if truncated and isinstance(raw, bytes):
         raw = PartialImage(raw)
@@ -170,13 +150,7 @@ def thumbnail(raw: RawImage, size: int, truncated: bool = False) -> bytes:
 
 
 def pixel_digest(raw: RawImage) -> bytes:
-    """Return 16 bytes that identify the pixels, upright and in full depth, whatever format they are stored in.
-
-    Raises
-    ------
-    GannetError
-        As for `decode`.
-    """
+    """Return 16 bytes that identify the pixels, upright and in full depth, whatever format they are stored in."""
     if isinstance(raw, np.ndarray):
         return _pixel_digest(Image.fromarray(raw).convert("RGBA"))
     image = _open(raw)
@@ -194,10 +168,7 @@ def _pixel_digest(image: Image.Image) -> bytes:
 def check_image(raw: bytes, max_pixels: int) -> None:
     """Check the header of an image file. No pixel is decoded.
 
-    Raises
-    ------
-    GannetError
-        If the data are empty, not an image, or above ``max_pixels``.
+    Raises a `GannetError` if the data are empty, not an image, or above ``max_pixels``.
     """
     if not raw:
         raise GannetError("empty file")
@@ -286,7 +257,7 @@ def _load_pixels(image: Image.Image, partial: bool) -> None:
         if not partial or "truncated" not in str(error):
             raise
         image.tile = []  # type: ignore[attr-defined]
-        image.load()  # nothing is left to decode: this returns what was decoded
+        image.load()  # returns the part that could be decoded
 
 
 def _open(raw: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:

@@ -26,27 +26,9 @@ _LINES, _TABLE, _PAGE, _LOCK = "results.jsonl", "table.md", "report.html", ".loc
 class ResultsFolder:
     """A folder with one record per line in ``results.jsonl``, so that an interrupted run can be continued.
 
-    The folder is locked for one run at a time: use it as a context manager, or call `close`.
-
-    Parameters
-    ----------
-    path : str or path
-        The folder, which is made if it does not exist.
-    protocol : str
-        Name of the protocol of all its records.
-
-    Attributes
-    ----------
-    path : Path
-        The folder.
-    records : list of Record
-        The records in it.
-
-    Raises
-    ------
-    GannetError
-        If the folder holds other files or records of another protocol, if a line is not a record, or if another run has
-        locked it.
+    The folder is made if it does not exist. It is locked for one run at a time: use it as a context manager, or call
+    `close`. Raises a `GannetError` if it holds other files or records of another protocol, if a line is not a record,
+    or if another run has locked it.
     """
 
     def __init__(self, path: str | os.PathLike[str], protocol: str) -> None:
@@ -127,7 +109,7 @@ class ResultsFolder:
             return Record.from_json(json.loads(line))
         except (ValueError, RecursionError) as error:  # a GannetError is a ValueError, too
             raise GannetError(
-                f"{self._lines}, line {number}: not a result ({error}); take the line out, or name another folder"
+                f"{self._lines}, line {number}: not a result ({error}); remove the line, or name another folder"
             ) from None
 
 

@@ -22,8 +22,9 @@ class UHGAGraph(PairwiseHasher):
     pairs whose vectors have the largest cosines are similar (S = 1), the rest are not (S = 0). The hash layer, the
     squared loss and gradient attention are those of `UHGA`.
 
-    It pays off if the items form groups. More or fewer components than groups cost little, as the walk fades out fine
-    differences. Items beyond 20,000 get their vectors from their neighbors among 20,000 random ones.
+    It improves codes if the items form groups. The number of components need not match the number of groups, because
+    the walk fades out fine differences. Items beyond 20,000 get their vectors from their neighbors among 20,000 random
+    ones.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ _HIDDEN = 512
 class UHGAViews(ViewsHasher, PairwiseHasher):
     """UHGA that learns which images are similar, and their codes, from random views of each image.
 
-    The features of a pre-trained network hold much that does not help to tell the given images apart. Before pairs are
+    Much of a pre-trained network's features does not help to distinguish the given images. Before pairs are
     compared, a small network on these features therefore learns a space in which views of one image lie together and
     views of different images apart [1]_ (temperature and views are those of `CIBHash`, the hidden layer has half its
     width). In that space, the similarities are those of `UHGAGraph`. The hash layer sees a random view of each image in

@@ -40,27 +40,8 @@ def duplicates_page(
     """Return the HTML page of near-duplicates: the first 200 groups, and the first 20 items of each.
 
     Pictures are embedded until they take about 32 MB together. An item that is marked as changed since it was indexed
-    is shown without its picture.
-
-    Parameters
-    ----------
-    groups : sequence of sequences of Member
-        Groups, as `gannet.retrieval.duplicates.duplicates` returns them.
-    title : str
-        Heading of the page.
-    n_bits : int
-        Length of the codes in bits.
-    radius : int or None
-        Largest Hamming distance, in bits, between two linked items. None if bytes and pixels were compared.
-    picture : callable
-        Function from an item's path to its JPEG thumbnail, or to None if it has no picture. `read_picture` is one.
-    cosine : float, default=0.0
-        Smallest cosine between the features of two linked items, 0 if only codes were compared.
-
-    Returns
-    -------
-    str
-        The page, complete in one file.
+    is shown without its picture. ``radius`` is None if bytes and pixels were compared, and ``cosine`` is 0 if only
+    codes were. ``picture`` maps the path of an item to its JPEG thumbnail, or to None if it has none.
     """
     album = Album(picture)
     shown = [
@@ -88,7 +69,7 @@ def duplicates_page(
 
 
 def _describe(member: Member) -> str:
-    """Return what is known of an item's picture in one line: whether to keep it, its sizes and its date."""
+    """Return one line about an item's picture: whether to keep it, its sizes and its date."""
     parts = ["keep"] if member.get("keep") else []
     if member.get("width"):
         parts.append(f"{member['width']} x {member['height']}")

@@ -20,7 +20,7 @@ _PLACES_PER_TASK = 256
 
 
 class Member(TypedDict):
-    """An item of a group; `describe` adds what is known of its picture, and whether to keep it.
+    """An item of a group; `describe` adds size and date of its picture, and whether to keep it.
 
     ``changed`` is present, and true, if the item's file was found to have changed since it was indexed.
     """
@@ -99,22 +99,11 @@ def find_duplicates(
 
 
 def find_exact(collection: Collection, pictures: Pictures | None = None) -> list[list[Member]]:
-    """Find groups of items with the same content or the same pixels.
+    """Find groups, as `find_duplicates` does, of items with the same content or the same pixels.
 
     Contents are compared by the digests that the collection holds. Pixels are compared for items with codes that differ
-    in at most a sixteenth of the bits: the pictures are decoded once, and the digests of their pixels are stored.
-
-    Parameters
-    ----------
-    collection : Collection
-        An open collection.
-    pictures : Pictures, default=None
-        The pictures of the collection, if they are used for more than this call.
-
-    Returns
-    -------
-    list of list of Member
-        Groups as those of `find_duplicates`.
+    in at most a sixteenth of the bits: the pictures are decoded once, and the digests of their pixels are stored. Pass
+    ``pictures`` if they are used for more than this call.
     """
     with collection.snapshot():
         ids, codes = collection.ids, collection.codes()
@@ -137,24 +126,10 @@ def find_exact(collection: Collection, pictures: Pictures | None = None) -> list
 
 
 def describe(groups: Sequence[Sequence[Member]], pictures: Pictures, folders: Sequence[str] = ()) -> list[list[Member]]:
-    """Add to each item the size and date of its picture, and whether it is suggested to keep it.
+    """Add to each item of groups the size and date of its picture, and whether it is suggested to keep it.
 
-    In each group, the items in the reference folders are kept, or, if there are none, the picture with the most pixels;
-    of several, the largest file, then the oldest, then the one with the lowest id.
-
-    Parameters
-    ----------
-    groups : sequence of sequences of Member
-        Groups of `find_duplicates` or `find_exact`.
-    pictures : Pictures
-        The pictures of the collection.
-    folders : sequence of str, default=()
-        Absolute paths of the reference folders.
-
-    Returns
-    -------
-    list of list of Member
-        The groups, in the same order.
+    In each group, the items in the reference ``folders``, absolute paths, are kept, or, if there are none, the picture
+    with the most pixels; of several, the largest file, then the oldest, then the one with the lowest id.
     """
     prefixes = tuple(folder.rstrip("/") + "/" for folder in folders)
     found = pictures.get(member["id"] for group in groups for member in group)
@@ -241,24 +216,7 @@ def group_codes(codes: Codes, n_bits: int, radius: int) -> list[Positions]:
     ``radius`` bits agree in at least one part (the pigeonhole principle; Norouzi, Punjani & Fleet 2012), so only codes
     that share a part are compared. Identical codes are compared once.
 
-    Parameters
-    ----------
-    codes : ndarray of shape (n, ceil(n_bits / 8)), dtype uint8
-        Packed codes.
-    n_bits : int
-        Length of the codes in bits.
-    radius : int
-        Largest distance of two linked codes in bits.
-
-    Returns
-    -------
-    list of ndarray of shape (m,), dtype int64
-        Positions, ascending, of each group of two or more codes; the largest group first, then by first position.
-
-    Raises
-    ------
-    GannetError
-        If ``radius`` is negative.
+    Each group holds the positions, ascending, of two or more codes; the largest group is first, then by first position.
     """
     checked = check_codes(codes, n_bits)
     if radius < 0:
@@ -275,25 +233,6 @@ def group_alike(codes: Codes, n_bits: int, radius: int, features: Read, cosine: 
     """Return groups as `group_codes` does, but link only items whose features have at least a given cosine.
 
     The features of all items with another item within ``radius`` are held in memory, two bytes per value.
-
-    Parameters
-    ----------
-    codes, n_bits, radius
-        See `group_codes`.
-    features : callable
-        Function from positions ``(m,)`` to the features ``(m, d)`` of the items there.
-    cosine : float
-        Least cosine of two linked items, above 0 and at most 1.
-
-    Returns
-    -------
-    list of ndarray of shape (m,), dtype int64
-        See `group_codes`.
-
-    Raises
-    ------
-    GannetError
-        If ``radius`` is negative or ``cosine`` is out of range.
     """
     if not 0 < cosine <= 1:
         raise GannetError(f"the cosine must be above 0 and at most 1, not {cosine:g}")

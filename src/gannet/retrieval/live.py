@@ -48,19 +48,7 @@ class CodedItem:
 
 @dataclass(frozen=True)
 class Matches:
-    """The items that a search found, ordered by distance, then by id.
-
-    Attributes
-    ----------
-    ids : ndarray of shape (m,), dtype int64
-        Ids of the items.
-    distances : ndarray of shape (m,), dtype int64
-        Hamming distances in bits.
-    paths : sequence of str of length m
-        Paths of the items.
-    codes : ndarray of shape (m, w), dtype uint8
-        Packed codes of the items.
-    """
+    """The ``m`` items that a search found, with their packed codes ``(m, w)``, by distance in bits, then by id."""
 
     ids: Ids
     distances: Distances

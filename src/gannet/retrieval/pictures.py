@@ -56,13 +56,7 @@ class Picture:
 
 
 class Pictures:
-    """The pictures of a collection's items, each read once.
-
-    Parameters
-    ----------
-    collection : Collection
-        An open collection.
-    """
+    """The pictures of a collection's items, each read once."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection

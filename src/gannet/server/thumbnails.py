@@ -19,12 +19,8 @@ def item_thumbnail(collection: LiveCollection, id: int) -> bytes:
     part of the collection and is not shown. An item without a digest has no thumbnail, because its file cannot be
     checked.
 
-    Raises
-    ------
-    UnknownItemError
-        If the collection has no such item.
-    NoPictureError
-        If the item has no picture, or if its file is gone or has changed.
+    Raises an `UnknownItemError` if the collection has no such item, and a `NoPictureError` if the item has no picture,
+    or if its file is gone or has changed.
     """
     path = collection.item(id).path
     try:

@@ -53,13 +53,7 @@ def cgroup_limits(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys
 
 
 class MemoryBudget:
-    """Bytes that threads reserve while they work, in the order in which they ask.
-
-    Parameters
-    ----------
-    total : int
-        Number of bytes.
-    """
+    """A total of bytes that threads reserve while they work, in the order in which they ask."""
 
     def __init__(self, total: int) -> None:
         self.total = total

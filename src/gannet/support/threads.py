@@ -15,7 +15,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""What libraries read when they are imported. Gannet itself reads the first one."""
+"""Variables that libraries read when they are imported. Gannet itself reads the first one."""
 
 _forked_with_torch = False
 

@@ -32,12 +32,8 @@ def train_on_pictures(
 ) -> None:
     """Take the steps of the schedule that the checkpoint has not taken yet.
 
-    Raises
-    ------
-    GannetError
-        If memory runs out, the loss is not a number or the codes collapse.
-    KeyboardInterrupt
-        If the user interrupts; the message says how to continue.
+    Raises a `GannetError` if memory runs out, the loss is not a number or the codes collapse. If the user interrupts,
+    the message of the `KeyboardInterrupt` says how to continue.
     """
     if saved := checkpoint.load() if checkpoint else None:
         trainer.step_count = saved[0]
@@ -58,7 +54,7 @@ def _take_steps(
 ) -> None:
     n, n_steps, processes = min(schedule.batch_size, pictures.n // 2), schedule.n_steps, trainer.processes
     device = next(trainer.network.parameters()).device
-    # Health checks look at the codes of recent batches, together no more than there are images: codes of the same
+    # Health checks look at the codes of recent batches, together at most as many as images: codes of the same
     # images from several steps would look like a collapse.
     recent = deque[Tensor](maxlen=max(1, min(SAMPLE, pictures.n) // (2 * n)))
     with progress(n_steps, "training the network", "step", hidden=processes.rank != 0) as bar:
