@@ -88,7 +88,7 @@ def test_features_are_compared_where_they_are_kept(photos: Path, image_model: Pa
         assert refused.status == 2 and refused.err.count("\n") == 1
 
 
-def test_without_features_the_notice_says_what_they_are_for(matrix_collection: Path, run) -> None:
+def test_without_features_a_notice_recommends_them(matrix_collection: Path, run) -> None:
     result = run("duplicates", matrix_collection, "--radius", 3)
     assert result.status == 0 and "--keep-features" in result.err and result.err.count("\n") == 1
     assert run("duplicates", matrix_collection, "--radius", 3, "--json").err == ""
@@ -221,7 +221,7 @@ def page_of_text(seed: int, size: tuple[int, int] = (400, 560), lines: int = 30)
     return page
 
 
-def test_pages_of_text_are_no_duplicates_and_their_copies_are(
+def test_pages_of_text_are_duplicates_only_of_their_copies(
     photos: Path, image_model: Path, tmp_path: Path, run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for path in photos.rglob("*.png"):

@@ -71,7 +71,7 @@ def test_sync_does_all_at_once(photos: Path, image_collection: Path, encoded, sa
     assert len(encoded) == 2 and items(image_collection) == after
 
 
-def test_add_encodes_only_what_is_new_follows_what_moved_and_drops_nothing(
+def test_add_encodes_new_files_follows_moved_ones_and_drops_nothing(
     photos: Path, image_collection: Path, encoded, save_image, run
 ) -> None:
     (photos / "01.png").rename(photos / "one.png")
@@ -87,7 +87,7 @@ def test_add_encodes_only_what_is_new_follows_what_moved_and_drops_nothing(
     assert after[str(photos / "one.png")].id == 1 and str(photos / "01.png") not in after
 
 
-def test_what_is_not_in_the_folder_is_left_alone(photos: Path, image_collection: Path, save_image, run) -> None:
+def test_items_outside_the_folder_are_not_changed(photos: Path, image_collection: Path, save_image, run) -> None:
     beside = photos.with_name("photos2")
     beside.mkdir()
     save_image(beside / "a.png", 500)
@@ -100,7 +100,7 @@ def test_what_is_not_in_the_folder_is_left_alone(photos: Path, image_collection:
     assert str(beside / "a.png") in items(image_collection)
 
 
-def test_what_a_walk_passes_over_is_kept_while_it_is_there(
+def test_existing_files_that_a_walk_skips_are_kept(
     tmp_path: Path, photos: Path, image_collection: Path, save_image, run
 ) -> None:
     import zipfile

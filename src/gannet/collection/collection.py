@@ -20,8 +20,8 @@ from gannet.collection import segments, storage, verification
 from gannet.collection.arguments import checked_digests, checked_ids, encoded_paths
 from gannet.collection.errors import DamagedError
 from gannet.collection.items import Origin
-from gannet.collection.memory import Memory
 from gannet.collection.schema import Header, read_header, write_header
+from gannet.collection.side_tables import SideTables
 from gannet.errors import GannetError
 from gannet.index import DEFAULT_INDEX, HammingIndex, Index, IndexFactory, index_factory
 from gannet.index.id_runs import IdRuns
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _LARGEST_ID = 2**63 - 1
 
 
-class Collection(Memory):
+class Collection(SideTables):
     """Codes, ids, paths and content digests of images, and their model, in one file.
 
     Make a collection with `create` or `open`, and close it with `close` or a ``with`` block.

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
@@ -16,9 +16,6 @@ from gannet.evaluation.benchmark import Run
 from gannet.evaluation.record import Record
 from gannet.evaluation.summary import Figure, Groups, SweptMethod, baseline, grouped, lengths, sweeps, variants
 from gannet.support.atomic import write_atomically
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 _LINES, _TABLE, _PAGE, _LOCK = "results.jsonl", "table.md", "report.html", ".lock"
 
@@ -55,9 +52,7 @@ class ResultsFolder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def add(self, record: Record) -> None:

@@ -68,9 +68,9 @@ def train_network(
     from gannet.training.checkpoint import Checkpoint
     from gannet.training.distributed import join_processes, training_device
     from gannet.training.hash_network import HashNetwork
+    from gannet.training.image_batches import ImageBatches
+    from gannet.training.image_loop import train_on_images
     from gannet.training.optimizers import make_optimizer
-    from gannet.training.picture_loop import train_on_pictures
-    from gannet.training.pictures import Pictures
 
     device = training_device()
     processes = join_processes(device)
@@ -101,8 +101,8 @@ def train_network(
             seed=seed,
             processes=processes,
         )
-        pictures = Pictures(len(images.digests), images.read, backbone.size, fine_tuning.augment, seed)
-        train_on_pictures(trainer, schedule, pictures, hasher.pair_similarity(images.features), checkpoint)
+        data = ImageBatches(len(images.digests), images.read, backbone.size, fine_tuning.augment, seed)
+        train_on_images(trainer, schedule, data, hasher.pair_similarity(images.features), checkpoint)
     weight, bias = (np.ascontiguousarray(t.detach().cpu().numpy()) for t in (layer.weight.T, layer.bias))
     kind = UnitLinear if fine_tuning.unit_input else Linear
     hasher.encoder_ = kind(encoder.mean if fine_tuning.unit_input else np.zeros_like(encoder.mean), weight, bias)

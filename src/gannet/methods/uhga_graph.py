@@ -10,7 +10,6 @@ from gannet.hashers.layer import unit_features
 from gannet.hashers.pairwise import PairwiseHasher
 
 if TYPE_CHECKING:
-    from gannet.training.losses import PairLoss
     from gannet.training.similarity import Similarity
 
 
@@ -84,11 +83,6 @@ class UHGAGraph(PairwiseHasher):
             self.similar_share,
             generator,
         )
-
-    def pair_loss(self) -> PairLoss:
-        from gannet.training.losses import squared_loss
-
-        return squared_loss
 
 
 class UHGAGraphPlain(UHGAGraph):

@@ -12,7 +12,6 @@ from gannet.hashers.layer import mean_of_originals
 from gannet.hashers.pairwise import PairwiseHasher
 
 if TYPE_CHECKING:
-    from gannet.training.losses import PairLoss
     from gannet.training.similarity import Similarity
 
 _GRAPH = {"n_neighbors": 50, "n_components": 64, "n_walk_steps": 6}  # the defaults of UHGAGraph
@@ -103,11 +102,6 @@ class UHGAViews(ViewsHasher, PairwiseHasher):
                 torch.manual_seed(seed)
                 space = contrastive_space(views, _HIDDEN, self.temperature, schedule, generator)
         return walk_similarity(space, **_GRAPH, similar_share=self.similar_share, generator=generator)
-
-    def pair_loss(self) -> PairLoss:
-        from gannet.training.losses import squared_loss
-
-        return squared_loss
 
 
 class UHGAViewsPlain(UHGAViews):

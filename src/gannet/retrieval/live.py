@@ -385,7 +385,7 @@ class _File:
         self._path = path
         self._identity = storage.identify(path)
         self.collection = Collection.open(path, readonly=not editable, index=index)
-        self._watch = storage.connect(path, readonly=True)
+        self._monitor = storage.connect(path, readonly=True)
         self._version = 0
         self._encoding = threading.Lock()
 
@@ -401,9 +401,9 @@ class _File:
         until the lock is released.
         """
         with explained(self._path):
-            self._watch.execute(f"PRAGMA busy_timeout = {1000 * storage.TIMEOUT if wait else 0:.0f}")
+            self._monitor.execute(f"PRAGMA busy_timeout = {1000 * storage.TIMEOUT if wait else 0:.0f}")
             try:
-                (self._version,) = storage.read_row(self._watch, "PRAGMA data_version", int)
+                (self._version,) = storage.read_row(self._monitor, "PRAGMA data_version", int)
             except sqlite3.OperationalError as error:
                 if wait or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
@@ -428,7 +428,7 @@ class _File:
         return ImageHasher(model=model)
 
     def close(self) -> None:
-        self._watch.close()
+        self._monitor.close()
         self.collection.close()
 
 

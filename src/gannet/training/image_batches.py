@@ -21,7 +21,7 @@ _MARGIN = 8
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageBatches:
     """The ``n`` images of a training, with a ``size`` of the network's input in pixels.
 
     ``read`` maps an index to the raw image; called from several threads. ``augment`` crops and flips at random. The

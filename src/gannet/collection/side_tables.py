@@ -14,7 +14,7 @@ from gannet.collection.schema import VERSION, checksum, read_checked, version
 from gannet.collection.storage import rows_in
 
 
-class Memory(ItemReader):
+class SideTables(ItemReader):
     """An open collection file, with the data that it stores besides its items."""
 
     def removed_ids(self, digests: Sequence[bytes]) -> dict[bytes, dict[int, bytes]]:
