@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 
-.PHONY: setup demo test check docs bench-search bench-results clean
+.PHONY: setup demo test fuzz check docs bench-search bench-results clean
 
 setup: .venv/.setup
 
@@ -13,6 +13,10 @@ demo: setup
 
 test: .venv/.dev
 	$(BIN)/pytest
+
+# Read many more damaged files than `make test` does: the number for each kind of file.
+fuzz: .venv/.dev
+	GANNET_FUZZ=100000 $(BIN)/pytest tests/data/test_fuzz.py
 
 check: .venv/.dev
 	$(BIN)/ruff check

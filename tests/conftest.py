@@ -29,8 +29,8 @@ def given() -> Callable[[type[Hasher]], Given]:
     """Return the function from a method to its data."""
     random = np.random.default_rng(0)
     group = random.integers(5, size=150)
-    centres = random.normal(size=(5, 24)) * 3
-    features = (centres[group] + random.normal(size=(150, 24))).astype(np.float32)
+    centers = random.normal(size=(5, 24)) * 3
+    features = (centers[group] + random.normal(size=(150, 24))).astype(np.float32)
     views = (features[:, None] + 0.3 * random.normal(size=(150, 3, 24))).astype(np.float32)
     patches = random.integers(0, 200, (5, 4, 4, 3))[group] + random.integers(0, 55, (150, 4, 4, 3))
     pixels = patches.astype(np.uint8).repeat(8, axis=1).repeat(8, axis=2)

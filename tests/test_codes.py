@@ -62,7 +62,7 @@ def test_a_code_has_at_least_one_bit(n_bits: int) -> None:
     ("bits", "message"),
     [([1, 0], "shape"), ([[[1]]], "shape"), ([[2, 0]], "0 or 1"), ([[-1, 1]], "values >= 0"), ([[0.5]], "0 or 1")],
 )
-def test_what_cannot_be_packed(bits, message: str) -> None:
+def test_invalid_bits_are_refused(bits, message: str) -> None:
     with pytest.raises(GannetError, match=message):
         pack(bits)
 

@@ -37,10 +37,10 @@ def test_codes_are_the_signs_of_the_values(kind, n_bits: int, features) -> None:
 def test_values_against_loops(features) -> None:
     linear, unit = make(Linear), make(UnitLinear)
     for i, row in enumerate(features):
-        centred = [float(x - m) for x, m in zip(row, linear.mean, strict=True)]
-        length = sum(x * x for x in centred) ** 0.5
+        centered = [float(x - m) for x, m in zip(row, linear.mean, strict=True)]
+        length = sum(x * x for x in centered) ** 0.5
         for bit in range(9):
-            plain = sum(x * float(w) for x, w in zip(centred, linear.weight[:, bit], strict=True))
+            plain = sum(x * float(w) for x, w in zip(centered, linear.weight[:, bit], strict=True))
             assert linear.values(features)[i, bit] == pytest.approx(plain + float(linear.bias[bit]), abs=1e-5)
             assert unit.values(features)[i, bit] == pytest.approx(plain / length + float(linear.bias[bit]), abs=1e-5)
 

@@ -72,7 +72,7 @@ SCORE = ("score", "codes.npz", "--json")
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no user ids")
 class TestUserWithoutHome:
-    def test_what_needs_no_cache_works(self, folder: Path) -> None:
+    def test_commands_without_a_cache_work(self, folder: Path) -> None:
         for arguments in (FIT, SCORE):
             status, _, errors = run(NO_HOME, *arguments, folder=folder)
             assert status == 0, errors
@@ -104,7 +104,7 @@ class TestKernels:
         subprocess.run([sys.executable, "-c", program], env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, check=True)
 
     @pytest.mark.skipif(sys.platform == "win32", reason="has no limit on the size of files")
-    def test_a_full_disk_does_not_stop_what_only_reads(self, folder: Path) -> None:
+    def test_a_full_disk_does_not_stop_readers(self, folder: Path) -> None:
         expected = run("", *SCORE, folder=folder)[1]
         status, output, errors = run(FULL_DISK, *SCORE, folder=folder, NUMBA_CACHE_DIR=str(folder / "numba"))
         assert (status, output) == (0, expected), errors

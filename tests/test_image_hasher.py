@@ -24,7 +24,7 @@ from gannet.methods.cibhash import CIBHash
 from gannet.methods.hashgan import HashGAN
 from gannet.methods.uhga_views import UHGAViews
 from gannet.model import Model
-from gannet.training import picture_loop
+from gannet.training import image_loop
 from gannet.training.trainer import PairwiseTrainer
 
 
@@ -194,7 +194,7 @@ def test_nothing_to_learn_from(images) -> None:
         17,
     ],
 )
-def test_arrays_that_are_no_pictures(fitted: ImageHasher, image) -> None:
+def test_arrays_that_are_not_pictures(fitted: ImageHasher, image) -> None:
     with pytest.raises(GannetError, match=r"cannot read images#0: an (image|array)") as caught:
         fitted.encode([image])
     assert len(str(caught.value).splitlines()) == 1
@@ -296,7 +296,7 @@ def test_constant_images() -> None:
         ImageHasher(LSH(8), "tiny").fit([np.zeros((9, 9, 3), np.uint8)] * 20)
 
 
-def test_a_single_image_or_an_unknown_thing_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_a_single_image_or_another_object_is_refused_with_advice(tmp_path: Path) -> None:
     hasher = ImageHasher()
     for images in (b"", np.zeros((8, 8, 3), np.uint8), Image.new("L", (9, 9)), {"a": b""}, {b""}, 17):
         with pytest.raises(GannetError, match="put a single image into a list"):
@@ -416,13 +416,13 @@ def test_training_the_network_changes_codes_and_is_saved(tmp_path: Path, pixels)
 def test_codes_are_those_of_the_network_that_was_trained(pixels, monkeypatch) -> None:
     """The fast runtime and the encoder give what the torch network gave, and a second fit starts afresh."""
     networks = []
-    real = picture_loop.train_on_pictures
+    real = image_loop.train_on_images
 
     def keeping(trainer: PairwiseTrainer, *arguments: Any) -> None:
         real(trainer, *arguments)
         networks.append(trainer.network)
 
-    monkeypatch.setattr(picture_loop, "train_on_pictures", keeping)
+    monkeypatch.setattr(image_loop, "train_on_images", keeping)
     for fine_tuning in (FineTuning(warm_up=5), FineTuning(warm_up=0, unit_input=False)):
         networks.clear()
         hasher = ImageHasher(uhga(), "tiny", train_backbone=fine_tuning).fit(list(pixels))
@@ -464,12 +464,12 @@ def test_a_training_goes_on_from_its_checkpoints(tmp_path: Path, pixels, monkeyp
         ImageHasher(uhga(), "tiny", fine_tuning, tmp_path / "run").fit(list(pixels[:30]))
 
 
-def test_what_cannot_train_a_network(tmp_path: Path, pixels) -> None:
+def test_methods_and_sources_that_cannot_train_a_network(tmp_path: Path, pixels) -> None:
     with pytest.raises(GannetError, match=r"uhga-views does not train the image network: .*such as uhga"):
         ImageHasher(UHGAViews(), train_backbone=True)
     with pytest.raises(GannetError, match=r"itq does not train the image network: .*such as uhga"):
         ImageHasher(ITQ(8), "tiny", train_backbone=True)
-    with pytest.raises(GannetError, match="checkpoints are kept where"):
+    with pytest.raises(GannetError, match="checkpoints are kept only if the image network is trained"):
         ImageHasher(uhga(), "tiny", checkpoints=tmp_path)
     np.save(tmp_path / "v.npy", np.random.default_rng(0).standard_normal((50, 6)))
     with pytest.raises(GannetError, match="give images"):

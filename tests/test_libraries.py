@@ -28,7 +28,7 @@ def test_a_missing_library_names_the_extra() -> None:
         ("raise ImportError", "ImportError"),
     ],
 )
-def test_a_broken_library_is_no_missing_one(
+def test_a_broken_library_is_not_reported_as_missing(
     content: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "broken_library.py").write_text(content)

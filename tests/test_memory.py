@@ -8,7 +8,7 @@ import pytest
 from gannet.support.memory import MemoryBudget, cgroup_limits, memory_limit
 
 
-def test_threads_hold_no_more_than_the_total():
+def test_threads_reserve_at_most_the_total():
     budget, held, most, lock = MemoryBudget(100), [0], [0], threading.Lock()
 
     def work(n_bytes):

@@ -226,7 +226,7 @@ def test_writing_replaces_the_whole_file_or_nothing(tmp_path: Path, model: Model
 @pytest.mark.parametrize("name", ["mean", "weight", "bias"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("kind", [Linear, UnitLinear])
-def test_an_encoder_with_values_that_are_no_numbers_is_refused(kind: type[Linear], name: str, value: float) -> None:
+def test_an_encoder_with_nan_is_refused(kind: type[Linear], name: str, value: float) -> None:
     arrays = {key: array.copy() for key, array in encoder(kind).arrays().items()}
     arrays[name].flat[-1] = value
     with pytest.raises(GannetError, match="holds NaN or infinity in its encoder: make it again"):

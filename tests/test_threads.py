@@ -66,7 +66,7 @@ def test_the_quota_of_a_container_that_sees_its_own_groups_only(groups: tuple[Pa
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"0::/../..\n", b"0::/missing\n"])
-def test_without_a_group_there_is_no_quota(content: bytes | None, groups: tuple[Path, Path]) -> None:
+def test_without_a_group_the_quota_is_infinite(content: bytes | None, groups: tuple[Path, Path]) -> None:
     own, root = groups
     own.unlink()
     if content is not None:

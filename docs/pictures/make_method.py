@@ -64,17 +64,17 @@ def draw_dilemma() -> None:
     for axis, (title, distance, (new_a, new_b)) in zip(axes, rows, strict=True):
         axis.axhline(0, color=LINE, linewidth=2, zorder=0)
         axis.axvline(0, color=QUIET, linewidth=1.5, linestyle=(0, (4, 3)), zorder=0)
-        for name, old, new, colour in (("A", a, new_a, BLUE), ("B", b, new_b, BROWN)):
+        for name, old, new, color in (("A", a, new_a, BLUE), ("B", b, new_b, BROWN)):
             if new != old:
-                axis.plot(old, 0, "o", markersize=17, markerfacecolor=GROUND, markeredgecolor=colour, zorder=2)
+                axis.plot(old, 0, "o", markersize=17, markerfacecolor=GROUND, markeredgecolor=color, zorder=2)
                 bend = 0.3 if abs(new - old) < 0.3 else 0.16
-                arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 2.2, "connectionstyle": f"arc3,rad={bend}",
+                arrow = {"arrowstyle": "-|>", "color": color, "linewidth": 2.2, "connectionstyle": f"arc3,rad={bend}",
                          "shrinkA": 10, "shrinkB": 11, "mutation_scale": 18}  # fmt: skip
                 axis.annotate("", (new, 0), (old, 0), arrowprops=arrow, zorder=1)
-            axis.plot(new, 0, "o", markersize=17, color=colour, zorder=3)
+            axis.plot(new, 0, "o", markersize=17, color=color, zorder=3)
             axis.text(new, 0, name, color="white", ha="center", va="center", weight="bold", fontsize=11, zorder=4)
             number = f"{new:+.2f}".replace("-", "−")
-            axis.text(new, -0.62, number, color=colour, ha="center", va="center", fontsize=12)
+            axis.text(new, -0.62, number, color=color, ha="center", va="center", fontsize=12)
         axis.set(xlim=(-0.42, 0.3), ylim=(-1, 1))
         axis.set_title(title, loc="left", pad=8)
         axis.text(0.3, 0.32, distance, ha="right", fontsize=13, color=QUIET)
@@ -187,19 +187,19 @@ def draw_flow() -> None:
     axis.set(xlim=(0, 102), ylim=(0, 54))
     axis.axis("off")
 
-    def box(x: float, y: float, text: str, colour: str = INK, width: float = 22) -> None:
+    def box(x: float, y: float, text: str, color: str = INK, width: float = 22) -> None:
         patch = FancyBboxPatch((x - width / 2, y - 4.5), width, 9, boxstyle="round,pad=0,rounding_size=1.5",
-                               facecolor="white", edgecolor=colour, linewidth=1.8, mutation_aspect=1)  # fmt: skip
+                               facecolor="white", edgecolor=color, linewidth=1.8, mutation_aspect=1)  # fmt: skip
         axis.add_patch(patch)
-        axis.text(x, y, text, ha="center", va="center", color=colour, fontsize=12, linespacing=1.35)
+        axis.text(x, y, text, ha="center", va="center", color=color, fontsize=12, linespacing=1.35)
 
     def arrow(start: tuple[float, float], end: tuple[float, float], text: str = "", where: tuple[float, float] = (0, 0),
-              colour: str = QUIET) -> None:  # fmt: skip
-        style = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.8, "mutation_scale": 16,
+              color: str = QUIET) -> None:  # fmt: skip
+        style = {"arrowstyle": "-|>", "color": color, "linewidth": 1.8, "mutation_scale": 16,
                  "shrinkA": 0, "shrinkB": 0}  # fmt: skip
         axis.annotate("", end, start, arrowprops=style)
         middle = (start[0] + end[0]) / 2 + where[0], (start[1] + end[1]) / 2 + where[1]
-        axis.text(*middle, text, ha="center", va="center", color=colour, fontsize=11)
+        axis.text(*middle, text, ha="center", va="center", color=color, fontsize=11)
 
     box(13, 46, "features\nof A and B")
     box(48, 46, "similarity S\ncosine over 0.2?")

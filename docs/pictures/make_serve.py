@@ -23,7 +23,7 @@ from playwright.sync_api import sync_playwright
 SIDE = 256
 N_PICTURES = 600
 QUERY = 36
-COLOURS = {
+COLORS = {
     "red": "#d1495b", "orange": "#ee8434", "yellow": "#edae49", "green": "#4f9d69", "teal": "#1b998b",
     "blue": "#30638e", "violet": "#7b4b94", "pink": "#f4a5ae", "white": "#f7f3e9", "night": "#1d2f3f",
 }  # fmt: skip
@@ -31,8 +31,8 @@ SHAPES = ("disc", "ring", "square", "triangle", "star", "stripes", "waves", "dot
 GANNET = [sys.executable, "-c", "from gannet.cli import main; main()"]
 
 
-def draw_picture(shape: str, ground: str, colour: str, random: np.random.Generator) -> Image.Image:
-    """Draw one shape in a colour on a ground, of random size, place and turn, at four times the size."""
+def draw_picture(shape: str, ground: str, color: str, random: np.random.Generator) -> Image.Image:
+    """Draw one shape in a color on a ground, of random size, place and turn, at four times the size."""
     image = Image.new("RGB", (4 * SIDE, 4 * SIDE), ground)
     draw = ImageDraw.Draw(image)
     middle = 2 * SIDE + random.uniform(-0.4, 0.4, 2) * SIDE
@@ -46,23 +46,23 @@ def draw_picture(shape: str, ground: str, colour: str, random: np.random.Generat
             (float(x), float(y)) for x, y in middle[:, None].T + away[:, None] * np.c_[np.cos(angles), np.sin(angles)]
         ]
 
-    def disc(centre: tuple[float, float], size: float) -> None:
-        draw.ellipse([centre[0] - size, centre[1] - size, centre[0] + size, centre[1] + size], fill=colour)
+    def disc(center: tuple[float, float], size: float) -> None:
+        draw.ellipse([center[0] - size, center[1] - size, center[0] + size, center[1] + size], fill=color)
 
     x, y = map(float, middle)
     if shape == "disc":
         disc((x, y), radius)
     elif shape == "ring":
-        draw.ellipse([x - radius, y - radius, x + radius, y + radius], outline=colour, width=int(0.35 * radius))
+        draw.ellipse([x - radius, y - radius, x + radius, y + radius], outline=color, width=int(0.35 * radius))
     elif shape == "square":
-        draw.polygon(around(4, 1, 1), fill=colour)
+        draw.polygon(around(4, 1, 1), fill=color)
     elif shape == "triangle":
-        draw.polygon(around(3, 1.1, 1.1), fill=colour)
+        draw.polygon(around(3, 1.1, 1.1), fill=color)
     elif shape == "star":
-        draw.polygon(around(10, 1.1, 0.45), fill=colour)
+        draw.polygon(around(10, 1.1, 0.45), fill=color)
     elif shape == "flower":
-        for centre in around(6, 0.6, 0.6):
-            disc(centre, 0.4 * radius)
+        for center in around(6, 0.6, 0.6):
+            disc(center, 0.4 * radius)
     elif shape == "dots":
         step = 0.45 * radius
         for i in np.arange(0, 4 * SIDE + step, step):
@@ -76,16 +76,16 @@ def draw_picture(shape: str, ground: str, colour: str, random: np.random.Generat
                 (x + 0.6 * radius, y + 0.5 * radius),
                 (x - 0.6 * radius, y + 0.5 * radius),
             ],
-            fill=colour,
+            fill=color,
         )
-        draw.polygon([(x, y - 1.2 * radius), (x, y - 0.1 * radius), (x + 0.8 * radius, y - 0.1 * radius)], fill=colour)
+        draw.polygon([(x, y - 1.2 * radius), (x, y - 0.1 * radius), (x + 0.8 * radius, y - 0.1 * radius)], fill=color)
     else:
         bend = 0.25 * radius if shape == "waves" else 0.0
         across = np.linspace(0, 4 * SIDE, 80)
         for height in np.arange(-radius, 5 * SIDE, 0.7 * radius):
             line = height + bend * np.sin(8 * across / radius)
             draw.line(
-                [(float(a), float(b)) for a, b in zip(across, line, strict=True)], fill=colour, width=int(0.25 * radius)
+                [(float(a), float(b)) for a, b in zip(across, line, strict=True)], fill=color, width=int(0.25 * radius)
             )
     return image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
@@ -93,13 +93,13 @@ def draw_picture(shape: str, ground: str, colour: str, random: np.random.Generat
 def make_drawings(folder: Path) -> None:
     """Write the drawings, a folder a shape."""
     random = np.random.default_rng(7)
-    names = list(COLOURS)
+    names = list(COLORS)
     for i in range(N_PICTURES):
         shape = SHAPES[i % len(SHAPES)]
-        ground, colour = random.choice(len(names), 2, replace=False)
-        picture = draw_picture(shape, COLOURS[names[ground]], COLOURS[names[colour]], random)
+        ground, color = random.choice(len(names), 2, replace=False)
+        picture = draw_picture(shape, COLORS[names[ground]], COLORS[names[color]], random)
         (folder / shape).mkdir(parents=True, exist_ok=True)
-        picture.save(folder / shape / f"{names[colour]}-{i:03}.jpg", quality=92)
+        picture.save(folder / shape / f"{names[color]}-{i:03}.jpg", quality=92)
 
 
 def photograph(address: str, folder: str) -> bytes:

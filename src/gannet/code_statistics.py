@@ -13,16 +13,10 @@ _CODES_AT_ONCE = 1 << 16
 
 
 class CodeStatistics(TypedDict):
-    """Statistics of ``n`` codes; all but ``distinct`` are None if ``n`` is 0.
+    """Statistics of ``n`` codes; all but ``distinct``, the number of different codes, are None if ``n`` is 0.
 
-    Attributes
-    ----------
-    distinct : int
-        Number of different codes.
-    balance_min, balance_max : float or None
-        Lowest and highest share of ones of a bit; 0.5 is best for both.
-    entropy : float or None
-        Entropy of a bit, averaged over the bits; 1 is best.
+    ``balance_min`` and ``balance_max`` are the lowest and the highest share of ones of a bit; 0.5 is best for both.
+    ``entropy`` is the entropy of a bit, averaged over the bits; 1 is best.
     """
 
     distinct: int

@@ -85,26 +85,9 @@ def unpack(codes: npt.ArrayLike, n_bits: int) -> npt.NDArray[np.uint8]:
 
 
 def check_codes(codes: Any, n_bits: int, name: str = "codes") -> Codes:
-    """Check packed codes.
+    """Return packed codes as a C-contiguous array, copied only if necessary.
 
-    Parameters
-    ----------
-    codes : array-like of shape (n, ceil(n_bits / 8)), dtype uint8
-        Packed codes.
-    n_bits : int
-        Length of the codes in bits.
-    name : str, default="codes"
-        Name of the argument, for error messages.
-
-    Returns
-    -------
-    ndarray of shape (n, ceil(n_bits / 8)), dtype uint8
-        The codes as a C-contiguous array, copied only if necessary.
-
-    Raises
-    ------
-    GannetError
-        If ``codes`` has another type or shape, or if an unused bit is set.
+    Raises a `GannetError`, which calls them ``name``, if they have another type or shape, or if an unused bit is set.
     """
     array = np.asarray(codes)
     width = n_bytes(n_bits)

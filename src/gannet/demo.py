@@ -40,28 +40,10 @@ class DemoFiles:
 
 
 def run_demo(dataset: LabeledImages, folder: Path, say: Callable[[str], None], method: UHGA | None = None) -> DemoFiles:
-    """Run the demo.
+    """Run the demo and write its files to ``folder``, which is created if necessary.
 
-    Parameters
-    ----------
-    dataset : LabeledImages
-        Images with class labels. The labels are used for the evaluation only.
-    folder : Path
-        Folder for the files, created if necessary. Files of an earlier run are replaced.
-    say : callable
-        Function that is called with one line of text per step.
-    method : UHGA, optional
-        Method that learns the codes. The default is ``UHGA(n_bits=64)``.
-
-    Returns
-    -------
-    DemoFiles
-        Paths of the model, the collection and the page.
-
-    Raises
-    ------
-    GannetError
-        If ``folder`` cannot be created.
+    The labels of the images are used for the evaluation only. ``say`` is called with one line of text per step. The
+    default of ``method`` is ``UHGA(n_bits=64)``. Raises a `GannetError` if the folder cannot be created.
     """
     method = method or UHGA(n_bits=64)
     n_bits = method.n_bits

@@ -145,27 +145,13 @@ class Linear(Encoder):
 
     @property
     def n_features(self) -> int:
-        """Number of features of an item."""
         return int(self.weight.shape[0])
 
     @property
     def n_bits(self) -> int:
-        """Length of the codes in bits."""
         return int(self.weight.shape[1])
 
     def values(self, features: Floats) -> Floats:
-        """Return ``(features - mean) @ weight + bias``.
-
-        Parameters
-        ----------
-        features : ndarray of shape (n, n_features), dtype float32
-            Features of the items.
-
-        Returns
-        -------
-        ndarray of shape (n, n_bits), dtype float32
-            Values; a bit is 1 where its value is at least 0.
-        """
         return np.asarray((features - self.mean) @ self.weight + self.bias, np.float32)
 
 
@@ -186,18 +172,6 @@ class UnitLinear(Linear):
     kind: ClassVar[str] = "unit-linear"
 
     def values(self, features: Floats) -> Floats:
-        """Return ``normalize(features - mean) @ weight + bias``.
-
-        Parameters
-        ----------
-        features : ndarray of shape (n, n_features), dtype float32
-            Features of the items.
-
-        Returns
-        -------
-        ndarray of shape (n, n_bits), dtype float32
-            Values; a bit is 1 where its value is at least 0.
-        """
         return np.asarray(center_and_normalize(features, self.mean) @ self.weight + self.bias, np.float32)
 
 

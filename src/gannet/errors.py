@@ -1,4 +1,4 @@
-"""The one error type people see, and how names are suggested in it."""
+"""The error class of the package, and the error for unknown names."""
 
 from __future__ import annotations
 

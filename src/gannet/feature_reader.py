@@ -1,4 +1,4 @@
-"""From images to what a method takes: features, features of several views, or pixels."""
+"""Reading of images in the form that a method takes: features, features of several views, or pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from gannet.backbones import Extractor, make_extractor
+from gannet.backbones import BackboneLike, Extractor, make_extractor
 from gannet.backbones.augment import View, random_views
 from gannet.backbones.cache import FeatureCache
 from gannet.backbones.extract import extract, load
@@ -29,7 +29,7 @@ Images = ImageSource | MatrixSource | str | os.PathLike[str] | Iterable[Any]
 
 @dataclass(frozen=True)
 class Features:
-    """What was read from a source: one row per item that could be read.
+    """Features, views or pixels read from a source, with one row per item that could be read.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Features:
     skipped : sequence of Skipped
         Items that could not be read, with the reason.
     takes : FromFeatures, FromViews or FromPixels
-        What the values are.
+        Kind of the values.
     extractor : Extractor or None
         The image network that made the values; None for a matrix and for pixels.
     read : callable or None
@@ -64,8 +64,7 @@ class FeatureReader:
 
     Images are a path (whatever `gannet.data.open_source` takes), an opened source, or a list, array, Series or
     generator of images, each a path, the bytes of an image file, a PIL image, or an array or tensor: gray, RGB or RGBA,
-    as integers of 0 to 255 or floats of 0 to 1. A matrix of features is read as it is, without the
-    network.
+    as integers of 0 to 255 or floats of 0 to 1. A matrix of features is read unchanged, without the network.
 
     Parameters
     ----------
@@ -84,20 +83,20 @@ class FeatureReader:
     (4, 3)
     """
 
-    def __init__(self, backbone: Any = None) -> None:
+    def __init__(self, backbone: BackboneLike | None = None) -> None:
         self._backbone = backbone
         self._extractor: Extractor | None = None
 
     @classmethod
-    def for_model(cls, model: Model, backbone: Any = None) -> FeatureReader:
-        """Return the reader of what a model encodes.
+    def for_model(cls, model: Model, backbone: BackboneLike | None = None) -> FeatureReader:
+        """Return the reader of the features or pixels that a model encodes.
 
         Parameters
         ----------
         model : Model
             Its image network is made from the weights that it stores.
         backbone : Backbone or object, default=None
-            The network, where the model stores none and no installed distribution brings it.
+            The network, if the model stores none and no installed distribution brings it.
 
         Raises
         ------
@@ -128,7 +127,7 @@ class FeatureReader:
 
     @property
     def extractor(self) -> Extractor:
-        """The image network, made when it is first asked for."""
+        """The image network, made at the first access."""
         if self._extractor is None:
             self._extractor = make_extractor(self._backbone)
         return self._extractor
@@ -147,7 +146,7 @@ class FeatureReader:
         Returns
         -------
         Features
-            One row per item that could be read. Features come from the cache where it has them.
+            One row per item that could be read. Features that are in the cache are not computed again.
 
         Raises
         ------

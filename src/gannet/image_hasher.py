@@ -1,13 +1,13 @@
-"""From images to codes: a feature reader and a hasher tied together."""
+"""Images to codes: a feature reader and a hasher together."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from gannet.backbones import FeatureExtractor
+from gannet.backbones import BackboneLike, FeatureExtractor
 from gannet.codes import Codes
 from gannet.data import ImageSource, MatrixSource
 from gannet.errors import GannetError
@@ -32,13 +32,13 @@ class ImageHasher:
         The method, not fitted. If None, `UHGA` with 64 bits; a hasher made from a model has none and can't be fitted.
     backbone : str, Backbone or object, default=None
         The image network: a name that ``gannet backbones`` lists (None: the default one), a `Backbone`, or any object
-        with ``encode(list of PIL images) -> array of shape (n, d)``. Of the last kind, a saved model records only the
-        name, and `load` needs the object again.
+        with ``encode(list of PIL images) -> array of shape (n, d)``. A saved model records only the
+        name of such an object, and `load` needs the object again.
     train_backbone : bool or FineTuning, default=False
         Whether to train the image network too, from pixels, with a method that learns from pairs. The network's
         published features still determine which images are similar. True means the defaults of `FineTuning`.
     checkpoints : path, default=None
-        Folder in which such a training keeps its state, and from which it resumes.
+        Folder in which the training of the network keeps its state, and from which it resumes.
     model : Model, default=None
         A fitted model to encode with, in place of a hasher; see `load`.
 
@@ -47,7 +47,7 @@ class ImageHasher:
     hasher : Hasher or None
         The method.
     reader : FeatureReader
-        Reads what the method learns from.
+        Reads the data that the method learns from.
 
     Examples
     --------
@@ -63,7 +63,7 @@ class ImageHasher:
     def __init__(
         self,
         hasher: Hasher | None = None,
-        backbone: Any = None,
+        backbone: BackboneLike | None = None,
         train_backbone: bool | FineTuning = False,
         checkpoints: str | os.PathLike[str] | None = None,
         *,
@@ -76,7 +76,7 @@ class ImageHasher:
         self.hasher = hasher
         self.fine_tuning = _fine_tuning(hasher, train_backbone)
         if checkpoints is not None and self.fine_tuning is None:
-            raise GannetError("checkpoints are kept where the image network is trained: ask for that too")
+            raise GannetError("checkpoints are kept only if the image network is trained: set train_backbone too")
         self.checkpoints = checkpoints
         self.reader = FeatureReader(backbone) if model is None else FeatureReader.for_model(model, backbone)
         self._model = model
@@ -96,7 +96,7 @@ class ImageHasher:
         Parameters
         ----------
         images : path, source or sequence of images
-            What to learn from.
+            Training images.
 
         Returns
         -------
@@ -112,12 +112,12 @@ class ImageHasher:
         return self.learn(self.read_training(images))
 
     def read_training(self, images: Images) -> Features:
-        """Read what the method learns from. `learn` takes the result; `fit` does both.
+        """Read the data that the method learns from. `learn` takes the result; `fit` does both.
 
         Parameters
         ----------
         images : path, source or sequence of images
-            What to learn from.
+            Training images.
 
         Returns
         -------
@@ -137,12 +137,12 @@ class ImageHasher:
         return self.reader.read(source, hasher.takes)
 
     def learn(self, features: Features) -> Self:
-        """Learn from what was read before, by `read_training` or by any `FeatureReader`.
+        """Learn from data that `read_training` or any `FeatureReader` has read.
 
         Parameters
         ----------
         features : Features
-            What the method takes. They carry their image network, which becomes the model's.
+            Data of the kind that the method takes. Their image network becomes the model's.
 
         Returns
         -------
@@ -152,7 +152,7 @@ class ImageHasher:
         Raises
         ------
         GannetError
-            If there are none, or if they are not what the method takes.
+            If there are none, or if the method takes another kind.
         """
         hasher = self._unfitted()
         if not len(features.values):
@@ -194,7 +194,7 @@ class ImageHasher:
         return self.model.encoder.encode(found.values)
 
     def features(self, images: Images) -> Features:
-        """Read what the model encodes: features of all images that can be read, or their pixels.
+        """Read the data that the model encodes: features of all images that can be read, or their pixels.
 
         Parameters
         ----------
@@ -222,7 +222,7 @@ class ImageHasher:
         Parameters
         ----------
         source : ImageSource or MatrixSource
-            What is to be encoded. Before `fit`, anything is accepted.
+            The source to encode. Before `fit`, anything is accepted.
 
         Raises
         ------
@@ -261,7 +261,7 @@ class ImageHasher:
         self.model.save(path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], backbone: Any = None) -> ImageHasher:
+    def load(cls, path: str | os.PathLike[str], backbone: BackboneLike | None = None) -> ImageHasher:
         """Read a model file.
 
         Parameters

@@ -70,7 +70,7 @@ class Model:
         Parameters
         ----------
         hasher : Hasher
-            What has learned.
+            The fitted method.
         extractor : Extractor or None
             The image network that made the features it learned from; None if it learned from a matrix or from pixels.
         extra : mapping, default=None
@@ -86,12 +86,12 @@ class Model:
 
     @property
     def takes(self) -> Takes:
-        """What it encodes."""
+        """Kind of the data that the model encodes."""
         return FromPixels(int(self.image_size or 0)) if self.backbone == PIXELS else FromFeatures()
 
     @property
     def has_network(self) -> bool:
-        """Whether it encodes features of an image network."""
+        """Whether the model encodes features of an image network."""
         return self.backbone not in (None, PIXELS)
 
     @property
@@ -127,7 +127,7 @@ class Model:
         }
         text = json.dumps(header, default=str)
         contiguous = {name: np.asarray(value, order="C") for name, value in tensors.items()}
-        # safetensors writes the buffer as it lies, so the order must be C.
+        # safetensors writes the memory of an array unchanged, so the order must be C.
         return save(contiguous, metadata={FORMAT: f"{_digest(text, tensors)} {text}"})
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -149,7 +149,7 @@ class Model:
         data : bytes
             The whole file.
         origin : str, default="the model"
-            What error messages call it.
+            Name of the model in error messages.
 
         Returns
         -------
@@ -229,7 +229,7 @@ def _read(data: bytes, origin: str) -> tuple[dict[str, Any], dict[str, npt.NDArr
 def _metadata(data: bytes) -> str:
     """Return the metadata of a model file: its digest, a space, its JSON header; empty if it is not a model file.
 
-    The layout is that of safetensors, eight bytes of length and then JSON. The library reads metadata from files only.
+    A safetensors file begins with eight bytes of length and then JSON. The library reads metadata from files only.
     """
     length = int.from_bytes(data[:8], "little")
     try:

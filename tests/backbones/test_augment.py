@@ -65,12 +65,12 @@ def test_half_of_the_views_are_mirrored_and_nothing_else_is_done_to_them(picture
     assert straight + mirrored == 200 and 70 < straight < 130
 
 
-def test_grey_has_one_channel_and_colours_move_within_their_range(picture: np.ndarray) -> None:
-    grey = RandomView(0, **{**STILL, "p_grey": 1.0}).apply(picture, 24, b"")
-    assert (grey == grey[..., :1]).all()
+def test_gray_has_one_channel_and_colors_move_within_their_range(picture: np.ndarray) -> None:
+    gray = RandomView(0, **{**STILL, "p_grey": 1.0}).apply(picture, 24, b"")
+    assert (gray == gray[..., :1]).all()
     flat = np.full((8, 8, 3), 100, np.uint8)
     levels = [RandomView(i, **{**STILL, "p_jitter": 1.0}).apply(flat, 8, b"")[0, 0] for i in range(100)]
-    # A flat grey has no contrast, saturation or hue: brightness alone moves it, by up to two fifths.
+    # A flat gray has no contrast, saturation or hue: brightness alone moves it, by up to two fifths.
     assert all(level[0] == level[1] == level[2] for level in levels)
     assert 60 <= min(map(min, levels)) < 70 and 130 < max(map(max, levels)) <= 140
 
@@ -84,7 +84,7 @@ def test_a_turned_hue_keeps_lightness(picture: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("deviation", [0.1, 1.0, 2.0])
-def test_the_blur_is_a_normalised_gaussian(deviation: float) -> None:
+def test_the_blur_is_a_normalized_gaussian(deviation: float) -> None:
     point = np.zeros((5, 5, 3), np.uint8)
     point[2, 2] = 255
     blurred = np.asarray(Image.fromarray(point).filter(_gaussian(deviation)))[..., 0].astype(float)

@@ -58,7 +58,7 @@ def test_a_missing_library_is_named_with_its_remedy(monkeypatch):
         assert is_one_line(error)
 
 
-def test_the_digest_tells_weights_apart(tiny_weights):
+def test_the_digest_depends_on_the_weights(tiny_weights):
     digest = weights_digest(tiny_weights)
     assert digest == weights_digest(dict(reversed(tiny_weights.items())))
     assert digest == weights_digest({name: np.asfortranarray(value) for name, value in tiny_weights.items()})

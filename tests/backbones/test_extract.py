@@ -112,7 +112,7 @@ def test_cached_and_new_images_mix(extractor, expected):
     assert source.decodes == N - len(known) - 1
 
 
-def test_what_was_encoded_before_an_interruption_is_kept(extractor):
+def test_features_from_before_an_interruption_are_kept(extractor):
     class Interrupted(Source):
         def decode(self, raw, size):
             if int(raw) == 45:

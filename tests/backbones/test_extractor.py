@@ -86,7 +86,7 @@ def test_images_of_another_shape_or_type_are_refused(bad, tiny, tiny_weights, im
         list(extractor.stream([images[0], bad]))
 
 
-def test_the_key_tells_networks_apart(tiny, tiny_weights):
+def test_the_key_depends_on_the_network(tiny, tiny_weights):
     def key(backbone, weights, **settings):
         return FeatureExtractor(backbone, weights, **settings).cache_key
 

@@ -18,7 +18,7 @@ def rows(n, d=3):
     return np.random.default_rng(n).standard_normal((n, d)).astype(np.float32)
 
 
-def test_what_was_put_is_found_in_the_order_asked(tmp_path):
+def test_stored_features_are_found_in_the_given_order(tmp_path):
     values = rows(1203)
     names = digests(*range(1203))
     with FeatureCache("key", 3, tmp_path) as cache:

@@ -152,12 +152,12 @@ def test_views_of_an_outside_network_have_its_size(pictures) -> None:
         (lambda n: np.zeros((n, n)), r"must return an array of shape \(32, 1\) for 32 images, not \(32, 32\)"),
     ],
 )
-def test_answers_that_are_no_vectors(answer: Any, words: str, pictures) -> None:
+def test_invalid_vectors_are_refused(answer: Any, words: str, pictures) -> None:
     with pytest.raises(GannetError, match=words):
         FeatureReader(lambda images: answer(len(images))).read(pictures)
 
 
-def test_what_is_no_network() -> None:
+def test_other_objects_are_refused_as_networks() -> None:
     with pytest.raises(GannetError, match=r"a backbone must be a name, a gannet\.Backbone or an object with encode"):
         ImageHasher(backbone=17).fit([np.zeros((8, 8, 3), np.uint8)])
     with pytest.raises(GannetError, match="unknown backbone 'alexnett'; did you mean 'alexnet'"):

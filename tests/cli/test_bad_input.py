@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from gannet.collection import Collection
+from gannet.collection.schema import checksum
 from gannet.encoders import Linear
 from gannet.model import Model
 
@@ -225,6 +226,8 @@ def test_models_that_do_not_fit_their_collection_or_backbone(tmp_path: Path, pho
         collection.add(np.zeros((1, 2), np.uint8), ["a"])
     with contextlib.closing(sqlite3.connect(other_bits)) as db, db:
         db.execute("UPDATE collection SET n_bits = 12")
+        (*row, _) = db.execute("SELECT * FROM collection").fetchone()
+        db.execute("UPDATE collection SET checksum = ?", (checksum(*row),))
     np.save(tmp_path / "v.npy", np.ones((3, 24)))
     refused(run("add", other_bits, tmp_path / "v.npy"), "12 bits", "makes 16")
     refused(run("search", other_bits, f"{tmp_path / 'v.npy'}#0"), "12 bits", "makes 16")

@@ -217,7 +217,7 @@ def write_codes(path, n_bits=24):
     return path
 
 
-def test_score_prints_figures_and_what_moves_them(gannet, tmp_path):
+def test_score_prints_figures_and_notes(gannet, tmp_path):
     path = write_codes(tmp_path / "codes.npz")
     result = json.loads(gannet("score", path, "--top", 50, "--compat", "bihalf", "--json").out)
     assert result["map_worst"] <= result["map"] <= result["map_best"]

@@ -73,7 +73,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for i in range(80):
         save(f"photos/{i}.jpg")
         save(f"Pictures/{2025 + i % 2}/{i}.jpg")
-        save(f"labelled/{'cats' if i % 2 else 'dogs'}/{i}.jpg")
+        save(f"labeled/{'cats' if i % 2 else 'dogs'}/{i}.jpg")
     for name in ("query.jpg", "holiday.jpg"):
         save(name)
     vectors = random.normal(size=(300, 48)).astype(np.float32)
@@ -130,7 +130,7 @@ def test_the_readme_is_short() -> None:
     assert len(PAGES[0].read_text("utf-8").split()) < 900
 
 
-def test_the_map_of_folders_says_what_the_folders_say() -> None:
+def test_the_map_of_folders_equals_their_docstrings() -> None:
     """The README's sentence about each folder is the first of its docstring; the order is that of the layers."""
     given = dict(re.findall(r"^  (\w+)/ +(.+)$", PAGES[0].read_text("utf-8"), re.MULTILINE))
     said = {}

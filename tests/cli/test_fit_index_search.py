@@ -93,7 +93,7 @@ def test_queries_by_item_path_need_no_file(image_collection: Path, photos: Path,
     assert answer["results"] == [{"id": 5, "path": str(photos / "05.png"), "distance": 0}]
 
 
-def test_query_by_an_image_that_is_no_item(tmp_path: Path, image_collection: Path, photos: Path, run) -> None:
+def test_query_by_an_image_outside_the_collection(tmp_path: Path, image_collection: Path, photos: Path, run) -> None:
     copy = tmp_path / "copy.png"
     Image.open(photos / "11.png").save(copy)
     answer = search(run, image_collection, copy, "-k", 60)[0]
@@ -349,7 +349,7 @@ def test_a_method_without_network_takes_no_backbone(tmp_path: Path, photos: Path
     assert result.status == 2 and "leave --backbone out" in result.err
 
 
-def test_methods_say_what_they_take(run) -> None:
+def test_methods_lists_the_data_that_each_takes(run) -> None:
     takes = {row["name"]: row["takes"] for row in json.loads(run("methods", "--json").out)}
     assert takes["cibhash"] == "views" and takes["hashgan"] == "pixels"
     assert takes["itq"] == takes["uhga"] == "features"

@@ -76,7 +76,7 @@ def test_an_interrupted_run_says_how_to_continue(tmp_path: Path, photos: Path, t
         (("--train-backbone", "--set", "batch_sise=3"), "did you mean 'batch_size'"),
     ],
 )
-def test_what_is_refused(arguments, words: str, tmp_path: Path, photos: Path, tiny, run) -> None:
+def test_invalid_options_are_refused(arguments, words: str, tmp_path: Path, photos: Path, tiny, run) -> None:
     result = run("fit", photos, "-o", tmp_path / "m", "--bits", 8, *arguments)
     assert result.status == 2 and words in result.err and result.err.count("\n") == 1
     assert not (tmp_path / "m").exists()

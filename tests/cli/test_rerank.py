@@ -87,7 +87,7 @@ def test_damage_is_found(kept: Path, run) -> None:
         assert run("search", kept, "3", "-k", 3, "--rerank", 100).status == 2
 
 
-def test_what_cannot_be_done_is_said(kept: Path, matrix_collection: Path, vectors, run) -> None:
+def test_impossible_requests_are_explained(kept: Path, matrix_collection: Path, vectors, run) -> None:
     for arguments, words in [
         ((matrix_collection, "3", "--rerank", 50), "index --keep-features"),
         ((kept, "3", "--rerank", 5), "5 are below 10"),

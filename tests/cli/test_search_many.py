@@ -52,7 +52,7 @@ def test_new_pictures_are_encoded_in_batches(
         assert search(run, image_collection, answer["query"], "-k", 3) == [answer]
 
 
-def test_what_cannot_be_read_is_named_in_its_place(
+def test_unreadable_queries_are_named_in_their_places(
     image_collection: Path, others: Path, tmp_path: Path, run, save_image
 ) -> None:
     (tmp_path / "bad.jpg").write_text("no picture")

@@ -80,7 +80,7 @@ def test_a_port_in_use(matrix_collection: Path, run) -> None:
         ([], "COLLECTION"),
     ],
 )
-def test_what_cannot_be_served(matrix_collection: Path, run, arguments: list[str], words: str) -> None:
+def test_arguments_that_cannot_be_served(matrix_collection: Path, run, arguments: list[str], words: str) -> None:
     result = run("serve", *(text.format(c=matrix_collection) for text in arguments))
     assert result.status == 2 and result.out == ""
     assert (

@@ -95,7 +95,7 @@ def test_an_empty_collection(tmp_path: Path) -> None:
         collection.check()
 
 
-def test_index_searches_what_is_stored(file: Path) -> None:
+def test_index_searches_the_stored_codes(file: Path) -> None:
     with Collection.open(file) as collection:
         collection.remove([0, 7])
         ids, codes = collection.ids, collection.codes()
@@ -262,7 +262,7 @@ TestCollectionMachine.settings = settings(
 # Create -------------------------------------------------------------------------------------------
 
 
-def test_create_keeps_what_is_there(file: Path) -> None:
+def test_create_keeps_an_existing_file(file: Path) -> None:
     before = file.read_bytes()
     with pytest.raises(GannetError, match="exists already") as error:
         Collection.create(file, tiny_model(24))
@@ -274,7 +274,7 @@ def test_create_keeps_what_is_there(file: Path) -> None:
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_create_overwrites_what_is_no_collection(tmp_path: Path) -> None:
+def test_create_overwrites_a_file_that_is_not_a_collection(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a collection")
     Collection.create(path, tiny_model(8), overwrite=True).close()
@@ -379,7 +379,7 @@ def test_a_change_cut_off_is_rolled_back(file: Path, instructions: int, readonly
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_kill_within_create_leaves_what_was_there(file: Path, overwrite: bool) -> None:
+def test_a_kill_within_create_leaves_the_existing_file(file: Path, overwrite: bool) -> None:
     path = file if overwrite else file.with_name("new")
     program = (
         "import os, signal, sys; import numpy as np; from gannet.collection import storage\n"
@@ -404,7 +404,7 @@ def test_a_kill_within_create_leaves_what_was_there(file: Path, overwrite: bool)
 
 
 @pytest.mark.parametrize("make", ["text", "empty", "sqlite", "folder", "nothing", "newer", "table", "tiny"])
-def test_what_is_no_collection_is_refused(file: Path, make: str) -> None:
+def test_other_files_are_refused(file: Path, make: str) -> None:
     path = file.with_name("other")
     expected = {
         "folder": "is a folder; give the file",

@@ -123,7 +123,7 @@ def test_a_copy_of_the_file_alone_has_every_change_while_others_keep_it_open(fil
                 assert len(copied) == N + n
 
 
-def test_a_snapshot_stays_what_it_was(file: Path) -> None:
+def test_a_snapshot_does_not_change(file: Path) -> None:
     with Collection.open(file, readonly=True) as reader, Collection.open(file) as writer:
         writer.remove([0])
         with reader.snapshot():
@@ -134,7 +134,7 @@ def test_a_snapshot_stays_what_it_was(file: Path) -> None:
             reader.path(1)
 
 
-def test_closing_leaves_alone_what_is_beside_a_file_that_came_in_its_place(file: Path, tmp_path: Path) -> None:
+def test_closing_does_not_touch_the_side_files_of_a_replacement(file: Path, tmp_path: Path) -> None:
     old = Collection.open(file)
     old.add(np.zeros((1, 3), np.uint8), ["old"])
     other = tmp_path / "other"

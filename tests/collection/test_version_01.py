@@ -41,7 +41,7 @@ def expected(name: str) -> dict[str, Any]:
     return EXPECTED[name]
 
 
-def test_it_holds_what_it_held(file: Path, expected: dict[str, Any]) -> None:
+def test_it_holds_the_recorded_items(file: Path, expected: dict[str, Any]) -> None:
     before = file.read_bytes()
     with Collection.open(file, readonly=True) as collection:
         collection.check()
@@ -55,7 +55,7 @@ def test_it_holds_what_it_held(file: Path, expected: dict[str, Any]) -> None:
     assert file.read_bytes() == before
 
 
-def test_it_answers_what_it_answered(file: Path, expected: dict[str, Any]) -> None:
+def test_it_gives_the_recorded_answers(file: Path, expected: dict[str, Any]) -> None:
     with Collection.open(file, readonly=True) as collection:
         assert search(collection, ["3", "/tmp/v01/matrix.npy#8", "matrix.npy#21"], k=6) == expected["search"]
         assert search(collection, ["17"], radius=2) == expected["radius"]

@@ -133,10 +133,10 @@ def test_fashion_mnist(suffix, tmp_path):
     assert found.class_names == FASHION_MNIST_CLASSES and len(found) == 30
     assert found.is_test.tolist() == [False] * 20 + [True] * 10
     assert found.labels.tolist() == [*range(10), *range(10), *range(10)]
-    grey = arrays["t10k-images-idx3-ubyte"][3]
+    gray = arrays["t10k-images-idx3-ubyte"][3]
     assert found.source.paths[23] == f"{tmp_path}#test/3"
     for raw in (found.source.read(23), read_item(found.source.paths[23])):
-        assert raw.shape == (5, 5, 3) and all(np.array_equal(raw[..., channel], grey) for channel in range(3))
+        assert raw.shape == (5, 5, 3) and all(np.array_equal(raw[..., channel], gray) for channel in range(3))
     assert open_source(tmp_path).class_names == tuple("0123456789")
 
 

@@ -23,6 +23,7 @@ from gannet.data.formats import IMAGE_EXTENSIONS
 from gannet.data.lists import load_list
 from gannet.data.sources._plain_pickle import read_plain_pickle
 from gannet.errors import GannetError
+from gannet.evaluation.score import read_codes_file
 
 COUNT = int(os.environ.get("GANNET_FUZZ", "300"))
 SECONDS = 20
@@ -211,6 +212,18 @@ def test_class_folders_in_an_archive(tmp_path):
         load_class_folders(tmp_path / "x.zip")
 
     check(read, [of(write)])
+
+
+def test_codes_for_score(tmp_path):
+    codes = {"query_codes": [[0, 1]], "database_codes": [[0, 1], [1, 0]]}
+    packed = {"query_codes": np.zeros((1, 1), np.uint8), "database_codes": np.ones((2, 1), np.uint8), "bits": 8}
+
+    def read(data):
+        (tmp_path / "codes.npz").write_bytes(data)
+        read_codes_file(tmp_path / "codes.npz")
+
+    labels = {"query_labels": [3], "database_labels": [3, 5]}
+    check(read, [of(lambda out, held=held: np.savez(out, **held, **labels)) for held in (codes, packed)])
 
 
 PICTURES = {

@@ -69,7 +69,7 @@ def test_same_size_is_exact():
     assert np.array_equal(decode(pixels, 32), pixels)
 
 
-def test_shorter_side_is_resized_and_the_centre_is_cut():
+def test_shorter_side_is_resized_and_the_center_is_cut():
     pixels = np.zeros((20, 60, 3), np.uint8)
     pixels[:, 20:40] = GREEN
     pixels[:, :20] = RED
@@ -128,14 +128,14 @@ def test_cmyk_jpeg():
     assert np.abs(pixels[8, 8].astype(int) - RED).max() < 40
 
 
-def test_sixteen_bit_grey_uses_its_whole_range():
+def test_sixteen_bit_gray_uses_its_whole_range():
     ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
     pixels = decode(encode(Image.fromarray(ramp)), 8)
     assert np.abs(pixels[..., 0].astype(int) - np.rint(ramp / 257)).max() == 0
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
-def test_32_bit_grey_is_stretched(dtype):
+def test_32_bit_gray_is_stretched(dtype):
     ramp = np.arange(64, dtype=dtype).reshape(8, 8) * 1000 - 5000
     pixels = decode(encode(Image.fromarray(ramp), "TIFF"), 8)
     assert pixels.min() == 0 and pixels.max() == 255

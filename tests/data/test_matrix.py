@@ -254,7 +254,7 @@ class TestParquet:
         with pytest.raises(GannetError, match="is empty"):
             self.write(tmp_path / "m.parquet", v=column)
 
-    def test_the_index_of_a_pandas_frame_is_no_feature(self, tmp_path):
+    def test_the_index_of_a_pandas_frame_is_not_a_feature(self, tmp_path):
         pa, columns = self.pa, {f"f{i}": X[:, i] for i in range(3)}
         for index in ({}, {"key": list("abcdefg")}, {"__index_level_0__": np.arange(7)[::-1]}, {"when": X[:, 0]}):
             meta = {b"pandas": json.dumps({"index_columns": list(index) or [{"kind": "range"}]}).encode()}

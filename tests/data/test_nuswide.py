@@ -104,7 +104,7 @@ def test_malformed_lists_are_one_clear_line(tmp_path, name, text, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_missing_list_and_bytes_that_are_no_text(tmp_path):
+def test_a_missing_list_and_bytes_that_are_not_text(tmp_path):
     assert not has_lists(tmp_path)
     with pytest.raises(GannetError, match=r"there is no database\.txt"):
         load_lists(tmp_path)

@@ -152,7 +152,7 @@ def test_missing_path(name, tmp_path, monkeypatch):
         read_item(name)
 
 
-def test_unknown_type_says_what_is_accepted(folder):
+def test_the_error_for_an_unknown_type_names_the_accepted_ones(folder):
     with pytest.raises(GannetError, match=r"notes\.txt is of an unknown type; accepted: .*\.zip.*\.parquet"):
         open_source(folder / "notes.txt")
     os.mkfifo(folder / "pipe")

@@ -43,7 +43,7 @@ def test_images_are_read_in_place(shard):
     assert [entry.name for entry in shard.parent.iterdir()] == [shard.name]
 
 
-def test_a_cut_off_archive_gives_what_is_there(shard):
+def test_archives_that_are_cut_off_are_refused(shard):
     data = shard.read_bytes()
     shard.write_bytes(data[:600])
     with pytest.raises(GannetError, match=r"not a readable tar archive|no images in .*the archive ends within it"):
@@ -58,7 +58,7 @@ def test_a_cut_off_archive_gives_what_is_there(shard):
         source.read(0)
 
 
-def test_a_compressed_archive_of_images_says_what_is_read(shard):
+def test_the_error_for_a_compressed_archive_names_the_kinds_that_are_read(shard):
     packed = shard.with_suffix(".tar.gz")
     packed.write_bytes(gzip.compress(shard.read_bytes()))
     with pytest.raises(GannetError, match=r"lacks .*an archive of images is read as \.zip, \.cbz or \.tar"):

@@ -316,7 +316,7 @@ class RecordingReader(Reader):
         return Features(values, source.paths, (), ())
 
 
-def test_methods_are_given_what_they_take_when_they_ask(digits_source):
+def test_methods_get_the_data_that_they_take(digits_source):
     protocol, items = find_protocol("digits")
     reader = RecordingReader()
     data, _ = read_split(protocol, items, reader)

@@ -44,7 +44,7 @@ def slow(bits, labels, order, stop, skip) -> float:
 @pytest.mark.parametrize("multi_label", [False, True])
 @pytest.mark.parametrize("top", [None, 5, 100, 1000])
 @pytest.mark.parametrize("name", sorted(EVALUATORS))
-def test_evaluators_are_what_their_sources_do(name: str, top: int | None, multi_label: bool) -> None:
+def test_evaluators_equal_their_sources(name: str, top: int | None, multi_label: bool) -> None:
     bits, labels = data(multi_label)
     order = np.argsort
     if name == "fire":

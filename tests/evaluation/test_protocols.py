@@ -80,7 +80,7 @@ def test_a_random_split_does_not_depend_on_the_labels():
     assert one.digest != other.digest
 
 
-def test_the_digest_ignores_what_the_classes_are_called():
+def test_the_digest_ignores_the_names_of_classes():
     labels = np.repeat([4, 2, 9], 20)
     assert small().split(labels).digest == small().split(np.array(["b", "c", "a"])[np.repeat([0, 1, 2], 20)]).digest
     assert small(seed=1).split(labels).digest != small().split(labels).digest

@@ -107,7 +107,7 @@ def test_packed_codes_of_other_bits_are_refused(tmp_path: Path) -> None:
         score(save(tmp_path, **(contents() | packed)))
 
 
-def test_files_that_are_no_archive(tmp_path: Path) -> None:
+def test_files_that_are_not_archives(tmp_path: Path) -> None:
     with pytest.raises(GannetError, match="does not exist"):
         score(tmp_path / "nothing.npz")
     text = tmp_path / "text.npz"

@@ -28,7 +28,7 @@ def test_a_range_holds_its_stop_and_no_rounding():
     assert read_sweep("learning_rate=1e-4:2e-4:1e-4").values == ("0.0001", "0.0002")
 
 
-def test_a_list_is_taken_as_it_is_once():
+def test_a_list_keeps_its_order_without_repetitions():
     assert read_sweep("loss=squared, likelihood,squared") == Sweep("loss", ("squared", "likelihood"))
 
 
@@ -58,7 +58,7 @@ def test_a_range_counts_as_whole_numbers_do(start, length, step, digits):
         ("x=0:1e99999:1e-99999", "at most 1,000,000,000"),
     ],
 )
-def test_what_is_no_sweep_is_refused_in_one_line(text, message):
+def test_invalid_sweeps_are_refused_in_one_line(text, message):
     with pytest.raises(GannetError, match=message) as error:
         read_sweep(text)
     assert "\n" not in str(error.value)

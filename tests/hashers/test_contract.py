@@ -49,7 +49,7 @@ def test_scikit_learn_contract(estimator: Hasher, check: Any) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_tags_say_what_a_method_takes(name: str) -> None:
+def test_tags_match_the_data_that_a_method_takes(name: str) -> None:
     tags = get_tags(make(name))
     takes = get_hasher(name)().takes.kind
     assert tags.input_tags.two_d_array == (takes == "features")
@@ -140,7 +140,7 @@ def test_methods_describe_themselves(name: str) -> None:
     assert clone(hasher).get_params() == cls(12, random_state=7).get_params()
 
 
-def test_gradient_attention_is_refused_where_there_are_no_pairs() -> None:
+def test_gradient_attention_is_refused_without_pairs() -> None:
     with pytest.raises(GannetError, match="does not learn from pairs"):
         make_hasher("itq", 8, 0, {"gradient_attention": "true"})
 

@@ -109,7 +109,7 @@ def test_an_override_without_annotation_is_refused(name: str) -> None:
         type("Wrong", (Directions,), {name: 3, "__module__": __name__})
 
 
-def test_attributes_that_are_no_settings_need_no_annotation() -> None:
+def test_other_attributes_need_no_annotation() -> None:
     class Named(PairwiseHasher):
         name = "named"
         reference = "a test"
@@ -131,7 +131,7 @@ def test_a_constructor_written_by_hand_is_kept(cls: type[OwnConstructor]) -> Non
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_copies_have_the_settings_and_what_was_learned(cls: type[Hasher]) -> None:
+def test_copies_have_the_settings_and_the_encoder(cls: type[Hasher]) -> None:
     fitted = cls(5, random_state=3).fit(features())
     expected = fitted.transform(features())
     for other in (copy.copy(fitted), copy.deepcopy(fitted), pickle.loads(pickle.dumps(fitted))):

@@ -98,7 +98,7 @@ def test_every_length(n_bits, n_features):
     assert (bits[:, :n_bits].min(axis=0) != bits[:, :n_bits].max(axis=0)).all()
 
 
-def test_the_seed_decides_whatever_the_number_of_threads():
+def test_the_result_depends_on_the_seed_and_not_on_the_threads():
     features = normal(3000, 60)
     with threadpool_limits(4, user_api="openmp"):
         first = DSH(n_bits=16, random_state=3).fit(features).encoder_

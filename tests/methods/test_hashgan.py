@@ -162,7 +162,7 @@ def test_the_encoder_is_the_settled_network() -> None:
     assert encoder.values(images[:0]).shape == (0, 7)
 
 
-def test_the_encoder_that_is_learned_is_that_of_its_trainer() -> None:
+def test_the_encoder_equals_the_trained_network() -> None:
     images = planted_images(60)
     hasher = HashGAN(7, width=4, n_noise=10, n_epochs=1, batch_size=20, learning_rate=1e-3, random_state=3).fit(images)
     seed = int(np.random.RandomState(3).randint(2**31))

@@ -110,7 +110,7 @@ def test_codes_of_a_cluster_agree(method):
     assert hasher.half_gaussians_.left > 0 and hasher.half_gaussians_.right > 0
 
 
-def test_attention_is_what_the_two_names_differ_in():
+def test_the_two_names_differ_in_attention_only():
     features, _ = clusters()
     settings_ = {"n_bits": 7, "n_steps": 5, "batch_size": 16}
     plain = SSDH(**settings_).fit(features).decision_function(features)

@@ -113,7 +113,7 @@ def test_walks_find_the_kin_that_cosines_miss():
     assert kinship(walked) > 0.9
 
 
-def test_attention_is_what_the_name_says():
+def test_attention_follows_the_name():
     features, _ = arcs(60)
     plain = UHGAGraphPlain(5, n_steps=5).fit(features).decision_function(features)
     off = UHGAGraph(5, n_steps=5, gradient_attention=False).fit(features).decision_function(features)

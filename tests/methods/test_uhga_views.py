@@ -20,7 +20,7 @@ def views_of_groups(n=240, n_views=4, seed=0):
 
 
 @pytest.mark.parametrize("n_contrast_steps", [0, 200])
-def test_codes_follow_what_views_have_in_common(n_contrast_steps):
+def test_codes_follow_the_common_part_of_views(n_contrast_steps):
     views = views_of_groups()
     settings = {"similar_share": 0.2, "n_steps": 300}
     seeing = UHGAViews(12, n_contrast_steps=n_contrast_steps, **settings).fit(views[:, :3])
@@ -67,7 +67,7 @@ def test_attention_and_the_plain_gradient_have_the_same_similarities(monkeypatch
     assert torch.equal(*seen)
 
 
-def test_attention_is_what_the_name_says():
+def test_attention_follows_the_name():
     views = views_of_groups(60)
     plain, off, on = (
         hasher.fit(views).decision_function(views[:, 0])

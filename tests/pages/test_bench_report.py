@@ -220,7 +220,7 @@ def test_charts_stay_on_their_drawing(points):
             assert all(-0.1 <= float(place) <= HEIGHT + 0.1 for place in y)
 
 
-def test_examples_show_what_each_method_finds():
+def test_examples_show_the_results_of_each_method():
     source = ArraySource("set", np.zeros((6, 4, 4), np.uint8), {"all": 6}, np.zeros(6, np.int64), ())
     split = Split(np.array([4, 5]), np.array([0, 1, 2, 3]), np.array([0]), "abcdef")
     data = SplitData(np.zeros((6, 1)), np.zeros(6), split, source)

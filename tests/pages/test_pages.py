@@ -144,7 +144,7 @@ def test_no_name_of_a_class_or_data_set_ever_becomes_markup(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", HOSTILE)
-def test_hostile_paths_are_shown_as_they_are(path: str) -> None:
+def test_hostile_paths_are_shown_unchanged(path: str) -> None:
     found = page([path], title=path)
     assert path in found.text
     assert found.all("span", "missing")[0]["title"] == path

@@ -150,7 +150,7 @@ def test_a_cosine_of_one_links_equal_features_and_zeros_none() -> None:
         group_alike(codes, 8, -1, features.__getitem__, 0.9)
 
 
-def test_only_what_has_a_near_code_is_read() -> None:
+def test_only_features_of_items_with_near_codes_are_read() -> None:
     codes = np.array([[0], [15], [0], [240], [255]], np.uint8)
     asked: list[int] = []
 

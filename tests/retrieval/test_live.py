@@ -33,7 +33,7 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("n_bits", [1, 7, 24, 63, 65, 128])
-def test_it_finds_what_the_index_finds(tmp_path: Path, n_bits: int) -> None:
+def test_it_equals_the_index(tmp_path: Path, n_bits: int) -> None:
     codes = pack(np.random.default_rng(0).random((300, n_bits)) < 0.5)
     with Collection.create(tmp_path / "c", tiny_model(n_bits)) as made:
         ids = made.add(codes, [f"{i}.jpg" for i in range(300)])

@@ -41,7 +41,7 @@ def ids(response) -> list[int]:
     return [item["id"] for item in response.json()["results"]]
 
 
-def test_search_by_id_finds_what_the_command_line_finds(client: TestClient, collection: Path) -> None:
+def test_search_by_id_equals_the_command_line(client: TestClient, collection: Path) -> None:
     found = client.post("/search", json={"id": 3, "k": 12}).json()
     with Collection.open(collection) as store:
         (expected,) = search_query.search(store, ["3"], 12)
@@ -60,7 +60,7 @@ def test_the_differing_bits_are_those_that_differ(client: TestClient, collection
         assert item["differing_bits"] == different.tolist() and item["distance"] == len(different) == distance
 
 
-def test_the_radius_bounds_what_k_gives(client: TestClient) -> None:
+def test_the_radius_limits_the_k_nearest(client: TestClient) -> None:
     everything = client.post("/search", json={"id": 3, "k": 1000}).json()["results"]
     radius = everything[5]["distance"]
     within = [item["id"] for item in everything if item["distance"] <= radius]
@@ -208,7 +208,7 @@ def test_nothing_is_served_by_path(client: TestClient, address: str) -> None:
     assert client.get(address).status_code in (404, 422)
 
 
-def test_what_is_served_is_encoded_anew(collection: Path, photos: Path, open_client: Callable[..., TestClient]) -> None:
+def test_thumbnails_are_encoded_again(collection: Path, photos: Path, open_client: Callable[..., TestClient]) -> None:
     file = photos / "late.png"
     raw = (photos / "00.png").read_bytes() + b"<script>alert(1)</script>"
     file.write_bytes(raw)
@@ -256,7 +256,7 @@ def test_searches_that_make_no_sense(shared_client: TestClient, body: object, wo
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"id": NaN}', b'{"id": "\\ud800"}', b"\x00"]
 )
-def test_bodies_that_are_no_json(shared_client: TestClient, body: bytes) -> None:
+def test_bodies_that_are_not_json(shared_client: TestClient, body: bytes) -> None:
     response = shared_client.post("/search", content=body, headers={"Content-Type": "application/json"})
     problem(response, 422, "")
 
@@ -291,7 +291,7 @@ def test_forms_that_cannot_be_read(shared_client: TestClient, kind: str, body: b
         (png((200, 200))[:60], "image file"),
     ],
 )
-def test_uploads_that_are_no_image(shared_client: TestClient, image: bytes, words: str) -> None:
+def test_uploads_that_are_not_images(shared_client: TestClient, image: bytes, words: str) -> None:
     problem(shared_client.post("/search", files={"image": ("x.png", image)}), 422, words)
 
 
@@ -377,7 +377,7 @@ def test_options_name_all_methods_of_a_path(shared_client: TestClient, address: 
     assert refused.headers["allow"] == allowed
 
 
-def test_a_null_radius_is_no_radius(client: TestClient, photos: Path) -> None:
+def test_a_null_radius_means_no_limit(client: TestClient, photos: Path) -> None:
     expected = client.post("/search", json={"id": 3, "k": 7}).json()
     assert client.post("/search", json={"id": 3, "k": 7, "radius": None}).json() == expected
     content = client.get("/openapi.json").json()["paths"]["/search"]["post"]["requestBody"]["content"]

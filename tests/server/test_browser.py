@@ -147,7 +147,7 @@ def test_an_image_is_given(collection: Path, photos: Path, open_page: Open, way:
     assert page.get_attribute("#asked img", "src").startswith("blob:")
 
 
-def test_what_is_no_image_is_said(collection: Path, tmp_path: Path, open_page: Open) -> None:
+def test_files_that_are_not_images_are_explained(collection: Path, tmp_path: Path, open_page: Open) -> None:
     page = open_page(collection)
     (tmp_path / "x.png").write_text("no image")
     page.set_input_files("#file", tmp_path / "x.png")

@@ -118,7 +118,7 @@ def test_the_page_has_nothing_inline_and_nothing_from_outside(shared_client: Tes
         assert not re.search(r"https?://|innerHTML|insertAdjacentHTML|eval\(|document\.write|@import|url\(", text), name
 
 
-def test_the_name_of_a_collection_is_no_markup(collection: Path, open_client: Callable[..., TestClient]) -> None:
+def test_the_name_of_a_collection_is_escaped(collection: Path, open_client: Callable[..., TestClient]) -> None:
     hostile = collection.with_name("<img src=x onerror=alert(1)>.gannet")
     collection.rename(hostile)
     page = open_client(hostile).get("/").text
@@ -177,6 +177,6 @@ def test_allowed_hosts(
 
 
 @pytest.mark.parametrize("name", ["", "https://photos.example", "photos.example:443", "a/b", "a@b", "*", "[::1", "a b"])
-def test_what_is_no_host_name(collection: Path, name: str) -> None:
+def test_invalid_host_names_are_refused(collection: Path, name: str) -> None:
     with contextlib.closing(LiveCollection(collection)) as live, pytest.raises(GannetError, match="not a host name"):
         create_app(live, allowed_hosts=[name])

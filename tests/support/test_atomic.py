@@ -31,7 +31,7 @@ def writer(path: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_the_next_run_removes_what_a_killed_one_left_and_nothing_else(tmp_path: Path) -> None:
+def test_the_next_run_removes_only_the_leftovers_of_killed_ones(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     mine = [tmp_path / name for name in (".gannet-mine", ".0123456789abcdef.tmp", "notes.tmp")]
     for path in mine:
@@ -65,7 +65,7 @@ def test_a_file_is_synced_with_its_folder(tmp_path: Path, monkeypatch: pytest.Mo
     assert synced[1] == tmp_path and (tmp_path / "file").read_bytes() == b"data"
 
 
-def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
+def test_an_error_leaves_the_existing_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
     with pytest.raises(RuntimeError), temporary_beside(tmp_path / "file") as temporary:
         temporary.write_text("new")

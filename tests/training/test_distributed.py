@@ -28,8 +28,8 @@ SCRIPT = """
     from gannet.training.distributed import join_processes
     from gannet.training.hash_network import HashNetwork
     from gannet.training.optimizers import make_optimizer
-    from gannet.training.picture_loop import train_on_pictures
-    from gannet.training.pictures import Pictures
+    from gannet.training.image_loop import train_on_images
+    from gannet.training.image_batches import ImageBatches
     from gannet.training.schedule import Schedule
     from gannet.training.trainer import PairwiseTrainer
 
@@ -54,8 +54,8 @@ SCRIPT = """
             n_steps=3, seed=1, processes=group,
         )
         similarity = lambda a, b: ((a[:, None] + b) % 3 == 0).float()
-        pictures = Pictures(40, lambda i: pixels[i], 12, True, 1)
-        train_on_pictures(trainer, Schedule(3, 8, "sgd", 0.1), pictures, similarity)
+        pictures = ImageBatches(40, lambda i: pixels[i], 12, True, 1)
+        train_on_images(trainer, Schedule(3, 8, "sgd", 0.1), pictures, similarity)
         state = {name: p.detach().contiguous() for name, p in trainer.learned().items()}
         save_file(state, f"{sys.argv[1]}-{attends}-{group.rank}of{group.count}.safetensors")
 """

@@ -21,10 +21,10 @@ from gannet.training.checkpoint import FILE, Checkpoint, training_state
 from gannet.training.distributed import Processes
 from gannet.training.fine_tuning import FineTuning
 from gannet.training.hash_network import HashNetwork
+from gannet.training.image_batches import ImageBatches
+from gannet.training.image_loop import train_on_images
 from gannet.training.losses import squared_loss
 from gannet.training.optimizers import make_optimizer, step_per_gradient
-from gannet.training.picture_loop import train_on_pictures
-from gannet.training.pictures import Pictures
 from gannet.training.schedule import Schedule, step_seed
 from gannet.training.trainer import PairwiseTrainer
 
@@ -79,7 +79,7 @@ def trainer(
 
 def train(ours: PairwiseTrainer, checkpoint: Checkpoint | None = None, batch_size: int = 4) -> None:
     """Take the steps on pictures; the schedule's optimizer is not used, as the trainer has its own."""
-    train_on_pictures(ours, Schedule(N_STEPS, batch_size, "adam", 0.01), pictures(), similarity, checkpoint)
+    train_on_images(ours, Schedule(N_STEPS, batch_size, "adam", 0.01), pictures(), similarity, checkpoint)
 
 
 def codes_of_step(ours: PairwiseTrainer, pixels: Tensor, step: int, weights: dict[str, Tensor] | None = None) -> Tensor:
@@ -98,9 +98,9 @@ def batch() -> tuple[Tensor, Tensor]:
     return torch.from_numpy(images(8)), (torch.rand(4, 4) > 0.5).double()
 
 
-def pictures(n: int = 30, augment: bool = True) -> Pictures:
+def pictures(n: int = 30, augment: bool = True) -> ImageBatches:
     pixels = images(n, 20)
-    return Pictures(n, lambda i: pixels[i], SIZE, augment, SEED)
+    return ImageBatches(n, lambda i: pixels[i], SIZE, augment, SEED)
 
 
 def similarity(a: Tensor, b: Tensor) -> Tensor:
@@ -357,7 +357,7 @@ def test_alexnet_learns_with_dropout_and_momentum_from_its_fc7_features() -> Non
     assert all("momentum_buffer" in ours.optimizer.state[p] for p in network.parameters())
 
 
-# Pictures
+# Images
 
 
 def test_batches_are_a_function_of_seed_and_step() -> None:

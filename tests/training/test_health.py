@@ -29,7 +29,7 @@ def test_healthy_values_pass(k: int) -> None:
     check_health(values(1000, k), 1)
 
 
-def test_what_a_collapse_is() -> None:
+def test_criteria_of_a_collapse() -> None:
     collapsed = values(1000, 64)
     collapsed[:, :] = collapsed[:1]
     with pytest.raises(GannetError, match=r"collapsed by step 7: 1,000 training items have 1 different codes"):

@@ -334,7 +334,7 @@ def test_the_look_ahead_differentiates_the_step_of_a_network_with_batch_statisti
     assert not torch.allclose(first, again.codes)  # other masks
 
 
-def test_frozen_layers_stay_as_they_are() -> None:
+def test_frozen_layers_do_not_change() -> None:
     """An optimizer of the last layer alone; the rest of the network needs no gradient, or has one nobody uses."""
     inputs, similarity = image_batch()
     for needs_gradient in (False, True):

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
-from gannet.backbones.base import Backbone
+from gannet.backbones.base import Backbone, Weights
 from gannet.backbones.extractor import Extractor, FeatureExtractor
-from gannet.backbones.outside import OutsideExtractor
+from gannet.backbones.outside import Encodes, OutsideExtractor, OutsideNetwork
 from gannet.errors import GannetError
 from gannet.registry import Registry
 
 DEFAULT_BACKBONE = "efficientnet-lite0"
 
+BackboneLike = str | Backbone | Extractor | Encodes | Callable[..., Any]
+"""Whatever `make_extractor` takes; a class of any of these is a callable."""
+
 __all__ = [
     "DEFAULT_BACKBONE",
     "Backbone",
+    "BackboneLike",
     "Extractor",
     "FeatureExtractor",
     "OutsideExtractor",
@@ -42,7 +47,7 @@ def all_backbones() -> dict[str, type[Any]]:
     return registry().all()
 
 
-def get_backbone(name: str = DEFAULT_BACKBONE, size: int | None = None) -> Any:
+def get_backbone(name: str = DEFAULT_BACKBONE, size: int | None = None) -> Backbone | OutsideNetwork:
     """Return the backbone of a name.
 
     Parameters
@@ -62,11 +67,14 @@ def get_backbone(name: str = DEFAULT_BACKBONE, size: int | None = None) -> Any:
     GannetError
         If no backbone has that name, or if the network does not take images of that size.
     """
-    cls = registry().get(name)
-    return cls(size) if issubclass(cls, Backbone) else cls()
+    cls: type[Any] = registry().get(name)
+    made: Backbone | OutsideNetwork = cls(size) if issubclass(cls, Backbone) else cls()
+    return made
 
 
-def make_extractor(backbone: Any = None, size: int | None = None, weights: Any = None) -> Extractor:
+def make_extractor(
+    backbone: BackboneLike | None = None, size: int | None = None, weights: Weights | None = None
+) -> Extractor:
     """Return a backbone ready to run.
 
     Parameters
@@ -90,17 +98,18 @@ def make_extractor(backbone: Any = None, size: int | None = None, weights: Any =
     GannetError
         If the name is unknown, or the object can't be used as a backbone.
     """
+    made: Any = backbone
     if backbone is None or isinstance(backbone, str):
-        backbone = get_backbone(backbone or DEFAULT_BACKBONE, size)
+        made = get_backbone(backbone or DEFAULT_BACKBONE, size)
     elif isinstance(backbone, type):
-        backbone = backbone()
-    if isinstance(backbone, FeatureExtractor | OutsideExtractor):
-        return backbone
-    if isinstance(backbone, Backbone):
-        return FeatureExtractor(backbone, weights)
-    if callable(getattr(backbone, "encode", None)) or callable(backbone):
-        return OutsideExtractor(backbone)
+        made = backbone()
+    if isinstance(made, FeatureExtractor | OutsideExtractor):
+        return made
+    if isinstance(made, Backbone):
+        return FeatureExtractor(made, weights)
+    if callable(getattr(made, "encode", None)) or callable(made):
+        return OutsideExtractor(made)
     raise GannetError(
         "a backbone must be a name, a gannet.Backbone or an object with encode(list of PIL images) -> (n, d), not "
-        f"{type(backbone).__name__}"
+        f"{type(made).__name__}"
     )

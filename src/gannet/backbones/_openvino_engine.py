@@ -33,18 +33,10 @@ BATCH = 8
 
 
 class OpenVINOEngine:
-    """A network compiled for this CPU.
+    """A network compiled for this CPU, with ``precision`` "f32" or "bf16".
 
-    Parameters
-    ----------
-    network : callable
-        Returns the torch network, from uint8 ``(n, size, size, 3)`` to ``(n, d)``; called if it is not cached.
-    key : str
-        Identity of the network: the name of its file in the cache.
-    backbone : Backbone
-        Determines the shapes.
-    precision : {"f32", "bf16"}
-        Precision of the arithmetic.
+    ``network`` makes the torch network, from uint8 ``(n, size, size, 3)`` to ``(n, d)``; it is called only if the cache
+    has no file named ``key``. ``backbone`` determines the shapes.
     """
 
     batch_size = BATCH

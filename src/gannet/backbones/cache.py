@@ -28,16 +28,7 @@ class FeatureCache:
     """Feature vectors by content digest, shared by threads and processes.
 
     A damaged file is replaced. A disk that is full or read-only turns the cache off. Both are logged once, and neither
-    stops the work.
-
-    Parameters
-    ----------
-    key : str
-        Identifies what makes the features; see `gannet.backbones.Extractor`.
-    n_features : int
-        Length of a feature vector.
-    folder : Path, default=None
-        Folder of the file. If None, ``features`` in the cache directory.
+    stops the work. ``key`` is that of an `Extractor` and names the file, in ``folder`` or in the cache directory.
     """
 
     def __init__(self, key: str, n_features: int, folder: Path | None = None) -> None:

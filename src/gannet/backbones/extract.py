@@ -28,18 +28,10 @@ _STORE_EVERY = 256
 
 @dataclass(frozen=True)
 class Extracted:
-    """The features of a source.
+    """Features ``values (m, d)`` and content digests of the ``m`` images that could be read.
 
-    Attributes
-    ----------
-    values : ndarray of shape (m, d), dtype float32
-        One row per image that could be read.
-    kept : ndarray of shape (m,), dtype int64
-        Position of each row in the source, ascending.
-    failures : list of (int, str)
-        Position of each image that could not be read, and the reason.
-    digests : list of bytes
-        Content digest of each row.
+    ``kept (m,)`` are their positions in the source, ascending. ``failures`` are the positions of the other images, each
+    with the reason.
     """
 
     values: NDArray[np.float32]
@@ -71,25 +63,12 @@ def extract(
     """Return the features of ``n`` images: from the cache if it has them, else encoded and added to it.
 
     Threads read and decode images while earlier ones are encoded; only a few images are in memory at once. An image in
-    the cache is read, to determine its digest, but not decoded. After an interruption, the cache has what was encoded.
+    the cache is read, to determine its digest, but not decoded. After an interruption, the cache has the images encoded
+    so far.
 
-    Parameters
-    ----------
-    n : int
-        Number of images.
-    read : callable
-        Maps a position to the raw image, in any form that ``decode`` and ``digest`` take. It is called from several
-        threads. A `GannetError` raised by it or by ``decode`` becomes a failure of that image.
-    decode : callable
-        Maps a raw image and a size to uint8 pixels ``(h, w, 3)``.
-    digest : callable
-        Maps a raw image to the digest of its content.
-    extractor : Extractor
-        The network.
-    cache : FeatureCache, default=None
-        Stores features.
-    description : str, default="Encoding"
-        Label of the progress bar.
+    ``read`` maps a position to a raw image, which ``digest`` maps to its digest, and ``decode``, with a size, to uint8
+    pixels ``(h, w, 3)``. They are called from several threads. A `GannetError` that ``read`` or ``decode`` raises
+    becomes a failure of that image.
     """
     values = np.empty((n, extractor.n_features), np.float32)
     kept: list[int] = []

@@ -43,18 +43,9 @@ Precision = Literal["f32", "bf16"]
 class Extractor(Protocol):
     """An image network that is ready to run.
 
-    Attributes
-    ----------
-    name : str
-        Name of the network.
-    size : int
-        Side in pixels of the images that the network sees.
-    n_features : int
-        Length of the vectors.
-    weights : mapping of str to ndarray
-        What a model file stores of the network; empty if the network is not stored.
-    cache_key : str or None
-        Identifies everything that the vectors depend on, apart from the image. None: the vectors are not cached.
+    ``size`` is the side in pixels of the images that it sees, and ``n_features`` the length of its vectors. A model
+    file stores ``weights``, which are empty if the network cannot be stored. ``cache_key`` identifies everything that
+    the vectors depend on, apart from the image; if it is None, they are not cached.
     """
 
     name: str
@@ -91,19 +82,11 @@ class Engine(Protocol):
 
 
 class FeatureExtractor:
-    """Run a `Backbone`. The network is loaded when the first image comes.
+    """Run a `Backbone`, which is loaded when the first image comes.
 
-    Parameters
-    ----------
-    backbone : Backbone
-        The network and its preprocessing.
-    weights : mapping of str to ndarray, str or Path, default=None
-        Arrays by name, or a weight file. If None, the published weights.
-    device : {"auto", "cpu", "cuda"}, default="auto"
-        "auto" uses a CUDA GPU if there is one.
-    precision : {"f32", "bf16"}, default="f32"
-        "bf16" is faster on GPUs and on CPUs with AMX or AVX512-BF16. It changes features by a few percent, which flips
-        some bits of a code: use one precision for queries and collection.
+    ``weights`` are arrays by name, a weight file, or None for the published weights. The device "auto" is a CUDA GPU if
+    there is one. The precision "bf16" is faster on GPUs and on CPUs with AMX or AVX512-BF16. It changes features by a
+    few percent, which flips some bits of a code: use one precision for queries and collection.
     """
 
     def __init__(
@@ -182,17 +165,7 @@ class FeatureExtractor:
 
 
 class TorchEngine:
-    """Plain torch, on a GPU or on the CPU.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        From uint8 ``(n, size, size, 3)`` to ``(n, d)``.
-    device : {"cpu", "cuda"}
-        Where it runs.
-    precision : {"f32", "bf16"}
-        Precision of the arithmetic.
-    """
+    """Run a network, from uint8 ``(n, size, size, 3)`` to ``(n, d)``, with torch on "cpu" or "cuda"."""
 
     def __init__(self, network: nn.Module, device: str, precision: Precision) -> None:
         torch = load("torch", "images", "encoding images")

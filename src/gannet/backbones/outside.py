@@ -1,13 +1,13 @@
-"""Networks that Gannet does not know: any object that turns PIL images into vectors."""
+"""Networks of other libraries: any object that maps PIL images to vectors."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,17 @@ from gannet.support.threads import limit_torch
 
 _DEFAULT_SIZE = 224
 _BATCH = 32
+
+
+class Encodes(Protocol):
+    """An object of another library that encodes images."""
+
+    def encode(self, images: list[Image.Image], /) -> Any:
+        """Return the vectors of PIL images, an array or tensor of shape ``(n, d)``."""
+        ...
+
+
+OutsideNetwork = Encodes | Callable[..., Any]
 
 
 class OutsideExtractor:
@@ -42,8 +53,8 @@ class OutsideExtractor:
         images, in RGB and turned upright; those larger than 1024 pixels on the shorter side are reduced to that.
     """
 
-    def __init__(self, network: Any) -> None:
-        self.network = network
+    def __init__(self, network: OutsideNetwork) -> None:
+        self.network: Any = network
         self.name = str(getattr(network, "name", None) or getattr(network, "__name__", type(network).__name__))
         self.size = int(getattr(network, "size", None) or _DEFAULT_SIZE)
         self.weights: Mapping[str, NDArray[Any]] = {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gannet.cli.output import check_folder, say, warn_skipped
-from gannet.cli.sources import open_source, reading_options
+from gannet.cli.sources import image_options, open_source, reading_options
 
 if TYPE_CHECKING:
     from gannet.collection.changes import Changes
@@ -57,7 +57,7 @@ def index(sources: Sequence[str], model_path: str, output: str, keep_features: b
 def add(collection: str, sources: Sequence[str], **reading: Any) -> None:
     """Add the items of each SOURCE to COLLECTION.
 
-    Only items with new content are encoded. Items that COLLECTION already holds are left as they are, and items whose
+    Only items with new content are encoded. Items that COLLECTION already holds are not changed, and items whose
     content has changed are replaced. Items whose files no longer exist, but whose content is in a SOURCE, get the new
     path. The whole command is one transaction.
     """
@@ -79,12 +79,13 @@ def add(collection: str, sources: Sequence[str], **reading: Any) -> None:
     help="Remove missing items even if they are more than 20 and more than a tenth of the items in FOLDER.",
 )
 @click.option("--quick", is_flag=True, help="Do not read files whose size and time have not changed.")
-def sync(collection: str, folder: str, dry_run: bool, remove_missing: bool, quick: bool) -> None:
+@image_options
+def sync(collection: str, folder: str, dry_run: bool, remove_missing: bool, quick: bool, **reading: Any) -> None:
     """Update COLLECTION to match the files in FOLDER.
 
     New and changed files are encoded, as by `gannet add`, and items whose files are gone from FOLDER are removed.
     Moved and renamed files keep their ids and are not encoded again, also if they come from outside FOLDER. Files that
-    reappear get their former ids. Other items from outside FOLDER are left as they are. The whole command is one
+    reappear get their former ids. Other items from outside FOLDER are not changed. The whole command is one
     transaction.
 
     If more than a tenth of the items in FOLDER and more than 20 are missing, a disk may not be mounted: nothing is
@@ -93,8 +94,9 @@ def sync(collection: str, folder: str, dry_run: bool, remove_missing: bool, quic
     from gannet.collection import Collection
     from gannet.collection.indexing import sync as sync_collection
 
+    source = open_source(folder, **reading) if Path(folder).is_dir() else folder
     with Collection.open(collection, readonly=dry_run) as store:
-        changes, skipped = sync_collection(store, folder, dry_run=dry_run, remove_missing=remove_missing, quick=quick)
+        changes, skipped = sync_collection(store, source, dry_run=dry_run, remove_missing=remove_missing, quick=quick)
         _report(changes, skipped, collection, len(store), dry_run)
 
 
@@ -118,7 +120,7 @@ def remove(collection: str, items: Sequence[str], folders: Sequence[str]) -> Non
     from gannet.retrieval.query import find_items
 
     if not items and not folders:
-        raise click.UsageError("give the ids or paths of items, or --under DIR")
+        raise click.UsageError("Missing argument 'ID|PATH...', or option --under DIR")
     with Collection.open(collection) as store:
         with store.atomic():
             ids = find_items(store, items)
@@ -148,8 +150,6 @@ def relocate(collection: str, old: str, new: str) -> None:
 def _report(changes: Changes, skipped: Sequence[Skipped], collection: str, total: int, dry_run: bool = False) -> None:
     warn_skipped(skipped)
     parts = [f"added {changes.added:,} items"]
-    if changes.restored:
-        parts.append(f"gave {changes.restored:,} of them their former ids")
     if changes.replaced:
         parts.append(f"replaced {changes.replaced:,} that had changed")
     if changes.moved:

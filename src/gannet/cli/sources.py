@@ -1,4 +1,4 @@
-"""The options that say how a source is read, shared by the commands that read one."""
+"""Options for reading a source, shared by the commands that read one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_OPTIONS = (
+_MATRIX_OPTIONS = (
     click.option(
         "--features",
         multiple=True,
@@ -27,6 +27,8 @@ _OPTIONS = (
     click.option(
         "--skip-nan", is_flag=True, help="Of a matrix: skip rows with NaN, infinity or missing values, and count them."
     ),
+)
+_IMAGE_OPTIONS = (
     click.option(
         "--exclude",
         multiple=True,
@@ -39,13 +41,22 @@ _OPTIONS = (
 
 def reading_options(command: Command) -> Command:
     """Add the options to a command. It passes them to `open_source`."""
-    for option in reversed(_OPTIONS):
+    return _add(command, _MATRIX_OPTIONS + _IMAGE_OPTIONS)
+
+
+def image_options(command: Command) -> Command:
+    """Add the options for images alone to a command. It passes them to `open_source`."""
+    return _add(command, _IMAGE_OPTIONS)
+
+
+def _add(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    for option in reversed(options):
         command = option(command)
     return command
 
 
 def open_source(source: str, **options: str | bool | Sequence[str] | None) -> ImageSource | MatrixSource:
-    """Open a source with the options, and print on standard error what was taken and what was left out."""
+    """Open a source with the options, and print its notes on standard error."""
     from gannet import data
 
     opened = data.open_source(source, **options)  # type: ignore[arg-type]

@@ -24,24 +24,10 @@ ITEMS_PER_BATCH = 100_000
 
 @dataclass(frozen=True)
 class Encoded:
-    """The codes of a source, or of the part of it that a collection did not have.
+    """The codes ``(n, ceil(n_bits / 8))`` of a source, or of the part of it that a collection did not have.
 
-    Attributes
-    ----------
-    codes : ndarray of shape (n, ceil(n_bits / 8)), dtype uint8
-        Packed codes.
-    paths : sequence of str
-        Path of each item.
-    digests : sequence of bytes
-        Content digest of each item; empty for a matrix.
-    skipped : sequence of Skipped
-        Items that could not be read, and why.
-    features : ndarray of shape (n, d), dtype float16, default=None
-        Features at unit length to keep for re-ranking.
-    model_id : str, default=None
-        Id of the model that made the codes, to be compared with the collection's; None skips the comparison.
-    origins : sequence of Origin, default=None
-        Where each item's content was read from.
+    ``digests`` are empty for a matrix. ``skipped`` are the items that could not be read. ``features (n, d)`` at unit
+    length are kept for re-ranking. ``model_id`` is compared with the collection's; None skips the comparison.
     """
 
     codes: Codes
@@ -57,20 +43,8 @@ class Encoded:
 class Changes:
     """The numbers of items that an update changed.
 
-    Attributes
-    ----------
-    added : int
-        New items, including those that replace an older version.
-    replaced : int
-        Removed older versions.
-    known : int
-        Unchanged items.
-    moved : int
-        Items with a new path.
-    gone : int
-        Items removed because their files no longer exist.
-    restored : int
-        New items with the content of removed ones, whose ids they got; they are part of ``added``.
+    ``added`` counts all new items, also those that replace an older version (``replaced``). ``known`` items are
+    unchanged, ``moved`` ones have a new path, and the files of those that are ``gone`` no longer exist.
     """
 
     added: int
@@ -78,7 +52,6 @@ class Changes:
     known: int = 0
     moved: int = 0
     gone: int = 0
-    restored: int = 0
 
 
 def add_rows(
@@ -149,7 +122,7 @@ def _moved_rows(collection: Collection, encoded: Encoded, rows: Iterable[int]) -
 
 @dataclass
 class Plan:
-    """What a source changes in a collection, by the rows of the source.
+    """The changes that a source makes in a collection, by the rows of the source.
 
     ``known`` are unchanged items and ``moved`` are those to be renamed, by row; ``left`` are the items to be removed;
     ``new`` are the rows to be added, of which the rows in ``restored`` get the ids of removed items.
@@ -166,13 +139,11 @@ class Plan:
         """Return the numbers of items."""
         current = set(self.paths)
         replaced = sum(item.path in current for item in self.left)
-        return Changes(
-            len(self.new), replaced, len(self.known), len(self.moved), len(self.left) - replaced, len(self.restored)
-        )
+        return Changes(len(self.new), replaced, len(self.known), len(self.moved), len(self.left) - replaced)
 
 
 def plan(collection: Collection, paths: Sequence[str], digests: Sequence[bytes], gone: Sequence[str] = ()) -> Plan:
-    """Return what `merge` would change."""
+    """Return the changes that `merge` would make."""
     here = set(zip(paths, digests, strict=True))
     with collection.snapshot():
         stored = collection.items_at(list(dict.fromkeys([*paths, *gone])))

@@ -19,8 +19,9 @@ from gannet.collection import items as stored_items
 from gannet.collection import segments, storage, verification
 from gannet.collection.arguments import checked_digests, checked_ids, encoded_paths
 from gannet.collection.errors import DamagedError
-from gannet.collection.items import ItemReader, Origin
+from gannet.collection.items import Origin
 from gannet.collection.schema import Header, read_header, write_header
+from gannet.collection.side_tables import SideTables
 from gannet.errors import GannetError
 from gannet.index import DEFAULT_INDEX, HammingIndex, Index, IndexFactory, index_factory
 from gannet.index.id_runs import IdRuns
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _LARGEST_ID = 2**63 - 1
 
 
-class Collection(ItemReader):
+class Collection(SideTables):
     """Codes, ids, paths and content digests of images, and their model, in one file.
 
     Make a collection with `create` or `open`, and close it with `close` or a ``with`` block.
@@ -224,7 +225,7 @@ class Collection(ItemReader):
         ------
         GannetError
             If an argument has another shape or type, if the codes were made with another model, or if one of ``ids``
-            is not that of a removed item.
+            does not belong to a removed item.
         """
         if model_id is not None:
             self.check_model(model_id)
@@ -297,22 +298,6 @@ class Collection(ItemReader):
                 stored_features.remove(db, wanted)
             write_header(db, read_header(db)._replace(changed=_now()))
         return len(wanted)
-
-    def removed_ids(self, digests: Sequence[bytes]) -> dict[bytes, dict[int, bytes]]:
-        """Return the ids that removed items had, by the digests of their content.
-
-        Parameters
-        ----------
-        digests : sequence of bytes
-            Digests, as given to `add`.
-
-        Returns
-        -------
-        dict of bytes to dict of int to bytes
-            Ids by digest, each with the result of `gannet.collection.items.path_digest` for the path of the item.
-        """
-        with self._transaction() as db:
-            return stored_items.removed_ids(db, digests)
 
     def rename(self, ids: npt.ArrayLike, paths: Sequence[str], origins: Sequence[Origin] | None = None) -> None:
         """Change the paths and origins of items.
@@ -406,7 +391,7 @@ class Collection(ItemReader):
             A new index of the type given to `open` or `create`; later changes of the collection do not affect it.
         """
         ids, codes = self._read_codes()
-        # HammingIndex takes runs of ids as they are, which saves eight bytes of memory per code.
+        # HammingIndex takes the runs of ids unexpanded, which saves eight bytes of memory per code.
         given = ids if self.index_factory is HammingIndex else ids.all()
         return self.index_factory(codes, self.n_bits, ids=given)
 

@@ -90,7 +90,7 @@ def foreign(path: Path) -> str:
 
 
 def damaged(path: Path, what: str) -> str:
-    """Say what is damaged, and how the file is restored."""
+    """Say which part is damaged, and how the file is restored."""
     return (
         f"{path} is damaged: {what}; restore it from a copy (first delete {path.name}-wal and {path.name}-shm, if they "
         "are there: they belong to the damaged file) or make it again with `gannet index`"

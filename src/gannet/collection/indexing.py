@@ -42,28 +42,11 @@ def encode_source(
     source: ImageSource | MatrixSource | Sequence[ImageSource | MatrixSource],
     keep_features: bool = False,
 ) -> Encoded:
-    """Encode all items of one or more sources that can be read.
+    """Return codes, paths and digests of all items of one or more sources that can be read, and the items that cannot.
 
-    Parameters
-    ----------
-    hasher : ImageHasher
-        A fitted hasher.
-    source : ImageSource, MatrixSource or sequence of them
-        Images or feature vectors, as returned by `gannet.data.open_source`. An item that is in several sources is
-        encoded once.
-    keep_features : bool, default=False
-        Whether to return the features too, at unit length in half precision.
-
-    Returns
-    -------
-    Encoded
-        Codes, paths and digests, and the items that could not be read.
-
-    Raises
-    ------
-    GannetError
-        If no item of a source can be read, or if a row of a matrix has another length than the model's vectors, or
-        holds NaN or infinity.
+    An item that is in several sources is encoded once. With ``keep_features``, the features are returned too, at unit
+    length in half precision. Raises a `GannetError` if no item of a source can be read, or if a row of a matrix has
+    another length than the model's vectors, or holds NaN or infinity.
     """
     if isinstance(source, Sequence):
         for one in source:
@@ -85,26 +68,8 @@ def encode_source(
 def build_collection(path: Path, model: Model, encoded: Encoded, batch_size: int = ITEMS_PER_BATCH) -> Changes:
     """Create a collection of encoded items; the file appears only when it is complete.
 
-    Parameters
-    ----------
-    path : Path
-        File to create.
-    model : Model
-        The model that made the codes.
-    encoded : Encoded
-        The items. The collection keeps features if there are any.
-    batch_size : int, default=100_000
-        Number of items to add at a time.
-
-    Returns
-    -------
-    Changes
-        The number of added items.
-
-    Raises
-    ------
-    GannetError
-        If the file exists or cannot be written.
+    The collection keeps features if the items have them. Items are added ``batch_size`` at a time. Raises a
+    `GannetError` if the file exists or cannot be written.
     """
     n_features = None if encoded.features is None else encoded.features.shape[1]
     with (
@@ -120,30 +85,11 @@ def add_source(
     source: ImageSource | MatrixSource | Sequence[ImageSource | MatrixSource],
     hasher: ImageHasher | None = None,
 ) -> tuple[Changes, Sequence[Skipped]]:
-    """Add one or more sources to a collection in one transaction.
+    """Add one or more sources to a collection in one transaction; return the changes and the items that cannot be read.
 
     Only images whose content the collection does not have go through the backbone. Every row of a matrix is encoded.
-
-    Parameters
-    ----------
-    collection : Collection
-        A collection that is open for changes.
-    source : ImageSource, MatrixSource or sequence of them
-        Images or feature vectors, as returned by `gannet.data.open_source`.
-    hasher : ImageHasher, default=None
-        A hasher with the collection's model; needed only for a model that does not hold its image network.
-
-    Returns
-    -------
-    changes : Changes
-        The numbers of changed items.
-    skipped : sequence of Skipped
-        Items that could not be read, and why.
-
-    Raises
-    ------
-    GannetError
-        If no item of a source can be read, or if the model is not the collection's; nothing is changed then.
+    The hasher, with the collection's model, is needed only for a model that does not hold its image network. Raises a
+    `GannetError`, with nothing changed, if no item of a source can be read, or if the model is not the collection's.
     """
     hasher = hasher or ImageHasher(model=read_model(collection))
     sources = source if isinstance(source, Sequence) else [source]
@@ -164,7 +110,7 @@ def add_source(
 
 def sync(
     collection: Collection,
-    folder: str,
+    folder: str | ImageSource | MatrixSource,
     hasher: ImageHasher | None = None,
     *,
     dry_run: bool = False,
@@ -182,9 +128,9 @@ def sync(
     ----------
     collection : Collection
         A collection that is open for changes.
-    folder : str
-        Path of the folder. Items from elsewhere stay unchanged, except that content whose every known path is missing
-        gets its new path.
+    folder : str or FolderSource
+        Path of the folder, or the folder as `gannet.data.open_source` returns it. Items from elsewhere stay unchanged,
+        except that content whose every known path is missing gets its new path.
     hasher : ImageHasher, default=None
         A hasher with the collection's model; needed only for a model that does not hold its image network.
     dry_run : bool, default=False
@@ -192,7 +138,7 @@ def sync(
     remove_missing : bool, default=False
         Whether to remove missing items even if they are more than 20 and more than a tenth of those in the folder.
     quick : bool, default=False
-        Whether to take a file as unchanged, without reading it, if its size and its time are those of its item.
+        Whether to take a file as unchanged, without reading it, if it has the stored size and time.
 
     Returns
     -------
@@ -214,9 +160,10 @@ def sync(
         with Collection.open("photos.gannet") as collection:
             changes, skipped = sync(collection, "photos")
     """
-    source = open_source(folder)
-    if not isinstance(source, FolderSource) or not Path(folder).is_dir():
-        raise GannetError(f"{folder} is no folder of image files: add it with `gannet add`")
+    source = open_source(folder) if isinstance(folder, str) else folder
+    if not isinstance(source, FolderSource) or (isinstance(folder, str) and not Path(folder).is_dir()):
+        name = folder if isinstance(folder, str) else source.container
+        raise GannetError(f"{name} is no folder of image files: add it with `gannet add`")
     items = collection.items_under(source.container)
     contents = _read(source, {item.path: item for item in items} if quick else {})
     current = set(contents.paths)
@@ -224,8 +171,8 @@ def sync(
     planned = plan(collection, contents.paths, contents.digests, gone).changes()
     if not remove_missing and planned.gone > max(_LARGEST_LOSS, _LARGEST_LOST_SHARE * len(items)):
         raise GannetError(
-            f"{planned.gone:,} of the {len(items):,} items in {folder} are missing: mount all disks that it spans, or "
-            "run the command again with --remove-missing if the files were deleted (nothing was changed)"
+            f"{planned.gone:,} of the {len(items):,} items in {source.container} are missing: mount all disks that it "
+            "spans, or run the command again with --remove-missing if the files were deleted (nothing was changed)"
         )
     if dry_run:
         return planned, contents.skipped

@@ -1,4 +1,4 @@
-"""Items in a collection file: one row per item with its id, its path, its content's digest and what holds it."""
+"""Items in a collection file: one row per item with its id, path, content digest and container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the content of items is read from: what holds them, and whether it still exists."""
+"""Origins of items: the files and archives that hold them, and whether these still exist."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gannet.data.opening import other_kinds, own_kinds
 
 
 def origins(source: ImageSource | MatrixSource) -> list[Origin]:
-    """Return what holds each item of a source."""
+    """Return the origin of each item of a source."""
     if isinstance(source, FolderSource):
         return [Origin(path) for path in source.paths]
     inside = tuple(source.container + mark for mark in "!#")
@@ -22,7 +22,7 @@ def origins(source: ImageSource | MatrixSource) -> list[Origin]:
 
 
 def is_missing(item: Item) -> bool:
-    """Return whether the system reports that neither an item's file nor what may hold the item exists."""
+    """Return whether the system reports that neither an item's file nor a container of the item exists."""
     return all(map(_is_missing, _holders(item)))
 
 
@@ -34,7 +34,7 @@ def is_gone(item: Item) -> bool:
 def _holders(item: Item) -> Sequence[str]:
     """Return the paths of which one has to exist for an item to exist.
 
-    For items that were added without an origin, these are the item's own path and what is before ``!`` or ``#`` in it,
+    For items that were added without an origin, these are the item's own path and the part of it before ``!`` or ``#``,
     unless that is a folder whose items are files.
     """
     if item.origin.container is not None:

@@ -31,14 +31,14 @@ def side_file(path: Path, suffix: str) -> Path:
 
 
 class Base(NamedTuple):
-    """What a file says without its log: the version of its tables and its state, which is empty in older versions."""
+    """Content of a file without its log: the version of its tables and its state, which is empty in older versions."""
 
     version: int
     state: bytes
 
 
 def read_base(path: Path) -> Base | None:
-    """Return what the file says without its log; None if it cannot be read.
+    """Return version and state of the file without its log; None if it cannot be read.
 
     The file is opened by SQLite: if this program closed it after opening it by itself, POSIX systems would release the
     locks of its other connections.

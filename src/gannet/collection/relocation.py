@@ -11,47 +11,19 @@ from gannet.errors import GannetError
 
 
 def items_below(collection: Collection, path: str) -> list[Item]:
-    """Return the items in a folder, an archive or a matrix, or of a file.
+    """Return the items in a folder, an archive or a matrix, or of a file, in ascending order of their ids.
 
-    Parameters
-    ----------
-    collection : Collection
-        An open collection.
-    path : str
-        Path as the collection has it, absolute or relative. Nothing needs to be there.
-
-    Returns
-    -------
-    list of Item
-        The items in ascending order of their ids.
-
-    Raises
-    ------
-    GannetError
-        If there are none.
+    The path is absolute or relative, as the collection has it; nothing needs to be there. Raises a `GannetError` if
+    there are no items.
     """
     return _find(collection, path)[1]
 
 
 def relocate(collection: Collection, old: str, new: str) -> int:
-    """Change the paths of the items in a folder, an archive or a matrix that was moved, or of a file.
+    """Change the paths of the items in a moved folder, archive or matrix, or of a moved file; return their number.
 
-    Parameters
-    ----------
-    collection : Collection
-        A collection that is open for changes.
-    old, new : str
-        Paths, absolute or relative. No file is read.
-
-    Returns
-    -------
-    int
-        Number of changed items.
-
-    Raises
-    ------
-    GannetError
-        If no item is in ``old``, or if an item has one of the new paths already; nothing is changed then.
+    The paths are absolute or relative. No file is read. Raises a `GannetError`, with nothing changed, if no item is in
+    ``old``, or if an item has one of the new paths already.
     """
     with collection.atomic():
         base, items = _find(collection, old)
@@ -84,5 +56,5 @@ def _find(collection: Collection, path: str) -> tuple[str, list[Item]]:
 
 
 def _moved(path: str, base: str, target: str) -> str:
-    """Return a path with another beginning; names that do not begin so are kept, as those of rows can be anything."""
+    """Return a path with ``target`` in place of ``base``; other names are kept, because rows can have any name."""
     return target + path[len(base) :] if path.startswith(base) else path

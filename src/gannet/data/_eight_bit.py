@@ -122,7 +122,7 @@ def _gray_range(image: Image.Image) -> tuple[float, float]:
 
 
 def _white_level(values: NDArray[np.float64], declared: float) -> float:
-    """Return the value of white in 16-bit gray: that of 8, 10, 12, 14 or 16 bits, whichever nearly all values need."""
+    """Return the value of white in 16-bit gray, for the depth of 8, 10, 12, 14 or 16 bits that nearly all need."""
     rest = values[values < values.max()]
     if len(rest) and values.max() - rest.max() > _GAP * rest.max() > 0:
         values = rest

@@ -1,4 +1,4 @@
-"""Sources of images: their items have names, are read one at a time, and what was left out is listed with a reason."""
+"""Sources of images: their items have names and are read one at a time; files left out are listed with a reason."""
 
 from __future__ import annotations
 
@@ -24,15 +24,7 @@ _LONGEST_REASON = 200
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something that a source left out.
-
-    Parameters
-    ----------
-    path : str
-        Path of the file or item.
-    reason : str
-        Why it was left out.
-    """
+    """Path of a file or item that a source left out, and the reason."""
 
     path: str
     reason: str
@@ -53,9 +45,9 @@ class ImageSource(ABC):
         Text between container and member in the path of an item. It is ``#`` or ``!``, unless the items are files of
         their own.
     skipped : sequence of Skipped, default=()
-        What was found and left out when the source was listed.
+        Items that were left out when the source was listed.
     notes : sequence of str, default=()
-        Lines for people about what was taken and what was left out.
+        Lines for the user about the items taken and left out.
 
     Attributes
     ----------
@@ -154,15 +146,7 @@ class ImageSource(ABC):
 
 
 class Subset(ImageSource):
-    """Some images of another source, under the paths that they have there.
-
-    Parameters
-    ----------
-    source : ImageSource
-        The other source.
-    indices : sequence of int
-        Which of its images, in the order wanted.
-    """
+    """Some images of another source, in the order of ``indices``, under the paths that they have there."""
 
     def __init__(self, source: ImageSource, indices: Sequence[int] | NDArray[np.int64]) -> None:
         self._source = source
@@ -283,7 +267,7 @@ def reading(problem: str, path: str = "") -> Iterator[None]:
     """Turn every error of a reader into a `GannetError` of one line.
 
     Each reader is called inside one such block, because parsers raise errors of any type on damaged data. An error of
-    the operating system is reported as it is; for any other, the message is the path, ``problem`` and the error.
+    the operating system is reported unchanged; for any other, the message is the path, ``problem`` and the error.
     """
     where = f"{path} " if path else ""
     try:

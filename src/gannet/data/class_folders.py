@@ -16,15 +16,8 @@ from gannet.errors import GannetError
 def load_class_folders(path: str | os.PathLike[str]) -> LabeledImages:
     """Return the images of class folders, ``CLASS/x.jpg``, or ``train/CLASS/x.jpg`` and ``test/CLASS/x.jpg``.
 
-    Parameters
-    ----------
-    path : str or path-like
-        A folder or a zip archive. Images in subfolders of a class folder belong to the class.
-
-    Raises
-    ------
-    GannetError
-        If an image lies outside a class folder, or the path holds no images.
+    They are in a folder or a zip archive. Images in subfolders of a class folder belong to the class. Raises a
+    `GannetError` if an image lies outside a class folder, or the path holds no images.
     """
     source = open_source(path)
     if not isinstance(source, ImageSource) or source.labels is not None:

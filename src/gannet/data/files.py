@@ -17,20 +17,10 @@ _CHANGED = "it changed while it was read; try again when it is complete"
 
 
 class FolderSource(ImageSource):
-    """Image files under one folder.
+    """Image files under one folder, as paths ``members`` that are relative to it.
 
-    Parameters
-    ----------
-    root : str
-        Absolute path of the folder.
-    members : sequence of str
-        Paths of the files, relative to the folder.
-    skipped : sequence of Skipped, default=()
-        What was found and left out.
-    notes : sequence of str, default=()
-        Lines about what was left out.
-    truncated : bool, default=False
-        Whether images that are cut off are read as far as they go.
+    ``skipped`` and ``notes`` describe files that were left out. With ``truncated``, images that are cut off are read as
+    far as they go.
     """
 
     def __init__(
@@ -53,11 +43,8 @@ class FolderSource(ImageSource):
 def read_file(path: str) -> bytes:
     """Return the content of a file.
 
-    Raises
-    ------
-    GannetError
-        If it cannot be read, is above ``MAX_FILE_BYTES``, or changed while it was read, so that the bytes may mix two
-        contents. The message is the reason alone.
+    Raises a `GannetError`, whose message is the reason alone, if it cannot be read, is above ``MAX_FILE_BYTES``, or
+    changed while it was read, so that the bytes may mix two contents.
     """
     try:
         with Path(path).open("rb") as file:

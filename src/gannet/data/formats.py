@@ -1,4 +1,4 @@
-"""Which image formats are read: those of Pillow, and HEIC where pillow-heif is installed."""
+"""The image formats that are read: Pillow's, and HEIC if pillow-heif is installed."""
 
 from __future__ import annotations
 

@@ -113,11 +113,6 @@ def load_rgb(raw: RawImage) -> NDArray[np.uint8]:
 
     It is turned upright and blended with a ground as by `decode`. An image with more than `MAX_WHOLE_SIDE` pixels on
     its shorter side is reduced to that.
-
-    Raises
-    ------
-    GannetError
-        As for `decode`.
     """
     with _loaded(raw, 2 * MAX_WHOLE_SIDE) as (image, orientation):
         width, height = image.size
@@ -130,10 +125,7 @@ def load_rgb(raw: RawImage) -> NDArray[np.uint8]:
 def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
     """Return a Pillow image as RGB pixels ``(h, w, 3)``, uint8, turned upright and blended with a ground.
 
-    Raises
-    ------
-    GannetError
-        If its file is damaged, or if it has no pixels.
+    Raises a `GannetError` if its file is damaged, or if it has no pixels.
     """
     if 0 in image.size:
         raise GannetError("image without pixels")
@@ -143,21 +135,13 @@ def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
         return np.array(_turn(on_ground(whole), _orientation(image)), dtype=np.uint8)
 
 
-def thumbnail(raw: RawImage, size: int) -> bytes:
-    """Return the image as a JPEG file.
+def thumbnail(raw: RawImage, size: int, truncated: bool = False) -> bytes:
+    """Return the image as a JPEG file whose longer side has at most ``size`` pixels; smaller images are not enlarged.
 
-    Parameters
-    ----------
-    raw : bytes or ndarray of shape (h, w, 3), dtype uint8
-        The content of an image file, or RGB pixels.
-    size : int
-        Largest length of the longer side in pixels. Smaller images are not enlarged.
-
-    Raises
-    ------
-    GannetError
-        As for `decode`.
+    With ``truncated``, an image that is cut off is shown as far as it goes. Errors are those of `decode`.
     """
+    if truncated and isinstance(raw, bytes):
+        raw = PartialImage(raw)
     with _loaded(raw, 2 * size) as (image, orientation):
         image.thumbnail((size, size), Image.Resampling.BICUBIC)
         out = io.BytesIO()
@@ -165,13 +149,26 @@ def thumbnail(raw: RawImage, size: int) -> bytes:
     return out.getvalue()
 
 
+def pixel_digest(raw: RawImage) -> bytes:
+    """Return 16 bytes that identify the pixels, upright and in full depth, whatever format they are stored in."""
+    if isinstance(raw, np.ndarray):
+        return _pixel_digest(Image.fromarray(raw).convert("RGBA"))
+    image = _open(raw)
+    with _reserved(image, image.size, max(image.size)), _damaged():
+        image.load()
+        orientation = _orientation(image)
+        is_deep = image.mode in ("I", "F") or image.mode.startswith("I;")
+        return _pixel_digest(_turn(image if is_deep else image.convert("RGBA"), orientation))
+
+
+def _pixel_digest(image: Image.Image) -> bytes:
+    return hashlib.blake2b(f"{image.mode} {image.size} ".encode() + image.tobytes(), digest_size=16).digest()
+
+
 def check_image(raw: bytes, max_pixels: int) -> None:
     """Check the header of an image file. No pixel is decoded.
 
-    Raises
-    ------
-    GannetError
-        If the data are empty, not an image, or above ``max_pixels``.
+    Raises a `GannetError` if the data are empty, not an image, or above ``max_pixels``.
     """
     if not raw:
         raise GannetError("empty file")
@@ -207,13 +204,7 @@ def _loaded(raw: RawImage, wanted: int) -> Iterator[tuple[Image.Image, int]]:
     full_size = image.size
     with _damaged():
         image.draft("RGB", (wanted, wanted))
-    n_bytes, budget = _decoding_bytes(image, full_size, wanted), decoding_budget()
-    if n_bytes > budget.total:
-        raise GannetError(
-            f"too many pixels for the memory here ({full_size[0]} x {full_size[1]} in {image.format} take about "
-            f"{n_bytes >> 20:,} MB; images may take {budget.total >> 20:,} MB, a quarter of the memory)"
-        )
-    with budget.reserve(n_bytes):
+    with _reserved(image, full_size, wanted):
         with _damaged():
             _load_pixels(image, isinstance(raw, PartialImage))
             # The orientation is read after loading: Pillow turns a TIFF, and finds a late EXIF chunk of a PNG, only
@@ -221,6 +212,19 @@ def _loaded(raw: RawImage, wanted: int) -> Iterator[tuple[Image.Image, int]]:
             orientation = _orientation(image)
             image = to_8_bit(image, wanted)
         yield image, orientation
+
+
+@contextlib.contextmanager
+def _reserved(image: Image.Image, full_size: tuple[int, int], wanted: int) -> Iterator[None]:
+    """Reserve the memory that decoding takes; raise a `GannetError` if it is more than there is."""
+    n_bytes, budget = _decoding_bytes(image, full_size, wanted), decoding_budget()
+    if n_bytes > budget.total:
+        raise GannetError(
+            f"too many pixels for the memory here ({full_size[0]} x {full_size[1]} in {image.format} take about "
+            f"{n_bytes >> 20:,} MB; images may take {budget.total >> 20:,} MB, a quarter of the memory)"
+        )
+    with budget.reserve(n_bytes):
+        yield
 
 
 @contextlib.contextmanager
@@ -253,7 +257,7 @@ def _load_pixels(image: Image.Image, partial: bool) -> None:
         if not partial or "truncated" not in str(error):
             raise
         image.tile = []  # type: ignore[attr-defined]
-        image.load()  # nothing is left to decode: this returns what was decoded
+        image.load()  # returns the part that could be decoded
 
 
 def _open(raw: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:

@@ -17,18 +17,10 @@ _KINDS_SHOWN = 12
 
 
 class Listing:
-    """The record of one listing.
+    """The record of one listing; ``skipped`` are the files that could not be read, with the reason.
 
-    Parameters
-    ----------
-    exclude : sequence of str
-        Patterns of names or relative paths to leave out, in addition to the default ones. An empty pattern turns the
-        default ones off.
-
-    Attributes
-    ----------
-    skipped : list of Skipped
-        What could not be read, with the reason.
+    ``exclude`` are patterns of names or relative paths to leave out, in addition to the default ones. An empty pattern
+    turns the default ones off.
     """
 
     def __init__(self, exclude: Sequence[str] = ()) -> None:
@@ -72,7 +64,7 @@ class Listing:
         self._passed_over[kind] += 1
 
     def notes(self) -> list[str]:
-        """Return lines about what was counted."""
+        """Return lines about the counted files."""
         notes = []
         if self._passed_over:
             kinds = self._passed_over.most_common()

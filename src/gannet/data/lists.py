@@ -27,12 +27,8 @@ def load_lists(folder: str | os.PathLike[str]) -> LabeledImages:
     """Return the images that ``database.txt``, ``test.txt`` (queries) and ``train.txt`` in a folder name.
 
     A line holds a path relative to the folder, and one 0 or 1 per label. Without ``train.txt`` the database is the
-    training set. Training images need not be in the database, but no query may be in either.
-
-    Raises
-    ------
-    GannetError
-        If a list is missing, malformed or contradicts another, or if an image that it names is missing.
+    training set. Training images need not be in the database, but no query may be in either. Raises a `GannetError` if
+    a list is missing, malformed or contradicts another, or if an image that it names is missing.
     """
     root = absolute(folder)
     names = [name for name in (_DATABASE, _QUERY, _TRAIN) if name != _TRAIN or is_file(f"{root}/{name}")]
@@ -59,12 +55,7 @@ def load_lists(folder: str | os.PathLike[str]) -> LabeledImages:
 def load_list(path: str | os.PathLike[str]) -> LabeledImages:
     """Return the images of one list, without a split. Paths are relative to the folder of the list.
 
-    A line holds a path, and either the name of a class or one 0 or 1 per label.
-
-    Raises
-    ------
-    GannetError
-        As for `load_lists`.
+    A line holds a path, and either the name of a class or one 0 or 1 per label. Errors are those of `load_lists`.
     """
     file = Path(absolute(path))
     entries = _read_list(file)

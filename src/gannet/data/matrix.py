@@ -62,7 +62,7 @@ class MatrixSource:
     paths : sequence of str, default=None
         Names of the rows; ``PATH#0``, ``PATH#1``, ... if None.
     notes : sequence of str, default=()
-        Lines for people about what was taken and what was left out.
+        Lines for the user about the columns and rows taken and left out.
 
     Attributes
     ----------

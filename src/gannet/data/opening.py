@@ -85,7 +85,7 @@ def open_source(
     Returns
     -------
     ImageSource or MatrixSource
-        Images, or a matrix of features. Its ``notes`` say in lines for people what was taken and what was left out.
+        Images, or a matrix of features. Its ``notes`` are lines for the user about the items taken and left out.
 
     Raises
     ------
@@ -148,22 +148,10 @@ def read_item(path: str) -> RawImage:
 
 
 def open_several(text: str) -> ImageSource | MatrixSource | None:
-    """Open a folder, an archive, a matrix or another source of several items; return None for any other text.
+    """Open a folder, an archive, a matrix or another source of several items.
 
-    Parameters
-    ----------
-    text : str
-        Path of a file or folder, or another text that a kind of source takes.
-
-    Returns
-    -------
-    ImageSource, MatrixSource or None
-        The source; None for an image file, and for a text that no kind of source takes.
-
-    Raises
-    ------
-    GannetError
-        If the source is empty or damaged.
+    Returns None for an image file, and for a text that no kind of source takes. Raises a `GannetError` if the source is
+    empty or damaged.
     """
     full = _resolved(text)
     kind = next((kind for kind in _kinds() if kind.takes(full)), None)
@@ -173,22 +161,9 @@ def open_several(text: str) -> ImageSource | MatrixSource | None:
 
 
 def open_row(text: str) -> NDArray[Any] | None:
-    """Return one row of a matrix, for a text such as ``MATRIX.npy#17``.
+    """Return the row ``(1, d)`` of a matrix for a text such as ``MATRIX.npy#17``; None if the text is not of this form.
 
-    Parameters
-    ----------
-    text : str
-        A text that a kind of source with rows takes, ``#``, and the number of a row.
-
-    Returns
-    -------
-    ndarray of shape (1, d), or None
-        The row; None if the text is not of this form.
-
-    Raises
-    ------
-    GannetError
-        If there is no such matrix or row.
+    Raises a `GannetError` if there is no such matrix or row.
     """
     match = _ROW.fullmatch(text)
     if match is None:

@@ -15,18 +15,11 @@ _CHANNELS = (1, 2, 3, 4)
 
 
 def as_raw(image: Any) -> RawImage:
-    """Return the bytes of an image file as they are, and any other image as RGB pixels.
+    """Return the bytes of an image file unchanged, and any other image as RGB pixels.
 
-    Parameters
-    ----------
-    image : bytes, PIL image, array or tensor
-        Arrays are gray ``(h, w)`` or have 1 to 4 channels, last (NumPy) or first (torch): gray, gray and alpha, RGB or
-        RGBA. Integers are 0 to 255, 16-bit ones are scaled as in a file, and floats are 0 to 1 or 0 to 255.
-
-    Raises
-    ------
-    GannetError
-        If it is none of these.
+    Arrays and tensors are gray ``(h, w)`` or have 1 to 4 channels, last (NumPy) or first (torch): gray, gray and alpha,
+    RGB or RGBA. Integers are 0 to 255, 16-bit ones are scaled as in a file, and floats are 0 to 1 or 0 to 255. Raises a
+    `GannetError` for anything that is no image.
     """
     if isinstance(image, bytes):
         return image

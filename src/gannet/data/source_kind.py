@@ -22,9 +22,9 @@ class SourceKind(ABC):
     name : str
         Unique name, such as ``image-zip``.
     description : str
-        A few words for messages that list what is accepted, such as ``a .zip of images``.
+        A few words for messages that list the accepted kinds, such as ``a .zip of images``.
     items : {"members", "files", "rows"}, default="members"
-        What the items are. ``"members"`` are images in a container; their paths are the container, ``#`` or ``!``, and
+        Kind of the items. ``"members"`` are images in a container; their paths are the container, ``#`` or ``!``, and
         the name of the member, and they are read back through the container. ``"files"`` are image files of their own.
         ``"rows"`` are rows of a matrix, named ``MATRIX#17``, which have no image.
     options : frozenset of str, default=frozenset()
@@ -38,7 +38,7 @@ class SourceKind(ABC):
 
     @abstractmethod
     def takes(self, text: str) -> bool:
-        """Return whether this kind opens what a text names.
+        """Return whether this kind opens a text.
 
         The test must be cheap: look at the name, or whether a file exists, and read no content.
 
@@ -100,7 +100,20 @@ class SourceKind(ABC):
         return self.open(text)
 
     def check_options(self, text: str, options: ReadOptions) -> None:
-        """Raise `GannetError` if an option is given that this kind does not heed."""
+        """Raise an error if an option is given that this kind ignores.
+
+        Parameters
+        ----------
+        text : str
+            The source, for the message.
+        options : ReadOptions
+            The options.
+
+        Raises
+        ------
+        GannetError
+            If an option is given that is not in ``options`` of the class.
+        """
         others = [f"--{name.replace('_', '-')}" for name in options.given() if name not in self.options]
         if others:
             raise GannetError(f"{text} is {self.description}: leave {', '.join(others)} out")

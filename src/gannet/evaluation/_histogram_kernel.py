@@ -59,17 +59,9 @@ def count(
 ) -> None:
     """Count the items at each distance from each query, separately for irrelevant and relevant items.
 
-    Parameters
-    ----------
-    query_words, database_words : ndarray of shape (n_words, n), dtype uint64
-        Codes, one word after another.
-    query_labels, database_labels : ndarray of shape (n_words, n), dtype uint64
-        Labels; see `gannet.evaluation.labels.Relevance`.
-    multi_label : bool
-        Whether the labels are bit masks.
-    counts : ndarray of shape (q, 2 * (n_bits + 1)), dtype int32
-        Zeros, to which the numbers of irrelevant items at distances 0, 1, ..., ``n_bits`` are added, followed by those
-        of relevant items.
+    Codes and labels are uint64 ``(n_words, n)``; the labels are those of a `Relevance`. The numbers of irrelevant items
+    at distances 0 to ``n_bits``, followed by those of relevant items, are added to ``counts (q, 2 * (n_bits + 1))``,
+    int32.
     """
     n_items = database_words.shape[1]
     width = counts.shape[1] // 2

@@ -34,19 +34,7 @@ _MOST_CELLS = 100_000
 
 @dataclass(frozen=True)
 class Cell:
-    """One method at one code length with one seed.
-
-    Parameters
-    ----------
-    method : str
-        Name of the method.
-    bits : int
-        Length of the codes in bits.
-    seed : int
-        Seed of the method.
-    settings : mapping of str to value
-        All other settings of the method.
-    """
+    """One method at one code length with one seed; ``settings`` are all its other settings."""
 
     method: str
     bits: int
@@ -65,18 +53,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Run:
-    """What all cells of a benchmark share.
+    """The protocol, the split data and the name of the image network that all cells of a benchmark share.
 
-    Parameters
-    ----------
-    protocol : Protocol
-        The protocol.
-    data : SplitData
-        Features and labels of its split.
-    backbone : str
-        Name of the image network that made the features.
-    curves : bool, default=False
-        Whether to record the training curves of methods that learn from pairs. Recording makes fitting slower.
+    With ``curves``, the training curves of methods that learn from pairs are recorded, which makes fitting slower.
     """
 
     protocol: Protocol
@@ -93,29 +72,12 @@ class Run:
 def make_cells(
     methods: Sequence[str], bits: Sequence[int], seeds: int, settings: Mapping[str, str] | None = None
 ) -> list[Cell]:
-    """Return the cells of all combinations of methods, code lengths and seeds, checked.
+    """Return the cells of all methods, code lengths and seeds ``0, ..., seeds - 1``, checked, in this order.
 
-    Parameters
-    ----------
-    methods : sequence of str
-        Names of methods, or ``["all"]``.
-    bits : sequence of int
-        Code lengths in bits.
-    seeds : int
-        Number of seeds: 0, 1, ..., ``seeds - 1``.
-    settings : mapping of str to str, optional
-        Settings as texts. Each one goes to every method that has it; at least one method must have it.
+    ``methods`` are names, or ``["all"]``. Each of the ``settings``, given as texts, goes to every method that has it.
 
-    Returns
-    -------
-    list of Cell
-        The cells, by method, then length, then seed.
-
-    Raises
-    ------
-    GannetError
-        If a name is unknown (the message suggests the nearest), a length or the number of seeds is below 1, there
-        are more than 100,000 cells, no method has a setting, or a setting's text has the wrong type.
+    Raises a `GannetError` if a name is unknown (the message suggests the nearest), a length or the number of seeds is
+    below 1, there are more than 100,000 cells, no method has a setting, or a setting's text has the wrong type.
     """
     names = list(all_hashers()) if list(methods) == ["all"] else list(dict.fromkeys(methods))
     if not names or not bits:

@@ -25,18 +25,10 @@ Distances = npt.NDArray[np.float32]
 class Evaluator:
     """How a project computes mean average precision.
 
-    Parameters
-    ----------
-    source : str
-        Repository, file and function.
-    quirks : str
-        How its value differs from others, in sentences.
-    order : callable
-        Returns the rows of the database, nearest first, from the distances ``(m,)`` float32 of one query.
-    stop : callable
-        Returns the number of ranks that count, from the cutoff (or None) and the size of the database.
-    skips_queries : callable
-        Returns whether queries without hits are left out of the mean, from whether items have several labels.
+    ``source`` is its repository, file and function, and ``quirks`` says in sentences how its value differs from others.
+    ``order`` maps the distances ``(m,)`` of a query to the rows of the database, nearest first. ``stop`` maps the
+    cutoff (or None) and the size of the database to the number of ranks that count. ``skips_queries`` maps whether
+    items have several labels to whether queries without hits are left out of the mean.
     """
 
     source: str
@@ -112,26 +104,10 @@ def compat_map(
     n_bits: int,
     top: int | None = None,
 ) -> float:
-    """Return mean average precision as a published project computes it.
+    """Return mean average precision as the published project ``name`` computes it, or 0 if its mean is over no queries.
 
-    Parameters
-    ----------
-    name : str
-        A key of `EVALUATORS`.
-    query_codes, database_codes, query_labels, database_labels, n_bits
-        See `gannet.evaluation.evaluate`.
-    top : int, optional
-        Cutoff of average precision. By default, the project's setting for the whole ranking.
-
-    Returns
-    -------
-    float
-        The value of the project, or 0 if its mean is over no queries.
-
-    Raises
-    ------
-    GannetError
-        If the name is unknown (the message suggests the nearest), or codes or labels are malformed.
+    The other arguments are those of `gannet.evaluation.evaluate`; without ``top``, the project's setting for the whole
+    ranking is used. Raises a `GannetError` if the name is unknown or if codes or labels are malformed.
     """
     published = evaluator(name)
     queries, database = check_pair(query_codes, database_codes, n_bits)

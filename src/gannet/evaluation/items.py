@@ -20,16 +20,9 @@ from gannet.evaluation.protocols import Protocol, Rows, all_protocols, get_proto
 
 @dataclass(frozen=True)
 class Items:
-    """Labeled images, and the parts that the data set divides them into.
+    """Labeled images, with class ids ``(n,)`` or 0/1 rows ``(n, n_labels)`` as labels.
 
-    Parameters
-    ----------
-    source : ImageSource
-        The images.
-    labels : ndarray of shape (n,) or (n, n_labels)
-        Class ids, or 0/1 rows.
-    parts : mapping of str to ndarray
-        Rows of the parts ``query``, ``database`` and ``train``; empty if the data set has no parts of its own.
+    ``parts`` has the rows of the data set's own ``query``, ``database`` and ``train`` parts; it is empty without them.
     """
 
     source: ImageSource
@@ -45,27 +38,11 @@ class Items:
 
 
 def find_protocol(name: str, path: str | os.PathLike[str] | None = None) -> tuple[Protocol, Items]:
-    """Return a protocol and its images.
+    """Return a protocol and its images, which by default the data set looks for itself.
 
-    Parameters
-    ----------
-    name : str
-        Name of a protocol; or, for the protocol of the user's own images, the path of class folders, of a folder with
-        lists, or of one list, or the name of a data set that another distribution brings.
-    path : str or path, optional
-        Where the named data set is stored. By default, the data set looks for itself.
-
-    Returns
-    -------
-    protocol : Protocol
-        The protocol.
-    items : Items
-        The images and labels.
-
-    Raises
-    ------
-    GannetError
-        If the name is unknown (the message suggests the nearest), or if the data are missing or malformed.
+    ``name`` is a protocol's; or, for the protocol of the user's own images, the path of class folders, of a folder with
+    lists, or of one list, or the name of a data set that another distribution brings. Raises a `GannetError` if the
+    name is unknown (the message suggests the nearest), or if the data are missing or malformed.
     """
     protocols = all_protocols()
     data_path = None if path is None else os.fspath(path)

@@ -14,15 +14,10 @@ from gannet.errors import GannetError
 
 @dataclass(frozen=True)
 class Relevance:
-    """Labels of queries and database as 64-bit words, from which relevance is computed.
+    """Labels of queries and database as uint64 words ``(n_words, n)``, from which relevance is computed.
 
-    Attributes
-    ----------
-    queries, database : ndarray of shape (n_words, n), dtype uint64
-        One column per item. With ``multi_label``, the words are bit masks, and an item is relevant to a query if their
-        masks share a bit. Otherwise there is one word, the number of the class, and an item is relevant if it is equal.
-    multi_label : bool
-        Whether an item can have several labels.
+    With ``multi_label``, the words are bit masks, and an item is relevant to a query if their masks share a bit.
+    Otherwise there is one word, the number of the class, and an item is relevant if it is equal.
     """
 
     queries: npt.NDArray[np.uint64]

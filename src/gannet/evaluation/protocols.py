@@ -20,14 +20,10 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Split:
-    """The rows of the queries, the database and the training set.
+    """The rows of the queries, the database and the training set, each in order.
 
-    Attributes
-    ----------
-    query, database, train : ndarray of shape (n,), dtype int64
-        Rows of each part, in order.
-    digest : str
-        Hash of the rows and of all labels. The same rows of a data set in another order have another digest.
+    ``digest`` is a hash of the rows and of all labels. The same rows of a data set in another order have another
+    digest.
     """
 
     query: Rows

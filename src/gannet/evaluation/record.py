@@ -26,18 +26,7 @@ _PLAIN: dict[Any, tuple[_Types, str]] = {
 class TrainingPoint:
     """One observed training step: see `gannet.training.observe.ObservedStep`.
 
-    Attributes
-    ----------
-    step : int
-        Number of the step, from 1.
-    loss : float
-        Loss of the batch before the step.
-    flipped : float
-        Share of the batch's bits that the step flipped, from 0 to 1.
-    undone : float
-        Share of the differing bits of similar pairs that flipped on both sides, from 0 to 1.
-    map : float or None
-        MAP of the encoder after the step; None for the steps whose encoder was not scored.
+    ``map`` is MAP of the encoder after the step; None for the steps whose encoder was not scored.
     """
 
     step: int
@@ -49,15 +38,7 @@ class TrainingPoint:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """One example query and its nearest database items.
-
-    Attributes
-    ----------
-    query : int
-        Row among the queries.
-    found : sequence of (int, int, int)
-        Row in the database, Hamming distance and relevance (0 or 1) of each item, nearest first.
-    """
+    """The row of an example query, and its nearest items: row in the database, Hamming distance, relevance (0 or 1)."""
 
     query: int
     found: Sequence[tuple[int, int, int]]

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
@@ -17,36 +17,15 @@ from gannet.evaluation.record import Record
 from gannet.evaluation.summary import Figure, Groups, SweptMethod, baseline, grouped, lengths, sweeps, variants
 from gannet.support.atomic import write_atomically
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
 _LINES, _TABLE, _PAGE, _LOCK = "results.jsonl", "table.md", "report.html", ".lock"
 
 
 class ResultsFolder:
     """A folder with one record per line in ``results.jsonl``, so that an interrupted run can be continued.
 
-    The folder is locked for one run at a time: use it as a context manager, or call `close`.
-
-    Parameters
-    ----------
-    path : str or path
-        The folder, which is made if it does not exist.
-    protocol : str
-        Name of the protocol of all its records.
-
-    Attributes
-    ----------
-    path : Path
-        The folder.
-    records : list of Record
-        The records in it.
-
-    Raises
-    ------
-    GannetError
-        If the folder holds other files or records of another protocol, if a line is not a record, or if another run has
-        locked it.
+    The folder is made if it does not exist. It is locked for one run at a time: use it as a context manager, or call
+    `close`. Raises a `GannetError` if it holds other files or records of another protocol, if a line is not a record,
+    or if another run has locked it.
     """
 
     def __init__(self, path: str | os.PathLike[str], protocol: str) -> None:
@@ -73,9 +52,7 @@ class ResultsFolder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def add(self, record: Record) -> None:
@@ -127,7 +104,7 @@ class ResultsFolder:
             return Record.from_json(json.loads(line))
         except (ValueError, RecursionError) as error:  # a GannetError is a ValueError, too
             raise GannetError(
-                f"{self._lines}, line {number}: not a result ({error}); take the line out, or name another folder"
+                f"{self._lines}, line {number}: not a result ({error}); remove the line, or name another folder"
             ) from None
 
 

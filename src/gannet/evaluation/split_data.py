@@ -34,29 +34,9 @@ class SplitArrays(NamedTuple):
 class SplitData:
     """The arrays of a split, the labels of queries and database, and the images.
 
-    The training set has no labels here, so that no method can learn from them.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n, d)
-        Features of all items.
-    labels : ndarray of shape (n,) or (n, n_labels)
-        Class ids or 0/1 rows of all items.
-    split : Split
-        Rows of the queries, the database and the training set.
-    source : ImageSource
-        The images of the ``n`` items.
-    reader : FeatureReader, optional
-        Reads views and pixels for the methods that learn from images. Without it, such methods cannot be run.
-
-    Attributes
-    ----------
-    split : Split
-        The rows.
-    source : ImageSource
-        The images.
-    query_labels, database_labels : ndarray
-        Labels of the queries and of the database.
+    The training set has no labels here, so that no method can learn from them. ``features (n, d)`` and ``labels (n,)``
+    or ``(n, n_labels)`` are those of all items of ``source``. Without ``reader``, which reads views and pixels, methods
+    that learn from images cannot be run.
     """
 
     def __init__(
@@ -80,10 +60,8 @@ class SplitData:
     def given_to(self, hasher: Hasher) -> SplitArrays:
         """Return the arrays in the form that a method takes. They are read once per form and kept.
 
-        Raises
-        ------
-        GannetError
-            If the method learns from images and there is no reader, or if an image can no longer be read.
+        Raises a `GannetError` if the method learns from images and there is no reader, or if an image can no longer be
+        read.
         """
         takes = hasher.takes
         if takes not in self._arrays:
@@ -106,21 +84,10 @@ class SplitData:
 
 
 def read_split(protocol: Protocol, items: Items, reader: FeatureReader) -> tuple[SplitData, Sequence[Skipped]]:
-    """Read the features of all items, and split them as the protocol says.
+    """Return the features of all items, split as the protocol says, and the images that could not be read.
 
-    Unreadable images are left out before the split is drawn, unless the protocol fixes the number of images.
-
-    Returns
-    -------
-    data : SplitData
-        The split and its features.
-    skipped : sequence of Skipped
-        Images that could not be read.
-
-    Raises
-    ------
-    GannetError
-        If the protocol fixes the number of images and some cannot be read, or if there are too few items.
+    Unreadable images are left out before the split is drawn. If the protocol fixes the number of images, or if there
+    are too few items, a `GannetError` is raised.
     """
     features = reader.read(items.source)
     n_lost = len(items.source) - len(features.paths)

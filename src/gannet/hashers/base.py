@@ -43,7 +43,7 @@ class Hasher(DeclaresSettings, TransformerMixin, BaseEstimator, ABC):
     reference : str
         The paper: authors, title and venue in one line.
     encoder_ : Encoder
-        What `fit` has learned.
+        Result of `fit`.
     n_features_in_ : int
         Number of features seen in `fit`.
     """
@@ -56,7 +56,7 @@ class Hasher(DeclaresSettings, TransformerMixin, BaseEstimator, ABC):
 
     @property
     def takes(self) -> Takes:
-        """What the method learns from: `FromFeatures`, `FromViews` or `FromPixels`."""
+        """Kind of the training data: `FromFeatures`, `FromViews` or `FromPixels`."""
         return FromFeatures()
 
     def fit(self, X: npt.ArrayLike, y: Any = None) -> Self:

@@ -69,7 +69,7 @@ def _with_inherited_entries(cls: type, text: str) -> str:
 
 
 def _split(text: str) -> tuple[str, str, str]:
-    """Return what is before the section of parameters of a docstring, the section itself, and what is after it."""
+    """Split a docstring into the text before its section of parameters, the section, and the text after it."""
     text = inspect.cleandoc(text)
     headings = list(_HEADING.finditer(text))
     place = next((i for i, heading in enumerate(headings) if heading[0] == _PARAMETERS), None)

@@ -38,7 +38,7 @@ class ViewsHasher(Hasher):
 
     @property
     def takes(self) -> FromViews:
-        """What the method learns from; raises a `GannetError` for less than two views."""
+        """Kind of the training data; raises a `GannetError` for less than two views."""
         return FromViews(self._enough(self.n_views), self.original_first)
 
     def _enough(self, n_views: int) -> int:
@@ -77,7 +77,7 @@ class PixelHasher(Hasher):
 
     @property
     def takes(self) -> FromPixels:
-        """What the method learns from."""
+        """Kind of the training data."""
         return FromPixels(self.side)
 
     def _checked(self, X: npt.ArrayLike, reset: bool) -> Pixels:

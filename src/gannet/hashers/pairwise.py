@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class PairwiseHasher(LayerHasher):
     """Base class of methods that train a linear hash layer on batches of pairs.
 
-    A subclass provides a similarity and a loss. Training with the plain gradient, training with gradient attention, and
-    training of the whole image network then all work.
+    A subclass provides a similarity and, unless it is the squared loss, a loss. Training with the plain gradient,
+    training with gradient attention, and training of the whole image network then all work.
 
     Parameters
     ----------
@@ -75,9 +75,8 @@ class PairwiseHasher(LayerHasher):
             Maps indices of items, Tensors of shapes (n,) and (m,), to similarities of shape (n, m).
         """
 
-    @abstractmethod
     def pair_loss(self) -> PairLoss:
-        """Return the loss.
+        """Return the loss, by default `gannet.training.losses.squared_loss`.
 
         Returns
         -------
@@ -85,6 +84,9 @@ class PairwiseHasher(LayerHasher):
             ``loss(products, similarity, n_bits)`` maps inner products and similarities of shape (n, m) to the loss of
             each pair, of shape (n, m).
         """
+        from gannet.training.losses import squared_loss
+
+        return squared_loss
 
     def trainer(self, network: torch.nn.Module, **changes: Any) -> PairwiseTrainer:
         """Return a trainer with the method's loss, schedule and attention.

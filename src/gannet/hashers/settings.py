@@ -34,24 +34,10 @@ def defaults(hasher: type[Hasher]) -> dict[str, Any]:
 
 
 def make_hasher(name: str, n_bits: int, seed: int, settings: Mapping[str, str]) -> Hasher:
-    """Return an unfitted hasher from texts.
+    """Return an unfitted hasher by its name, with settings that are converted from text to the type of their default.
 
-    Parameters
-    ----------
-    name : str
-        Name of the method.
-    n_bits : int
-        Length of the codes in bits.
-    seed : int
-        The hasher's ``random_state``.
-    settings : mapping of str to str
-        Texts by setting; each is converted to the type of the setting's default.
-
-    Raises
-    ------
-    GannetError
-        If the method or a setting is unknown (the message suggests the nearest name), if a text has the wrong type, or
-        for less than one bit.
+    Raises a `GannetError` if the method or a setting is unknown (the message suggests the nearest name), if a text has
+    the wrong type, or for less than one bit.
     """
     hasher = get_hasher(name)
     n_bytes(n_bits)
@@ -69,10 +55,8 @@ def make_hasher(name: str, n_bits: int, seed: int, settings: Mapping[str, str]) 
 def split_fine_tuning(settings: Mapping[str, str], wanted: bool) -> tuple[FineTuning | None, dict[str, str]]:
     """Return the settings of training the backbone among the texts, and the texts of the other settings.
 
-    Raises
-    ------
-    GannetError
-        If such a setting is given although the backbone is not trained, or if a text has the wrong type.
+    Raises a `GannetError` if such a setting is given although the backbone is not trained, or if a text has the wrong
+    type.
     """
     known = {field.name: field.default for field in fields(FineTuning)}
     ours = {key: _read(key, text, known[key]) for key, text in settings.items() if key in known}

@@ -14,7 +14,7 @@ class FromFeatures:
 
     @property
     def encodes(self) -> FromFeatures:
-        """What the fitted method encodes: the same kind of data."""
+        """Kind of the data that the fitted method encodes: the same."""
         return self
 
 
@@ -37,7 +37,7 @@ class FromViews:
 
     @property
     def encodes(self) -> FromFeatures:
-        """What the fitted method encodes: features of unchanged images."""
+        """Kind of the data that the fitted method encodes: features of unchanged images."""
         return FromFeatures()
 
 
@@ -57,7 +57,7 @@ class FromPixels:
 
     @property
     def encodes(self) -> FromPixels:
-        """What the fitted method encodes: the same kind of data."""
+        """Kind of the data that the fitted method encodes: the same."""
         return self
 
 

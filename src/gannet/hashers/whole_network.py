@@ -28,16 +28,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """Images and their features by the frozen network.
+    """Images, by ``read`` and content digest, and their features ``(n, d)`` by the frozen network.
 
-    Parameters
-    ----------
-    features : ndarray of shape (n, d), dtype float32
-        Features, which determine the similarities.
-    digests : sequence of bytes
-        Content digest of each image.
-    read : callable
-        Maps an index to the raw image; called from several threads.
+    ``read`` maps an index to the raw image and is called from several threads.
     """
 
     features: Floats
@@ -63,46 +56,21 @@ def train_network(
     fine_tuning: FineTuning,
     checkpoints: Path | None = None,
 ) -> tuple[Encoder, Weights]:
-    """Fit the hasher together with a backbone.
+    """Fit the hasher together with a backbone; return the trained hash layer and weights of the backbone.
 
     Similarities are those of the frozen ``images.features``. The hash layer is trained alone first, then the whole
-    network is trained from pixels. Under ``torchrun`` the processes share each batch and end with equal weights.
-
-    Parameters
-    ----------
-    hasher : PairwiseHasher
-        The method; its ``encoder_`` is set.
-    images : TrainingImages
-        What to learn from.
-    backbone : Backbone
-        The backbone.
-    weights : mapping of str to ndarray
-        Initial weights of the backbone.
-    fine_tuning : FineTuning
-        Settings of the training.
-    checkpoints : Path, default=None
-        Folder for checkpoints; a training continues from the checkpoint in it.
-
-    Returns
-    -------
-    encoder : Encoder
-        The trained hash layer.
-    weights : dict of str to ndarray
-        The trained weights of the backbone.
-
-    Raises
-    ------
-    GannetError
-        If the method cannot train a network, or if training fails.
+    network, with these initial ``weights``, is trained from pixels. Under ``torchrun`` the processes share each batch
+    and end with equal weights. A training continues from the checkpoint in the folder ``checkpoints``. Raises a
+    `GannetError` if the method cannot train a network, or if training fails.
     """
     torch = load("torch", "train", "training the image network")
 
     from gannet.training.checkpoint import Checkpoint
     from gannet.training.distributed import join_processes, training_device
     from gannet.training.hash_network import HashNetwork
+    from gannet.training.image_batches import ImageBatches
+    from gannet.training.image_loop import train_on_images
     from gannet.training.optimizers import make_optimizer
-    from gannet.training.picture_loop import train_on_pictures
-    from gannet.training.pictures import Pictures
 
     device = training_device()
     processes = join_processes(device)
@@ -133,8 +101,8 @@ def train_network(
             seed=seed,
             processes=processes,
         )
-        pictures = Pictures(len(images.digests), images.read, backbone.size, fine_tuning.augment, seed)
-        train_on_pictures(trainer, schedule, pictures, hasher.pair_similarity(images.features), checkpoint)
+        data = ImageBatches(len(images.digests), images.read, backbone.size, fine_tuning.augment, seed)
+        train_on_images(trainer, schedule, data, hasher.pair_similarity(images.features), checkpoint)
     weight, bias = (np.ascontiguousarray(t.detach().cpu().numpy()) for t in (layer.weight.T, layer.bias))
     kind = UnitLinear if fine_tuning.unit_input else Linear
     hasher.encoder_ = kind(encoder.mean if fine_tuning.unit_input else np.zeros_like(encoder.mean), weight, bias)

@@ -28,8 +28,8 @@ class DSH(Hasher):
     center on that side, the balance of a plane is the entropy ``-P log P - (1 - P) log(1 - P)``. The method takes the
     ``n_bits`` planes with the largest entropy [1]_.
 
-    The paper leaves the following open. Here k-means starts from random items; the number of groups is rounded and at
-    most the number of items; empty groups are dropped; planes of equal entropy are ordered by the distance of their
+    The paper does not specify the following. Here k-means starts from random items; the number of groups is rounded and
+    at most the number of items; empty groups are dropped; planes of equal entropy are ordered by the distance of their
     centers, closest first.
 
     Parameters
@@ -83,9 +83,8 @@ class DSH(Hasher):
         kmeans = KMeans(n_groups, init="random", n_init=1, max_iter=self.n_iterations, random_state=random)
         # One thread: the order in which threads add would change the last digits of the centers.
         with threadpool_limits(1, user_api="openmp"), warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", ConvergenceWarning
-            )  # fewer distinct items than groups: _learn raises an error
+            # Fewer distinct items than groups: _learn raises an error.
+            warnings.simplefilter("ignore", ConvergenceWarning)
             kmeans.fit(features)
         sizes = np.bincount(kmeans.labels_, minlength=n_groups)
         filled = sizes > 0

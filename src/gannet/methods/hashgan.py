@@ -77,19 +77,19 @@ class HashGAN(PixelHasher):
 
     The networks start from random weights, without a pre-trained network [1]_. A generator G makes images from noise
     and a random binary code b. Discriminator and encoder share all layers but the last; the encoder's last layer gives
-    the sigmoid t of each bit. The discriminator learns to tell real images from generated ones. The generator matches
-    the mean features of both in the last shared layer (Salimans et al. 2016). On real images, t should have low entropy
-    per image and high entropy on average over images (each bit is 1 for half of them), should not change when the image
-    is rotated and shifted, and its bits should be independent, by ``W W' = I`` for the encoder's last layer W. On
-    generated images t should equal b: G and the encoder both minimize this L2 loss. All weights of losses are 1.
+    the sigmoid t of each bit. The discriminator learns to distinguish real images from generated ones. The generator
+    matches the mean features of both in the last shared layer (Salimans et al. 2016). On real images, t should have low
+    entropy per image and high entropy on average over images (each bit is 1 for half of them), should not change when
+    the image is rotated and shifted, and its bits should be independent, by ``W W' = I`` for the encoder's last layer
+    W. On generated images t should equal b: G and the encoder both minimize this L2 loss. All weights of losses are 1.
 
     It reads images of 32 x 32 pixels; `ImageHasher` resizes any image to them. Reimplementations by others report a
-    precision of 0.22 to 0.30 among the 1,000 nearest on CIFAR-10, far below the published results, so do not expect
-    much. The defaults, 10 epochs on 10,000 images, reach a MAP of 0.145 at 32 bits there (seed 0; random codes have
+    precision of 0.22 to 0.30 among the 1,000 nearest on CIFAR-10, far below the published results. The
+    defaults, 10 epochs on 10,000 images, reach a MAP of 0.145 at 32 bits there (seed 0; random codes have
     0.1).
 
-    The paper leaves the following open, as far as known here. The networks are those of DCGAN (the paper's are like
-    those of Salimans et al., which are too large to train on a CPU) with ``width`` channels in the outermost layer.
+    The paper does not specify the following, as far as known here. The networks follow DCGAN (the paper's follow
+    Salimans et al., which are too large to train on a CPU) with ``width`` channels in the outermost layer.
     Both networks follow their losses at the same time, once per batch. Losses are means over items and bits, so that
     their weights do not depend on the length of the codes. Noise is Gaussian. Images are rotated by up to 10 degrees
     and shifted by up to a tenth of their side. A new image is encoded with the mean batch statistics of the training

@@ -27,8 +27,7 @@ class ITQ(Hasher):
     References
     ----------
     .. [1] Gong, Lazebnik, Gordo, Perronnin, "Iterative Quantization: A Procrustean Approach to Learning Binary Codes
-       for
-       Large-Scale Image Retrieval", TPAMI 2013, section 3.
+       for Large-Scale Image Retrieval", TPAMI 2013, section 3.
 
     Examples
     --------

@@ -32,11 +32,11 @@ class SH(Hasher):
     with the eigenvalues ``1 - exp(-eps^2/2 |k pi / (b - a)|^2)``, k = 1, 2, ... [1]_. A box is laid around the items
     along their principal components. Among the eigenfunctions of all its directions, without the constant one (k = 0),
     the ``n_bits`` with the smallest eigenvalues each give the bit ``value >= 0``; one direction may give several bits.
-    Their order does not depend on eps, the width of the neighborhood, so that eps is no setting. Products of
-    eigenfunctions of two directions are not used, as in the paper, since they depend on bits that are already there.
+    Their order does not depend on eps, the width of the neighborhood, so eps is not a setting. Products of
+    eigenfunctions of two directions are not used, as in the paper, since they depend on the other bits.
 
-    The paper leaves the following open. Here there are ``min(n_bits, n_features)`` components; the box ends at the
-    smallest and largest training item along each; of equal eigenvalues, that of the larger component comes first; the
+    The paper does not specify the following. Here there are ``min(n_bits, n_features)`` components; the box ends at the
+    smallest and largest training item along each; of equal eigenvalues, the larger component's comes first; the
     waves continue outside the box.
 
     Parameters

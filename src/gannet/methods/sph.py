@@ -46,10 +46,10 @@ class SpH(Hasher):
     Rankings use the plain Hamming distance, as for all methods here, and not the paper's spherical Hamming distance
     (the bits that differ, divided by the bits that are 1 in both).
 
-    The paper leaves the following open. Here a pivot starts at the mean of ``n_initial`` random items, which is near
-    the center, where the paper saw faster convergence; a radius lies midway between the two middle distances; all
-    training items take part (the paper: 100,000 of them); after ``n_iterations`` iterations the spheres are used as
-    they are, so that items for which no such spheres exist, such as few or one-dimensional ones, still get codes.
+    The paper does not specify the following. Here a pivot starts at the mean of ``n_initial`` random items, which is
+    near the center, where the paper saw faster convergence; a radius lies midway between the two middle distances; all
+    training items take part (the paper: 100,000 of them); after ``n_iterations`` iterations the present spheres are
+    used, so that items for which no such spheres exist, such as few or one-dimensional ones, still get codes.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ class UHGA(PairwiseHasher):
     ----------
     similarity : {"centered-cosine", "cosine"}, default="centered-cosine"
         "centered-cosine" subtracts the mean feature first, which spreads the cosines of rectified features around 0;
-        "cosine" does not. The paper says no more than cosine.
+        "cosine" does not. The paper specifies only the cosine.
     similarity_threshold : float, default=0.2
         Pairs with a larger cosine are similar. The paper tries 0 to 0.9 and finds 0.2 to 0.4 good.
     dissimilar : {0.0, -1.0}, default=0.0

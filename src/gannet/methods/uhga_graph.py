@@ -10,7 +10,6 @@ from gannet.hashers.layer import unit_features
 from gannet.hashers.pairwise import PairwiseHasher
 
 if TYPE_CHECKING:
-    from gannet.training.losses import PairLoss
     from gannet.training.similarity import Similarity
 
 
@@ -22,8 +21,9 @@ class UHGAGraph(PairwiseHasher):
     pairs whose vectors have the largest cosines are similar (S = 1), the rest are not (S = 0). The hash layer, the
     squared loss and gradient attention are those of `UHGA`.
 
-    It pays off if the items form groups. More or fewer components than groups cost little, as the walk fades out fine
-    differences. Items beyond 20,000 get their vectors from their neighbors among 20,000 random ones.
+    It improves codes if the items form groups. The number of components need not match the number of groups, because
+    the walk fades out fine differences. Items beyond 20,000 get their vectors from their neighbors among 20,000 random
+    ones.
 
     Parameters
     ----------
@@ -83,11 +83,6 @@ class UHGAGraph(PairwiseHasher):
             self.similar_share,
             generator,
         )
-
-    def pair_loss(self) -> PairLoss:
-        from gannet.training.losses import squared_loss
-
-        return squared_loss
 
 
 class UHGAGraphPlain(UHGAGraph):

@@ -12,7 +12,6 @@ from gannet.hashers.layer import mean_of_originals
 from gannet.hashers.pairwise import PairwiseHasher
 
 if TYPE_CHECKING:
-    from gannet.training.losses import PairLoss
     from gannet.training.similarity import Similarity
 
 _GRAPH = {"n_neighbors": 50, "n_components": 64, "n_walk_steps": 6}  # the defaults of UHGAGraph
@@ -22,7 +21,7 @@ _HIDDEN = 512
 class UHGAViews(ViewsHasher, PairwiseHasher):
     """UHGA that learns which images are similar, and their codes, from random views of each image.
 
-    The features of a pre-trained network hold much that does not help to tell the given images apart. Before pairs are
+    Much of a pre-trained network's features does not help to distinguish the given images. Before pairs are
     compared, a small network on these features therefore learns a space in which views of one image lie together and
     views of different images apart [1]_ (temperature and views are those of `CIBHash`, the hidden layer has half its
     width). In that space, the similarities are those of `UHGAGraph`. The hash layer sees a random view of each image in
@@ -103,11 +102,6 @@ class UHGAViews(ViewsHasher, PairwiseHasher):
                 torch.manual_seed(seed)
                 space = contrastive_space(views, _HIDDEN, self.temperature, schedule, generator)
         return walk_similarity(space, **_GRAPH, similar_share=self.similar_share, generator=generator)
-
-    def pair_loss(self) -> PairLoss:
-        from gannet.training.losses import squared_loss
-
-        return squared_loss
 
 
 class UHGAViewsPlain(UHGAViews):

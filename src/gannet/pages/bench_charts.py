@@ -141,6 +141,6 @@ def _swept_series(name: str, swept: SweptMethod, bits: int, style: int) -> Serie
 
 
 def _value_ticks(series: Sequence[Series]) -> list[tuple[float, str]]:
-    """Return ticks at no more than twelve of the values."""
+    """Return ticks at up to twelve of the values."""
     places = sorted({x for each in series for x, _ in each.points})
     return [(x, f"{x:g}") for x in places[:: math.ceil(len(places) / 12)]]

@@ -61,16 +61,8 @@ class _Sweep:
 def bench_page(protocol: Protocol, records: Sequence[Record], command: str, data: SplitData | None = None) -> str:
     """Return the HTML page of a benchmark, which loads no other files.
 
-    Parameters
-    ----------
-    protocol : Protocol
-        The protocol.
-    records : sequence of Record
-        At least one record; all have this protocol, the same split and the same backbone.
-    command : str
-        The command line that made the records.
-    data : SplitData, optional
-        Data of the split, for the pictures of example retrievals. By default, the page has none.
+    The ``records`` (at least one) have this protocol, the same split and the same backbone; ``command`` is the command
+    line that made them. With ``data``, the page shows pictures of example retrievals.
     """
     swept = sweeps(records, protocol.name)
     every = grouped(records)

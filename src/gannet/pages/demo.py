@@ -12,18 +12,9 @@ from gannet.pages.rendering import render
 
 @dataclass(frozen=True)
 class Score:
-    """The mean average precision of one method.
+    """Mean average precision of a method, from 0 to 1, as the expectation over all orders of ties.
 
-    Parameters
-    ----------
-    name : str
-        Name of the method, such as ``"UHGA"``.
-    size : str
-        What the method stores per picture, such as ``"64 bits"``.
-    map : float
-        Mean average precision, 0 to 1, as the expectation over all orders of ties.
-    highlighted : bool, default=False
-        Whether this is the method of the demo.
+    ``size`` is what it stores per picture, such as "64 bits"; ``highlighted`` marks the method of the demo.
     """
 
     name: str
@@ -62,46 +53,11 @@ class DemoQuery:
 class DemoReport:
     """The results of the demo.
 
-    Parameters
-    ----------
-    dataset : str
-        Display name of the data set, such as ``"CIFAR-10"``.
-    found : str
-        Where the data set was found.
-    attempts : sequence of str
-        Data sets that were tried before, each with the reason of the failure, one line each.
-    n_training : int
-        Number of pictures that the codes were learned from, without labels.
-    n_database : int
-        Number of pictures that were searched.
-    n_queries : int
-        Number of queries behind ``scores`` and the histograms of distances.
-    n_classes : int
-        Number of classes. They are used for the evaluation only.
-    backbone : str
-        Name of the image network.
-    n_features : int
-        Number of floats per picture before hashing.
-    method : str
-        Name of the method, such as ``"UHGA"``.
-    n_bits : int
-        Length of the codes in bits.
-    fit_seconds : float
-        Time to learn the codes from the features, in seconds.
-    images_per_second : float
-        Pictures encoded per second, from the file to the features.
-    scores : sequence of Score
-        Methods, in the order in which the page shows them.
-    same_class_distances : sequence of int of length n_bits + 1
-        Number of pairs of a query and a picture of its class at each Hamming distance from 0 to ``n_bits``.
-    other_class_distances : sequence of int of length n_bits + 1
-        Number of pairs of a query and a picture of another class at each Hamming distance.
-    n_distinct_codes : int
-        Number of distinct codes in the database.
-    ones_per_bit : sequence of float of length n_bits
-        Fraction of the database in which each bit is 1, 0 to 1.
-    queries : sequence of DemoQuery
-        A few queries to look at.
+    ``found`` says where the data set was found, and ``attempts`` which others were tried before and why they failed.
+    Classes are used for the evaluation only. ``images_per_second`` counts from the file to the features. The histograms
+    hold the number of pairs of a query and a picture at each Hamming distance from 0 to ``n_bits``, and
+    ``ones_per_bit`` the fraction of the database in which each bit is 1. ``scores`` are shown in their order;
+    ``queries`` are a few to look at.
     """
 
     dataset: str

@@ -20,6 +20,7 @@ GROUPS, MEMBERS = 200, 20
 class _Item:
     id: int
     picture: Picture
+    note: str
 
 
 @dataclass(frozen=True)
@@ -32,41 +33,22 @@ def duplicates_page(
     groups: Sequence[Sequence[Member]],
     title: str,
     n_bits: int,
-    radius: int,
+    radius: int | None,
     picture: Callable[[str], bytes | None],
     cosine: float = 0.0,
 ) -> str:
     """Return the HTML page of near-duplicates: the first 200 groups, and the first 20 items of each.
 
     Pictures are embedded until they take about 32 MB together. An item that is marked as changed since it was indexed
-    is shown without its picture.
-
-    Parameters
-    ----------
-    groups : sequence of sequences of Member
-        Groups, as `gannet.retrieval.duplicates.duplicates` returns them.
-    title : str
-        Heading of the page.
-    n_bits : int
-        Length of the codes in bits.
-    radius : int
-        Largest Hamming distance, in bits, between two linked items.
-    picture : callable
-        Function from an item's path to its JPEG thumbnail, or to None if it has no picture. `read_picture` is one.
-    cosine : float, default=0.0
-        Smallest cosine between the features of two linked items, 0 if only codes were compared.
-
-    Returns
-    -------
-    str
-        The page, complete in one file.
+    is shown without its picture. ``radius`` is None if bytes and pixels were compared, and ``cosine`` is 0 if only
+    codes were. ``picture`` maps the path of an item to its JPEG thumbnail, or to None if it has none.
     """
     album = Album(picture)
     shown = [
         _Group(
             len(group),
             [
-                _Item(member["id"], album.picture(member["path"], changed, hidden=changed))
+                _Item(member["id"], album.picture(member["path"], changed, hidden=changed), _describe(member))
                 for member in group[:MEMBERS]
                 for changed in [member.get("changed", False)]
             ],
@@ -84,3 +66,15 @@ def duplicates_page(
         left_out=album.left_out,
         tiny=all_tiny(item.picture for group in shown for item in group.items),
     )
+
+
+def _describe(member: Member) -> str:
+    """Return one line about an item's picture: whether to keep it, its sizes and its date."""
+    parts = ["keep"] if member.get("keep") else []
+    if member.get("width"):
+        parts.append(f"{member['width']} x {member['height']}")
+    if (n_bytes := member.get("bytes")) is not None:
+        parts.append(f"{n_bytes / 1000:,.1f} kB")
+    if date := member.get("date"):
+        parts.append(date)
+    return ", ".join(parts)

@@ -59,20 +59,9 @@ class Query:
 
 
 def read_picture(path: str) -> bytes | None:
-    """Return a JPEG thumbnail of an item.
-
-    Parameters
-    ----------
-    path : str
-        Path of the item, as its collection stores it.
-
-    Returns
-    -------
-    bytes or None
-        None for a row of a matrix, and for a file that can no longer be read.
-    """
+    """Return a JPEG thumbnail of an item; None for a row of a matrix, and for a file that can no longer be read."""
     try:
-        return thumbnail(read_item(path), PICTURE_SIDE)
+        return thumbnail(read_item(path), PICTURE_SIDE, truncated=True)
     except GannetError:
         return None
 

@@ -20,14 +20,7 @@ _JOINERS = "\u200c\u200d"
 def render(template: str, package: str = "gannet.pages", **values: Any) -> str:
     """Return a template, filled in with ``values``.
 
-    Parameters
-    ----------
-    template : str
-        File name, such as ``"search.html"``.
-    package : str, default="gannet.pages"
-        Package whose ``templates`` folder holds the template. It may include templates of ``gannet.pages``.
-    **values
-        Variables of the template.
+    The template is in the folder ``templates`` of ``package``, and may include templates of ``gannet.pages``.
     """
     return _environment(package).get_template(template).render(values)
 

@@ -22,36 +22,15 @@ def search_page(answers: Sequence[Answer], title: str, n_bits: int, picture: Cal
     """Return the HTML page of a search: the first 200 queries, and the first 100 results of each.
 
     Pictures are embedded until they take about 32 MB together. An item or a query by id whose file has changed since it
-    was indexed is shown without its picture. A query that could not be answered is shown with the reason.
-
-    Parameters
-    ----------
-    answers : sequence of Answer
-        Queries and their neighbors, as `gannet.retrieval.query.search` returns them.
-    title : str
-        Heading of the page.
-    n_bits : int
-        Length of the codes in bits.
-    picture : callable
-        Function from an item's path to its JPEG thumbnail, or to None if it has no picture. `read_picture` is one. It
-        is called at most once per path.
-
-    Returns
-    -------
-    str
-        The page, complete in one file.
-
-    Raises
-    ------
-    GannetError
-        If ``n_bits`` is less than 1.
+    was indexed is shown without its picture. A query that could not be answered is shown with the reason. ``picture``
+    maps the path of an item to its JPEG thumbnail, or to None if it has none, and is called at most once per path.
     """
     n_bytes(n_bits)
     album = Album(picture)
     queries = []
     for answer in answers[:QUERIES]:
         error, changed = answer.get("error"), answer.get("changed", False)
-        stale = changed and is_id(answer["query"])  # a file that is the query itself is shown as it is
+        stale = changed and is_id(answer["query"])  # a file given as the query is shown with its present content
         asked = album.picture(answer["query"], changed, hidden=stale or error is not None)
         near = []
         for item in answer["results"][:RESULTS]:

@@ -23,14 +23,8 @@ class FixedPoint:
     """Features at unit length in fixed point, whose products are summed without rounding.
 
     The error of a value is at most 2^-16, which changes cosines of real features by about 1e-5. A row of zeros stays
-    zero, and is like no other row.
-
-    Attributes
-    ----------
-    values : ndarray of shape (n, parts, 128), dtype int16
-        Rows, padded with zeros.
-    lengths : ndarray of shape (n, parts), dtype float64
-        For each part, the length of the row from that part to its end.
+    zero, and is like no other row. ``values (n, parts, 128)`` are padded with zeros; ``lengths (n, parts)`` are the
+    lengths of a row from each part to its end.
     """
 
     values: npt.NDArray[np.int16]

@@ -24,19 +24,9 @@ MAX_COMPARED = 10_000
 def mark_items(collection: Collection, items: Sequence[Any]) -> int:
     """Mark the items whose files have changed since they were indexed, by a true ``changed``.
 
-    A file that cannot be read is not marked, nor are rows of a matrix and items without a digest.
-
-    Parameters
-    ----------
-    collection : Collection
-        The collection.
-    items : sequence of dict
-        Items with ``id`` and ``path``; an item may be there several times.
-
-    Returns
-    -------
-    int
-        Number of items that were not compared: those beyond the first 10,000.
+    Items are dicts with ``id`` and ``path``, and may be given several times. A file that cannot be read is not marked,
+    nor are rows of a matrix and items without a digest. Returns the number of items that were not compared: those
+    beyond the first 10,000.
     """
     names = {int(item["id"]): str(item["path"]) for item in items}
     compared = dict(list(names.items())[:MAX_COMPARED])

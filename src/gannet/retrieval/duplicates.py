@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NotRequired, TypedDict
 
 import numpy as np
@@ -11,6 +11,7 @@ from gannet.codes import Codes, Ids, as_words, check_codes
 from gannet.collection.collection import Collection
 from gannet.errors import GannetError
 from gannet.retrieval._fixed_point import FixedPoint, Positions, Read
+from gannet.retrieval.pictures import Picture, Pictures
 from gannet.support import threads
 
 DEFAULT_COSINE = 0.9
@@ -19,20 +20,34 @@ _PLACES_PER_TASK = 256
 
 
 class Member(TypedDict):
-    """An item of a group; ``changed`` is present, and true, if its file was found to have changed."""
+    """An item of a group; `describe` adds size and date of its picture, and whether to keep it.
+
+    ``changed`` is present, and true, if the item's file was found to have changed since it was indexed.
+    """
 
     id: int
     path: str
     changed: NotRequired[bool]
+    keep: NotRequired[bool]
+    bytes: NotRequired[int | None]
+    width: NotRequired[int | None]
+    height: NotRequired[int | None]
+    date: NotRequired[str | None]
 
 
 def find_duplicates(
-    collection: Collection, radius: int | None = None, cosine: float | None = None
+    collection: Collection,
+    radius: int | None = None,
+    cosine: float | None = None,
+    *,
+    pictures: Pictures | None = None,
 ) -> list[list[Member]]:
     """Find groups of near-duplicates in a collection.
 
     Two items are linked if their codes differ in at most ``radius`` bits and their features have a cosine of at least
-    ``cosine``. A group consists of all items that are connected by links.
+    ``cosine``. A group consists of all items that are connected by links. Pages of text and drawings are linked only if
+    their details agree, and pictures without contrast only if all pixels do, as far as the pictures can be read. Groups
+    that were given to `Collection.ignore` are left out.
 
     Parameters
     ----------
@@ -44,6 +59,8 @@ def find_duplicates(
     cosine : float, default=None
         Least cosine of two items' features, from 0 to 1; 0 compares only codes. By default 0.9 if the collection keeps
         features, and 0 otherwise.
+    pictures : Pictures, default=None
+        The pictures of the collection, if they are used for more than this call.
 
     Returns
     -------
@@ -77,9 +94,93 @@ def find_duplicates(
     with collection.snapshot():
         ids, codes = collection.ids, collection.codes()
     groups = group_items(collection, ids, codes, *limits(collection, radius, cosine))
-    members = np.concatenate([*groups, ids[:0]])
+    groups = (pictures or Pictures(collection)).split(groups)
+    return _named(collection, _without_ignored(collection, groups))
+
+
+def find_exact(collection: Collection, pictures: Pictures | None = None) -> list[list[Member]]:
+    """Find groups, as `find_duplicates` does, of items with the same content or the same pixels.
+
+    Contents are compared by the digests that the collection holds. Pixels are compared for items with codes that differ
+    in at most a sixteenth of the bits: the pictures are decoded once, and the digests of their pixels are stored. Pass
+    ``pictures`` if they are used for more than this call.
+    """
+    with collection.snapshot():
+        ids, codes = collection.ids, collection.codes()
+        near = [ids[group] for group in group_codes(codes, collection.n_bits, collection.n_bits // 16)]
+        repeated = collection.repeated_ids()
+        members = np.unique(np.concatenate([*near, np.array(repeated, np.int64), ids[:0]]))
+        contents = {item.id: item.digest for item in collection.items(members) if item.digest}
+    candidates = [id_ for group in near for id_ in group.tolist() if id_ in contents]
+    pixels = (pictures or Pictures(collection)).pixel_digests(candidates)
+    # Items with the same content have the same number, and so have those with the same pixels.
+    numbers: dict[bytes | None, int] = {}
+    parents = np.arange(len(members))
+    for place, id_ in enumerate(members.tolist()):
+        for name in (contents.get(id_), pixels.get(id_)):
+            if name is not None:
+                _join(parents, place, numbers.setdefault(name, place))
+    roots = np.array([_root(parents, place) for place in range(len(members))], np.int64)
+    groups = [members[group] for group in _members(roots)]
+    return _named(collection, _without_ignored(collection, groups))
+
+
+def describe(groups: Sequence[Sequence[Member]], pictures: Pictures, folders: Sequence[str] = ()) -> list[list[Member]]:
+    """Add to each item of groups the size and date of its picture, and whether it is suggested to keep it.
+
+    In each group, the items in the reference ``folders``, absolute paths, are kept, or, if there are none, the picture
+    with the most pixels; of several, the largest file, then the oldest, then the one with the lowest id.
+    """
+    prefixes = tuple(folder.rstrip("/") + "/" for folder in folders)
+    found = pictures.get(member["id"] for group in groups for member in group)
+    described = []
+    for group in groups:
+        kept = {member["id"] for member in group if member["path"].startswith(prefixes)} if prefixes else set()
+        kept = kept or {min((_rank(found[member["id"]]), member["id"]) for member in group)[1]}
+        described.append([_described(member, found[member["id"]], member["id"] in kept) for member in group])
+    return described
+
+
+def _rank(picture: Picture | None) -> tuple[int, int, str]:
+    """Return a key that is smallest for the picture to keep."""
+    if picture is None:
+        return 0, 0, "9"
+    return -picture.width * picture.height, -picture.n_bytes, picture.taken or "9"
+
+
+def _described(member: Member, picture: Picture | None, keep: bool) -> Member:
+    return Member(
+        id=member["id"],
+        path=member["path"],
+        keep=keep,
+        bytes=picture.n_bytes if picture else None,
+        width=picture.width if picture else None,
+        height=picture.height if picture else None,
+        date=picture.taken if picture else None,
+    )
+
+
+def _named(collection: Collection, groups: Sequence[Ids]) -> list[list[Member]]:
+    members = np.concatenate([*groups, np.empty(0, np.int64)])
     paths = iter(zip(members.tolist(), collection.paths(members), strict=True))
     return [[Member(id=id_, path=path) for id_, path in (next(paths) for _ in group)] for group in groups]
+
+
+def _without_ignored(collection: Collection, groups: list[Ids]) -> list[Ids]:
+    ignored = collection.ignored()
+    return [group for group in groups if not any(some.issuperset(group.tolist()) for some in ignored)]
+
+
+def _root(parents: Positions, i: int) -> int:
+    while parents[i] != i:
+        parents[i] = parents[parents[i]]
+        i = int(parents[i])
+    return i
+
+
+def _join(parents: Positions, i: int, j: int) -> None:
+    a, b = _root(parents, i), _root(parents, j)
+    parents[max(a, b)] = min(a, b)
 
 
 def limits(collection: Collection, radius: int | None = None, cosine: float | None = None) -> tuple[int, float]:
@@ -97,12 +198,15 @@ def limits(collection: Collection, radius: int | None = None, cosine: float | No
 
 
 def group_items(collection: Collection, ids: Ids, codes: Codes, radius: int, cosine: float) -> list[Ids]:
-    """Return the ids, ascending, of each group of `find_duplicates`, given all ids ``(n,)`` and codes."""
+    """Return the ids, ascending, of each group of linked items, given all ids ``(n,)`` and codes.
+
+    Their pictures are not compared.
+    """
     if cosine:
         groups = group_alike(codes, collection.n_bits, radius, lambda some: collection.features(ids[some]), cosine)
     else:
         groups = group_codes(codes, collection.n_bits, radius)
-    return [ids[group] for group in groups]
+    return _without_ignored(collection, [ids[group] for group in groups])
 
 
 def group_codes(codes: Codes, n_bits: int, radius: int) -> list[Positions]:
@@ -112,24 +216,7 @@ def group_codes(codes: Codes, n_bits: int, radius: int) -> list[Positions]:
     ``radius`` bits agree in at least one part (the pigeonhole principle; Norouzi, Punjani & Fleet 2012), so only codes
     that share a part are compared. Identical codes are compared once.
 
-    Parameters
-    ----------
-    codes : ndarray of shape (n, ceil(n_bits / 8)), dtype uint8
-        Packed codes.
-    n_bits : int
-        Length of the codes in bits.
-    radius : int
-        Largest distance of two linked codes in bits.
-
-    Returns
-    -------
-    list of ndarray of shape (m,), dtype int64
-        Positions, ascending, of each group of two or more codes; the largest group first, then by first position.
-
-    Raises
-    ------
-    GannetError
-        If ``radius`` is negative.
+    Each group holds the positions, ascending, of two or more codes; the largest group is first, then by first position.
     """
     checked = check_codes(codes, n_bits)
     if radius < 0:
@@ -146,25 +233,6 @@ def group_alike(codes: Codes, n_bits: int, radius: int, features: Read, cosine: 
     """Return groups as `group_codes` does, but link only items whose features have at least a given cosine.
 
     The features of all items with another item within ``radius`` are held in memory, two bytes per value.
-
-    Parameters
-    ----------
-    codes, n_bits, radius
-        See `group_codes`.
-    features : callable
-        Function from positions ``(m,)`` to the features ``(m, d)`` of the items there.
-    cosine : float
-        Least cosine of two linked items, above 0 and at most 1.
-
-    Returns
-    -------
-    list of ndarray of shape (m,), dtype int64
-        See `group_codes`.
-
-    Raises
-    ------
-    GannetError
-        If ``radius`` is negative or ``cosine`` is out of range.
     """
     if not 0 < cosine <= 1:
         raise GannetError(f"the cosine must be above 0 and at most 1, not {cosine:g}")

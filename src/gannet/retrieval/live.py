@@ -48,19 +48,7 @@ class CodedItem:
 
 @dataclass(frozen=True)
 class Matches:
-    """The items that a search found, ordered by distance, then by id.
-
-    Attributes
-    ----------
-    ids : ndarray of shape (m,), dtype int64
-        Ids of the items.
-    distances : ndarray of shape (m,), dtype int64
-        Hamming distances in bits.
-    paths : sequence of str of length m
-        Paths of the items.
-    codes : ndarray of shape (m, w), dtype uint8
-        Packed codes of the items.
-    """
+    """The ``m`` items that a search found, with their packed codes ``(m, w)``, by distance in bits, then by id."""
 
     ids: Ids
     distances: Distances
@@ -397,7 +385,7 @@ class _File:
         self._path = path
         self._identity = storage.identify(path)
         self.collection = Collection.open(path, readonly=not editable, index=index)
-        self._watch = storage.connect(path, readonly=True)
+        self._monitor = storage.connect(path, readonly=True)
         self._version = 0
         self._encoding = threading.Lock()
 
@@ -413,9 +401,9 @@ class _File:
         until the lock is released.
         """
         with explained(self._path):
-            self._watch.execute(f"PRAGMA busy_timeout = {1000 * storage.TIMEOUT if wait else 0:.0f}")
+            self._monitor.execute(f"PRAGMA busy_timeout = {1000 * storage.TIMEOUT if wait else 0:.0f}")
             try:
-                (self._version,) = storage.read_row(self._watch, "PRAGMA data_version", int)
+                (self._version,) = storage.read_row(self._monitor, "PRAGMA data_version", int)
             except sqlite3.OperationalError as error:
                 if wait or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
@@ -440,7 +428,7 @@ class _File:
         return ImageHasher(model=model)
 
     def close(self) -> None:
-        self._watch.close()
+        self._monitor.close()
         self.collection.close()
 
 

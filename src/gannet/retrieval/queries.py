@@ -43,7 +43,7 @@ def parse_id(text: str) -> int:
 
 @dataclass
 class Query:
-    """A query, filled in as it is read.
+    """A query, whose fields are filled in when it is read.
 
     A query that was read has either an ``item``, whose stored code answers, or a code ``(w,)`` of its own with its
     ``values``: features ``(d,)`` or pixels. A query that cannot be answered has an ``error``. ``changed`` is set if an

@@ -24,12 +24,8 @@ class ImageQuestion:
 async def read_question(request: Request) -> Question | ImageQuestion:
     """Read a JSON body, or a form with an image.
 
-    Raises
-    ------
-    HTTPException
-        If the body is neither, or cannot be parsed.
-    pydantic.ValidationError
-        If a field is unknown, of the wrong type or out of range.
+    Raises an `HTTPException` if the body is neither, or cannot be parsed, and a `pydantic.ValidationError` if a field
+    is unknown, of the wrong type or out of range.
     """
     kind = _content_type(request)
     if kind == "application/json":

@@ -32,27 +32,10 @@ def serve(
 ) -> None:
     """Serve a collection until the process is interrupted.
 
-    Parameters
-    ----------
-    path : path-like
-        Path of the collection.
-    host : str
-        Address to bind, such as ``"127.0.0.1"``.
-    port : int
-        Port to bind, 0 for any free port.
-    editable : bool
-        Whether clients may remove items.
-    say : callable
-        Function that is called with each line to print: the address, and a warning if other machines can reach it.
-    index : str, type or callable, default="hamming"
-        Index to search with; see `gannet.Collection.open`.
-    allowed_hosts : sequence of str, default=()
-        Further host names by which clients address the server, such as the name of a proxy.
-
-    Raises
-    ------
-    GannetError
-        If the collection cannot be opened, the address cannot be bound, or an allowed host is not a name.
+    Port 0 takes any free port. Clients may remove items if the collection is ``editable``. ``say`` is called with each
+    line to print: the address, and a warning if other machines can reach it. ``allowed_hosts`` are further host names
+    by which clients address the server, such as the name of a proxy. Raises a `GannetError` if the collection cannot be
+    opened, the address cannot be bound, or an allowed host is not a name.
     """
     with contextlib.closing(LiveCollection(path, editable, index)) as collection, _bind(host, port) as bound:
         collection.warm_up()

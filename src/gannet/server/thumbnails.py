@@ -19,12 +19,8 @@ def item_thumbnail(collection: LiveCollection, id: int) -> bytes:
     part of the collection and is not shown. An item without a digest has no thumbnail, because its file cannot be
     checked.
 
-    Raises
-    ------
-    UnknownItemError
-        If the collection has no such item.
-    NoPictureError
-        If the item has no picture, or if its file is gone or has changed.
+    Raises an `UnknownItemError` if the collection has no such item, and a `NoPictureError` if the item has no picture,
+    or if its file is gone or has changed.
     """
     path = collection.item(id).path
     try:
@@ -33,7 +29,7 @@ def item_thumbnail(collection: LiveCollection, id: int) -> bytes:
             raise GannetError(
                 "changed since it was indexed: its file is not the one that was indexed; run `gannet add` again"
             )
-        return thumbnail(raw, PICTURE_SIDE)
+        return thumbnail(raw, PICTURE_SIDE, truncated=True)
     except UnknownItemError:
         raise
     except GannetError as error:

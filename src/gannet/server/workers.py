@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Workers:
     """A fixed number of threads, so that slow work neither takes all memory nor delays other requests.
 
-    The threads are daemons: unlike those of an executor, they do not delay the end of the process.
+    The threads are daemons: unlike an executor's threads, they do not delay the end of the process.
     """
 
     def __init__(self, n_threads: int) -> None:

@@ -59,7 +59,7 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays to a safetensors file in one step; log a warning if the file cannot be written."""
     from safetensors.numpy import save
 
-    # safetensors writes the memory of an array as it is, so the arrays must be in C order.
+    # safetensors writes the memory of an array unchanged, so the arrays must be in C order.
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -67,7 +67,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove the temporary folders that no running program has locked; where there are no locks, none."""
+    """Remove the temporary folders that no running program has locked; none if the system has no locks."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.name.startswith(_PREFIX) and entry.name.endswith(_SUFFIX)]
         for name in names:

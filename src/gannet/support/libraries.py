@@ -1,4 +1,4 @@
-"""Optional libraries, and what is said if one is missing."""
+"""Import of optional libraries, with an error that names the extra to install."""
 
 from __future__ import annotations
 

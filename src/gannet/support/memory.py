@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from gannet.support.cgroups import OWN, ROOT, group_files
+
 
 def memory_limit() -> int:
     """Return the bytes of memory that this process may use: the machine's, its container's or its own limit."""
@@ -31,35 +33,15 @@ def _process() -> Iterator[int]:
                 yield soft
 
 
-def cgroup_limits(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
-    """Yield the memory limits of the control groups that a process is in (versions 1 and 2), up to the root.
-
-    ``own`` is the file that names the groups of the process, and ``root`` the folder of all groups.
-    """
-    try:
-        lines = own.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        top, name = (root / "memory", "memory.limit_in_bytes") if controllers else (root, "memory.max")
-        group = top / path.lstrip("/")
-        for folder in (group, *group.parents):
-            if folder.is_relative_to(top):
-                with contextlib.suppress(OSError, ValueError):  # "max" is no limit
-                    yield int((folder / name).read_text())
+def cgroup_limits(own: Path = OWN, root: Path = ROOT) -> Iterator[int]:
+    """Yield the memory limits of the control groups that a process is in (versions 1 and 2), up to the root."""
+    for text in group_files(own, root, "memory.max", ("memory", "memory.limit_in_bytes")):
+        with contextlib.suppress(ValueError):  # "max" is no limit
+            yield int(text)
 
 
 class MemoryBudget:
-    """Bytes that threads reserve while they work, in the order in which they ask.
-
-    Parameters
-    ----------
-    total : int
-        Number of bytes.
-    """
+    """A total of bytes that threads reserve while they work, in the order in which they ask."""
 
     def __init__(self, total: int) -> None:
         self.total = total

@@ -11,11 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from gannet.support.cgroups import OWN, ROOT, group_files
+
 S = TypeVar("S")
 T = TypeVar("T")
 
 _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""What libraries read when they are imported. Gannet itself reads the first one."""
+"""Variables that libraries read when they are imported. Gannet itself reads the first one."""
 
 _forked_with_torch = False
 
@@ -83,26 +85,17 @@ def share(tasks: Sequence[S], work: Callable[[Iterator[S]], T]) -> list[T]:
     return [work(shared), *(other.result() for other in others)]
 
 
-def quota(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float:
-    """Return the number of cores that the control groups of this process allow (cgroup v2), or infinity.
+def quota(own: Path = OWN, root: Path = ROOT) -> float:
+    """Return the number of cores that the control groups of this process allow (cgroup v2), or infinity."""
+    return min(map(_cpu_max, group_files(own, root, "cpu.max")), default=math.inf)
 
-    ``own`` is the file that names the group of the process, and ``root`` the folder of all groups. The groups that
-    contain the group limit it too.
-    """
+
+def _cpu_max(text: str) -> float:
+    """Return the cores that the content of a file ``cpu.max`` allows, "QUOTA PERIOD" in microseconds, or infinity."""
     try:
-        groups = [line.removeprefix("0::/") for line in own.read_text().splitlines() if line.startswith("0::/")]
-    except (OSError, ValueError):
-        return math.inf
-    folders = [folder for group in groups for folder in (root / group, *(root / group).parents)]
-    return min((_cpu_max(folder / "cpu.max") for folder in folders if folder.is_relative_to(root)), default=math.inf)
-
-
-def _cpu_max(file: Path) -> float:
-    """Return the cores that a file ``cpu.max`` allows, "QUOTA PERIOD" in microseconds, or infinity."""
-    try:
-        most, period = file.read_text().split()
+        most, period = text.split()
         return int(most) / int(period)
-    except (OSError, ValueError, ZeroDivisionError):  # there is no such file, or it says "max"
+    except (ValueError, ZeroDivisionError):  # "max" is no limit
         return math.inf
 
 

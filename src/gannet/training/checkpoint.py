@@ -28,19 +28,9 @@ _FORMAT = "gannet-training"
 class Checkpoint:
     """The file in a folder from which a training with certain settings continues.
 
-    Parameters
-    ----------
-    folder : Path
-        Folder of the file; created if needed.
-    settings : mapping of str to JSON values
-        Everything that decides the training's result, including the data and the network's initial weights.
-    every : int, default=50
-        Steps from one checkpoint to the next.
-
-    Raises
-    ------
-    GannetError
-        If the folder cannot be created.
+    ``settings`` are JSON values of everything that decides the training's result, including the data and the network's
+    initial weights. ``every`` is the number of steps from one checkpoint to the next. Raises a `GannetError` if the
+    folder cannot be created.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], every: int = 50) -> None:
@@ -62,10 +52,8 @@ class Checkpoint:
     def load(self) -> tuple[int, dict[str, Tensor]] | None:
         """Return the step and the state that were saved last, or None if there is no checkpoint.
 
-        Raises
-        ------
-        GannetError
-            If the file is damaged, or of a training with other settings; the message names the setting.
+        Raises a `GannetError` if the file is damaged, or of a training with other settings; the message names the
+        setting.
         """
         if not self.path.exists():
             return None

@@ -19,8 +19,9 @@ def contrastive_space(
 ) -> Tensor:
     """Return the first view of each item in a learned space: centered vectors ``(N, 128)`` of unit length.
 
-    A network with one hidden layer of ``hidden`` units learns with `nt_xent` to tell views of an item from views of
-    other items, as SimCLR does (Chen et al., ICML 2020), but from features: ``views (N, n_views, d)`` of unit length.
+    A network with one hidden layer of ``hidden`` units learns with `nt_xent` to distinguish views of an item from views
+    of other items, as SimCLR does (Chen et al., ICML 2020), but from features: ``views (N, n_views, d)`` of unit
+    length.
     """
     network = views_network(views.shape[-1], hidden, _N_DIMENSIONS)
     train_on_views(network, partial(nt_xent, temperature=temperature), schedule, views, generator)

@@ -2,7 +2,7 @@
 
 ``torchrun`` starts the processes and names them in the environment. Each holds the network and an equal part of both
 sides of every batch of n + n items: process r of p holds the rows from ``r n/p`` to ``(r + 1) n/p`` of each side. Codes
-are gathered, so that the pairs are those of the whole batch, and every process computes the same derivatives of all
+are gathered, so that pairs are formed over the whole batch, and every process computes the same derivatives of all
 codes. Each process passes the derivatives of its own rows back through the network, and the gradients are added. As the
 loss is divided by the n of the whole batch, the sum is the gradient that one process would compute from the whole
 batch. Each process draws its own dropout masks.
@@ -44,7 +44,7 @@ class Processes:
         part, rest = divmod(len(rows) // 2, self.count)
         if rest or not part:
             raise GannetError(
-                f"{self.count} processes cannot share a batch of {len(rows) // 2} items a side: set batch_size to a "
+                f"{self.count} processes cannot share a batch of {len(rows) // 2} items per side: set batch_size to a "
                 f"multiple of {self.count}, with at least twice as many images"
             )
         return torch.cat([side[self.rank * part : (self.rank + 1) * part] for side in rows.chunk(2)])

@@ -55,4 +55,4 @@ class FineTuning:
             if not isinstance(value, int) or value < least:
                 raise GannetError(f"{name} must be a whole number from {least}, not {value}")
         if self.warm_up and not self.unit_input:
-            raise GannetError("a hash layer that sees features as they are starts at random: set warm_up=0")
+            raise GannetError("a hash layer on unchanged features starts from random weights: set warm_up=0")

@@ -18,18 +18,9 @@ class HashNetwork(nn.Module):
     on its own image alone, the look-ahead differentiates the function that is trained, and new images are encoded by
     the function that was trained. Dropout layers are active in training.
 
-    Parameters
-    ----------
-    backbone : Backbone
-        The backbone and its preprocessing.
-    weights : mapping of str to ndarray
-        Initial weights of the backbone.
-    layer : torch.nn.Linear
-        The hash layer.
-    mean : Tensor of shape (d,) or None
-        Subtracted from the features, which are then scaled to unit length; None gives the layer the features unchanged.
-    mixed_precision : bool, default=False
-        Whether to run the backbone in bfloat16. The hash layer and all weights stay in 32 bits.
+    ``weights`` are the initial weights of the backbone. ``mean (d,)`` is subtracted from the features, which are then
+    scaled to unit length; None gives the layer the features unchanged. With ``mixed_precision``, the backbone runs in
+    bfloat16; the hash layer and all weights stay in 32 bits.
     """
 
     mean: Tensor | None

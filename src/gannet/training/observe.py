@@ -10,19 +10,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ObservedStep:
-    """A training step and its effect on its own batch.
+    """A training step, numbered from 1, its loss before the step, and its effect on the bits of its own batch.
 
-    Parameters
-    ----------
-    step : int
-        Number of the step, from 1.
-    loss : float
-        Loss of the batch before the step.
-    flipped : float
-        Share of the batch's bits that the step flipped, from 0 to 1.
-    undone : float
-        Among the bits in which similar pairs differed before the step, the share that flipped on both sides, so that
-        the pair still differs (the dilemma of Huang et al. 2019); 0 if no similar pair differed.
+    ``flipped`` is the share of the bits that flipped. ``undone`` is, among the bits in which similar pairs differed
+    before the step, the share that flipped on both sides, so that the pair still differs (the dilemma of Huang et al.
+    2019); 0 if no similar pair differed.
     """
 
     step: int

@@ -19,17 +19,10 @@ Parameters = Iterable[nn.Parameter] | Iterable[dict[str, Any]]
 class UpdateRule:
     """An optimizer of torch and the derivative of its step in the gradient.
 
-    Parameters
-    ----------
-    optimizer : type
-        The class of the optimizer. Its subclasses may move parameters differently and have no rule.
-    step_per_gradient : callable
-        Maps a parameter's state in the optimizer and its parameter group to the distance that the last step moved the
-        parameter per unit of gradient, a number or a tensor of the parameter's shape.
-    settings : dict
-        Settings of an optimizer that is made by name.
-    refused : tuple of str
-        Options of the optimizer's groups with which ``step_per_gradient`` would be wrong.
+    ``step_per_gradient`` maps a parameter's state in the optimizer and its parameter group to the distance that the
+    last step moved the parameter per unit of gradient, a number or a tensor of the parameter's shape. It is wrong with
+    the ``refused`` options, and for subclasses of ``optimizer``. ``settings`` are those of an optimizer that is made by
+    name.
     """
 
     optimizer: type[torch.optim.Optimizer]
@@ -76,10 +69,8 @@ def make_optimizer(name: str, parameters: Parameters, learning_rate: float) -> t
 def update_rule(optimizer: torch.optim.Optimizer) -> UpdateRule:
     """Return the rule of an optimizer.
 
-    Raises
-    ------
-    GannetError
-        If the optimizer is neither `torch.optim.Adam` nor `torch.optim.SGD`, or has an option that its rule lacks.
+    Raises a `GannetError` if it is neither `torch.optim.Adam` nor `torch.optim.SGD`, or has an option that its rule
+    lacks.
     """
     rule = next((rule for rule in UPDATE_RULES.values() if type(optimizer) is rule.optimizer), None)
     name = type(optimizer).__name__

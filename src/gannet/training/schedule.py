@@ -20,23 +20,8 @@ from gannet.training.optimizers import check_optimizer_name
 class Schedule:
     """Number, size and rate of the steps of a training.
 
-    Parameters
-    ----------
-    n_steps : int
-        Optimizer steps.
-    batch_size : int
-        Items on each side of a batch of pairs.
-    optimizer : {"adam", "sgd"}
-        Name of the optimizer; "sgd" has a momentum of 0.9.
-    learning_rate : float
-        Learning rate of the optimizer.
-    tanh_growth : float, default=0.0
-        Growth per step of the squared scale inside tanh, see `PairwiseTrainer`.
-
-    Raises
-    ------
-    GannetError
-        If a value is out of range or the optimizer is unknown.
+    ``batch_size`` counts the items on each side of a batch of pairs; see `PairwiseTrainer` for the others. Raises a
+    `GannetError` if a value is out of range or the optimizer is unknown.
     """
 
     n_steps: int

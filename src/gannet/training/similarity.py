@@ -44,7 +44,7 @@ def check_share(similar_share: float) -> None:
 
 
 def threshold_of_share(unit_features: Tensor, share: float) -> float:
-    """Return the cosine that ``share`` of the pairs of ``unit_features (N, d)`` exceed, but no more than 0.9.
+    """Return the cosine that ``share`` of the pairs of ``unit_features (N, d)`` exceed, at most 0.9.
 
     Counts the pairs among a thousand items. The limit of 0.9 keeps tight groups of nearly equal vectors together,
     whatever the share.

@@ -73,16 +73,8 @@ def get_dataset(name: str) -> type[Dataset]:
 def load_own(path: str | os.PathLike[str]) -> LabeledImages:
     """Return a user's own labeled images.
 
-    Parameters
-    ----------
-    path : str or path-like
-        A folder with ``database.txt`` and ``test.txt``, one list that ends in ``.txt``, or class folders in a folder or
-        a zip archive.
-
-    Raises
-    ------
-    GannetError
-        If the path is none of these, or if a list or folder is malformed.
+    The path is a folder with ``database.txt`` and ``test.txt``, one list that ends in ``.txt``, or class folders in a
+    folder or a zip archive. Raises a `GannetError` if it is none of these, or if a list or folder is malformed.
     """
     from gannet.data.class_folders import load_class_folders
     from gannet.data.lists import has_lists, load_list, load_lists

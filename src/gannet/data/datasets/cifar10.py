@@ -24,12 +24,7 @@ class Cifar10(PublicDataset):
     """CIFAR-10: 50,000 training and 10,000 test images of 32 x 32 pixels in ten classes.
 
     It is read from the official archive or folder, or from class folders (``train/airplane/0000.jpg``) in a folder or a
-    zip archive.
-
-    Parameters
-    ----------
-    url : str
-        Address of the official archive.
+    zip archive. ``url`` is the address of the official archive.
     """
 
     name = "cifar10"
@@ -51,10 +46,7 @@ class Cifar10(PublicDataset):
     def fetch(self) -> Path:
         """Download the official archive (170 MB), check its published MD5, and return its path.
 
-        Raises
-        ------
-        GannetError
-            If the site does not answer within seconds, or the file is not the official one.
+        Raises a `GannetError` if the site does not answer within seconds, or the file is not the official one.
         """
         import pooch
         import requests

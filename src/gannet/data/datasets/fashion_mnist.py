@@ -44,10 +44,7 @@ class FashionMnist(PublicDataset):
     def fetch(self) -> Path:
         """Fetch Debian's package of Fashion-MNIST (31 MB), which needs no root, and return its folder of IDX files.
 
-        Raises
-        ------
-        GannetError
-            If there is no apt-get or dpkg, or the package cannot be fetched.
+        Raises a `GannetError` if there is no apt-get or dpkg, or the package cannot be fetched.
         """
         target = cache_folder() / self.name
         for tool in ("apt-get", "dpkg"):

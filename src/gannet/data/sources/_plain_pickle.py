@@ -1,6 +1,6 @@
 """Read pickles of plain data without running them.
 
-Unpickling runs whatever a file says, and a restricted `Unpickler` would still import and call what it lets through.
+Unpickling runs any code in a file, and a restricted `Unpickler` would still import and call the names it permits.
 The reader below executes no pickle: it walks the opcodes with `pickletools.genops`, which only splits a stream into
 names and arguments, and builds plain data from a small set of them. Two constructions, a NumPy array and a byte string,
 are recognized by name and rebuilt here; any other is an error.
@@ -22,10 +22,7 @@ from gannet.errors import GannetError
 def read_plain_pickle(data: bytes, name: str) -> Any:
     """Return the plain value in a pickle of protocol 2: containers, int, bool, str, bytes, uint8 arrays.
 
-    Raises
-    ------
-    GannetError
-        If the stream is damaged, or does anything but build such a value.
+    Raises a `GannetError` if the stream is damaged, or does anything but build such a value.
     """
     try:
         return _Reader(len(data)).run(data)

@@ -9,12 +9,8 @@ from collections.abc import Iterator
 def regular_files(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """Yield the regular files of an archive that was opened with seeking.
 
-    Reading a tar stream without seeking would read a member of any declared size to its end, bytes or not.
-
-    Raises
-    ------
-    tarfile.TarError
-        If the archive is damaged, or a member declares a size that leads backwards.
+    Reading a tar stream without seeking would read a member of any declared size to its end, bytes or not. Raises a
+    `tarfile.TarError` if the archive is damaged, or a member declares a size that leads backwards.
     """
     last = -1
     for member in archive:

@@ -19,16 +19,8 @@ from gannet.errors import GannetError
 class TarSource(ImageSource):
     """Image files in a tar archive that is not compressed.
 
-    Parameters
-    ----------
-    path : str
-        Absolute path of the archive.
-    members : mapping of str to (int, int)
-        Where the content of each image begins, and its length, by the name of the member.
-    listing : Listing
-        What was left out.
-    truncated : bool
-        Whether images that are cut off are read as far as they go.
+    ``members`` are the start and the length of each image's content, by name; ``listing`` holds the files left out.
+    With ``truncated``, images that are cut off are read as far as they go.
     """
 
     def __init__(self, path: str, members: dict[str, tuple[int, int]], listing: Listing, truncated: bool) -> None:

@@ -15,19 +15,9 @@ _ENCRYPTED = 0x1
 
 
 class ZipSource(ImageSource):
-    """Image files in a zip archive.
+    """Image files in a zip archive, given by its absolute path.
 
-    Parameters
-    ----------
-    path : str
-        Absolute path of the archive.
-    options : ReadOptions, default=ReadOptions()
-        How to read.
-
-    Raises
-    ------
-    GannetError
-        If it is not a zip archive, or holds no image that can be read without a password.
+    Raises a `GannetError` if it is not a zip archive, or holds no image that can be read without a password.
     """
 
     def __init__(self, path: str, options: ReadOptions = ReadOptions()) -> None:  # noqa: B008

@@ -21,21 +21,11 @@ _MARGIN = 8
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """The images of a training.
+class ImageBatches:
+    """The ``n`` images of a training, with a ``size`` of the network's input in pixels.
 
-    Parameters
-    ----------
-    n : int
-        Number of images.
-    read : callable
-        Maps an index to the raw image; called from several threads.
-    size : int
-        Height and width in pixels of the network's input.
-    augment : bool
-        Whether to crop and flip at random.
-    seed : int
-        Seed for the order of batches, the crops and the flips.
+    ``read`` maps an index to the raw image; called from several threads. ``augment`` crops and flips at random. The
+    order of batches, the crops and the flips depend on ``seed``.
     """
 
     n: int

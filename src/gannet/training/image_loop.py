@@ -17,34 +17,30 @@ from gannet.training.health import (
     is_check_due,
     suggest_smaller_batch,
 )
-from gannet.training.pictures import Pictures
+from gannet.training.image_batches import ImageBatches
 from gannet.training.schedule import Schedule
 from gannet.training.similarity import Similarity
 from gannet.training.trainer import PairwiseTrainer
 
 
-def train_on_pictures(
+def train_on_images(
     trainer: PairwiseTrainer,
     schedule: Schedule,
-    pictures: Pictures,
+    data: ImageBatches,
     similarity: Similarity,
     checkpoint: Checkpoint | None = None,
 ) -> None:
     """Take the steps of the schedule that the checkpoint has not taken yet.
 
-    Raises
-    ------
-    GannetError
-        If memory runs out, the loss is not a number or the codes collapse.
-    KeyboardInterrupt
-        If the user interrupts; the message says how to continue.
+    Raises a `GannetError` if memory runs out, the loss is not a number or the codes collapse. If the user interrupts,
+    the message of the `KeyboardInterrupt` says how to continue.
     """
     if saved := checkpoint.load() if checkpoint else None:
         trainer.step_count = saved[0]
         restore(trainer, saved[1])
     try:
         with suggest_smaller_batch(schedule.batch_size):
-            _take_steps(trainer, schedule, pictures, similarity, checkpoint)
+            _take_steps(trainer, schedule, data, similarity, checkpoint)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_farewell(trainer.step_count, schedule.n_steps, checkpoint)) from None
 
@@ -52,18 +48,18 @@ def train_on_pictures(
 def _take_steps(
     trainer: PairwiseTrainer,
     schedule: Schedule,
-    pictures: Pictures,
+    data: ImageBatches,
     similarity: Similarity,
     checkpoint: Checkpoint | None,
 ) -> None:
-    n, n_steps, processes = min(schedule.batch_size, pictures.n // 2), schedule.n_steps, trainer.processes
+    n, n_steps, processes = min(schedule.batch_size, data.n // 2), schedule.n_steps, trainer.processes
     device = next(trainer.network.parameters()).device
-    # Health checks look at the codes of recent batches, together no more than there are images: codes of the same
+    # Health checks look at the codes of recent batches, together at most as many as images: codes of the same
     # images from several steps would look like a collapse.
-    recent = deque[Tensor](maxlen=max(1, min(SAMPLE, pictures.n) // (2 * n)))
+    recent = deque[Tensor](maxlen=max(1, min(SAMPLE, data.n) // (2 * n)))
     with progress(n_steps, "training the network", "step", hidden=processes.rank != 0) as bar:
         bar.update(trainer.step_count)
-        for items, pixels in pictures.batches(range(trainer.step_count, n_steps), 2 * n, processes):
+        for items, pixels in data.batches(range(trainer.step_count, n_steps), 2 * n, processes):
             images = pixels.to(device)
             trainer.step(images, similarity(items[:n], items[n:]).to(device))
             recent.append(trainer.codes)
