@@ -27,7 +27,8 @@ def test_the_introduction_lists_the_options_of_every_command() -> None:
     shared = [option for option in GROUP.params if option.name != "version"]
     assert shared
     for option in shared:
-        assert f"`{option.opts[0]} {option.metavar}`" in introduction and option.help
+        value = "" if option.is_flag else f" {option.metavar}"
+        assert f"`{option.opts[0]}{value}`" in introduction and option.help
         assert all(option in GROUP.get_command(click.Context(GROUP), name).params for name in NAMES)
 
 

@@ -17,6 +17,7 @@ from gannet.collection import Collection
 from gannet.errors import GannetError
 from gannet.retrieval.contents import MAX_COMPARED, mark_items
 from gannet.retrieval.query import search as search_collection
+from gannet.support import progress
 
 CHANGED = "changed since it was indexed"
 
@@ -157,7 +158,7 @@ def test_a_change_is_said_in_lists_and_pages(replaced: Path, image_collection: P
     assert result.out.count(f"({CHANGED})") == 4
     assert f"5 ({CHANGED})" in result.out.splitlines() and f"{replaced} ({CHANGED})" in result.out.splitlines()
     html = page.read_text()
-    assert html.count(f'<p class="changed">{CHANGED}</p>') == 4
+    assert html.count(f'<span class="changed">{CHANGED}</span>') == 4
     # The new picture is shown only as the query that it is.
     assert html.count("05.png, no picture") == 2 and html.count('alt="05.png"') == 1
 
@@ -203,7 +204,7 @@ def test_near_duplicates_that_have_changed(
     assert marked == [str(photos / "copy.png")]
     result = run("duplicates", collection, "--html", page)
     assert result.out.count(f"copy.png ({CHANGED})") == 1
-    assert page.read_text().count(f'<p class="changed">{CHANGED}</p>') == 1
+    assert page.read_text().count(f'<span class="changed">{CHANGED}</span>') == 1
     assert page.read_text().count("copy.png, no picture") == 1
 
 
@@ -243,3 +244,15 @@ def test_a_picture_saved_in_another_format_is_encoded(photos: Path, image_collec
     assert len(encoded) == before
     search(run, image_collection, tmp_path / "copy.bmp")
     assert len(encoded) == before + 1
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_progress_of_a_command(
+    photos: Path, image_model: Path, tmp_path: Path, run, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    lines = progress.progress_lines
+    monkeypatch.setattr(progress, "progress_lines", lambda: lines(0))
+    index = ["index", photos, "-m", image_model, "-o", tmp_path / "c"]
+    result = run("--progress", *index) if before else run(*index, "--progress")
+    assert result.status == 0 and "encoding: " in result.err and "60.0/60.0" in result.err
+    assert run("search", tmp_path / "c", photos / "00.png").err == ""

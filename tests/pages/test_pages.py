@@ -350,4 +350,4 @@ def test_the_new_picture_of_a_changed_item_is_not_shown() -> None:
     answers = [{"query": "0", "results": near, "changed": True}, {"query": "old.jpg", "results": near, "changed": True}]
     found = Page(search_page(answers, TITLE, 64, lambda _: jpeg()))
     assert [image["title"] for image in found.all("img")] == ["b.jpg", "old.jpg", "b.jpg"]
-    assert len(found.all("p", "changed")) == 4
+    assert len(found.all("span", "changed")) == 4

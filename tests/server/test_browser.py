@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import uvicorn
-from served_pictures import N_BITS, encode
+from served_pictures import N_BITS, encode, save_picture
 
 from gannet.collection import Collection
 from gannet.data import digest
@@ -255,3 +255,16 @@ def test_light_dark_narrow_and_wide(collection: Path, open_page: Open, width: in
         grounds[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert grounds["light"] != grounds["dark"]
+
+
+def test_a_changed_file_is_said_and_not_shown(collection: Path, photos: Path, open_page: Open) -> None:
+    save_picture(photos / "03.png", 1000)
+    (photos / "05.png").unlink()
+    page = open_page(collection, "/?id=3&k=42", viewport={"width": 1200, "height": 3000})
+    page.wait_for_selector("#grid .changed")
+    page.wait_for_load_state("networkidle")
+    assert page.eval_on_selector_all("#grid .changed", "all => all.map(e => e.textContent)") == [
+        "changed since it was indexed"
+    ]
+    missing = "links => links.filter(l => l.querySelector('.missing')).map(l => Number(l.dataset.id))"
+    assert sorted(page.eval_on_selector_all("#grid .pick", missing)) == [3, 5, 41]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import signal
 import socket
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from PIL import Image
 from served_pictures import encode
 
 from gannet.retrieval.live import LiveCollection
@@ -181,19 +183,25 @@ def test_images_are_given_up_after_a_time(ask: Ask, photos: Path, monkeypatch: p
     assert len(encoded) == 2  # those that were given up before their turn are not decoded
 
 
+NETWORKS = Path(__file__).parents[1] / "networks"
 SERVER = """
-import sys, time
+import resource, sys, time
+sys.path.append(sys.argv[4])
 from gannet.retrieval.live import LiveCollection
 from gannet.server import serve
 if sys.argv[2] != "0":
     LiveCollection.encode = lambda *_: (print("encoding", flush=True), time.sleep(float(sys.argv[2])))
+if sys.argv[3] != "0":
+    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[3]), -1))
 serve(sys.argv[1], "127.0.0.1", 0, False, lambda line: print(line, flush=True))
 """
 
 
 @contextlib.contextmanager
-def process(collection: Path, seconds: float) -> Iterator[tuple[subprocess.Popen[str], tuple[str, int]]]:
-    command = [sys.executable, "-c", SERVER, str(collection), str(seconds)]
+def process(
+    collection: Path, seconds: float, memory: int = 0
+) -> Iterator[tuple[subprocess.Popen[str], tuple[str, int]]]:
+    command = [sys.executable, "-c", SERVER, str(collection), str(seconds), str(memory), str(NETWORKS)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         try:
             line = running.stdout.readline()  # type: ignore[union-attr]
@@ -231,3 +239,23 @@ def test_it_stops_while_an_image_is_being_encoded(collection: Path, photos: Path
         assert response.status == 503 and "stopping" in json.loads(response.read())["detail"]
         _, printed = running.communicate(timeout=connections.STOP_SECONDS + 7)
         assert running.returncode == 0 and "Traceback" not in printed
+
+
+def test_small_files_of_large_images_do_not_stop_a_small_server(collection: Path) -> None:
+    with (
+        process(collection, 0, 3 << 29) as (running, address),
+        contextlib.closing(http.client.HTTPConnection(*address, timeout=60)) as client,
+    ):
+        for image in (Image.new("RGB", (9999, 9999)), Image.new("F", (9000, 9000)), Image.new("L", (9999, 9999))):
+            out = io.BytesIO()
+            if image.mode == "RGB":
+                image.save(out, "WEBP", lossless=True)
+            else:
+                image.save(out, "TIFF", compression="tiff_adobe_deflate")
+            assert len(out.getvalue()) < 1_000_000
+            client.request("POST", "/search", form(out.getvalue()), {"Content-Type": FORM})
+            response = client.getresponse()
+            detail = response.read()
+            assert response.status == 200 or (response.status == 422 and b"memory" in detail), detail
+        client.request("GET", "/health")
+        assert client.getresponse().status == 200 and running.poll() is None

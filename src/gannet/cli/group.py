@@ -35,6 +35,13 @@ def _limit_threads(ctx: click.Context, parameter: click.Parameter, n: int | None
     limit_threads(n)
 
 
+def _print_progress(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    from gannet.support.progress import progress_lines
+
+    if wanted:
+        ctx.with_resource(progress_lines())
+
+
 _COMMON = [
     click.Option(
         ["--threads"],
@@ -43,7 +50,14 @@ _COMMON = [
         expose_value=False,
         callback=_limit_threads,
         help="Use at most N threads. Default: $OMP_NUM_THREADS, or one per core.",
-    )
+    ),
+    click.Option(
+        ["--progress"],
+        is_flag=True,
+        expose_value=False,
+        callback=_print_progress,
+        help="Print a line of progress every half minute, where standard error is no terminal.",
+    ),
 ]
 """Options of the whole command line, which can stand before or after the name of the command."""
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from gannet.collection.collection import Collection
 from gannet.errors import GannetError
+from gannet.support.progress import progress
 
 if TYPE_CHECKING:
     from gannet.data import RawImage
@@ -52,5 +53,9 @@ def read_digests(reads: Mapping[K, Callable[[], RawImage]]) -> dict[K, bytes | G
 
     keys = list(reads)
     nothing = np.empty((0, 0, 3), np.uint8)
-    loaded = load(len(keys), lambda i: reads[keys[i]](), lambda _: nothing, digest)
-    return {keys[item.index]: item.digest if item.failure is None else GannetError(item.failure) for item in loaded}
+    found: dict[K, bytes | GannetError] = {}
+    with progress(len(keys), "reading", "img") as bar:
+        for item in load(len(keys), lambda i: reads[keys[i]](), lambda _: nothing, digest):
+            found[keys[item.index]] = item.digest if item.failure is None else GannetError(item.failure)
+            bar.update(1)
+    return found

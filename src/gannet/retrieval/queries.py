@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from gannet.data import RawImage
     from gannet.image_hasher import ImageHasher
     from gannet.model import Model
+
+log = logging.getLogger("gannet")
 
 _LARGEST_ID = 2**63 - 1
 
@@ -97,6 +100,8 @@ class _Reader:
         if row is not None:
             return [Query(text, row=row[0])]
         source = open_several(text) if text and item is None else None
+        for note in () if source is None else source.notes:
+            log.warning("%s: %s", text, note)
         if isinstance(source, MatrixSource):
             rows = zip(source.paths, source.features, strict=True)
             return [Query(path, row=row) for path, row in rows]

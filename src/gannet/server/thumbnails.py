@@ -26,7 +26,9 @@ def item_thumbnail(collection: LiveCollection, id: int) -> bytes:
     try:
         raw = read_item(path)
         if not collection.has_content(id, digest(raw)):
-            raise GannetError("its file is not the one that was indexed: run `gannet add` again")
+            raise GannetError(
+                "changed since it was indexed: its file is not the one that was indexed; run `gannet add` again"
+            )
         return thumbnail(raw, PICTURE_SIDE, truncated=True)
     except UnknownItemError:
         raise

@@ -2,6 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const CELLS_PER_ROW = 32;
+const CHANGED = "changed since it was indexed";
 const TINY = 64; // images up to this side are enlarged to crisp pixels instead of a blur
 const { bits, key, editable } = document.body.dataset;
 export const nBits = Number(bits);
@@ -53,12 +54,23 @@ export function frame(source, name, path) {
   image.addEventListener("load", () => {
     if (Math.max(image.naturalWidth, image.naturalHeight) <= TINY) image.classList.add("pixels");
   });
-  image.addEventListener("error", () => {
+  image.addEventListener("error", async () => {
     made.classList.add("missing");
     made.replaceChildren(element("span", { ariaHidden: "true", textContent: name }));
+    if (await hasChanged(source)) made.append(element("span", { className: "changed", textContent: CHANGED }));
   });
   image.src = source;
   return made;
+}
+
+/** Tell whether the image of an item is refused because its file has changed. */
+async function hasChanged(source) {
+  try {
+    const { detail } = await (await fetch(source)).json();
+    return detail.includes(CHANGED);
+  } catch {
+    return false; // an image from this computer, or a server that is gone
+  }
 }
 
 // The key differs between collections, so that the browser's cache never shows a thumbnail of another one.
