@@ -99,7 +99,12 @@ class _Reader:
             return [Query(text, item=item.id)]
         if row is not None:
             return [Query(text, row=row[0])]
-        source = open_several(text) if text and item is None else None
+        try:
+            source = open_several(text) if text and item is None else None
+        except GannetError:
+            if not set(text) & set("#!"):
+                raise
+            source = None  # the text names one item of a source, such as mydb://table#17
         for note in () if source is None else source.notes:
             log.warning("%s: %s", text, note)
         if isinstance(source, MatrixSource):
