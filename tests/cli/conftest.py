@@ -14,6 +14,7 @@ from PIL import Image
 
 from gannet import backbones
 from gannet.backbones import FeatureExtractor
+from gannet.backbones.base import say_preparing
 from gannet.cli import main
 
 NETWORKS = Path(__file__).parents[1] / "networks"
@@ -57,7 +58,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install the network ``tiny`` and make it the default one."""
+    """Install the network ``tiny``, make it the default one, and use up the line that it is being prepared."""
+    say_preparing("tiny")
     monkeypatch.syspath_prepend(NETWORKS)
     monkeypatch.setattr(backbones, "DEFAULT_BACKBONE", "tiny")
 
