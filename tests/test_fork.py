@@ -132,8 +132,8 @@ def fit(seed):
 codes = [fit(0), fit(1)]
 signal.alarm(limit)
 for backend in ("multiprocessing", "threading"):
-    found = joblib.Parallel(n_jobs=2, backend=backend)(joblib.delayed(fit)(seed) for seed in (0, 1))
-    assert all(map(np.array_equal, found, codes)), backend
+    found = joblib.Parallel(n_jobs=2, backend=backend)(joblib.delayed(fit)(seed) for seed in (0, 1) * 3)
+    assert all(map(np.array_equal, found, codes * 3)), backend
 """
 
 EVALUATES = """

@@ -11,6 +11,7 @@ from gannet.encoders import Floats, UnitLinear, center_and_normalize
 from gannet.errors import unknown_name
 from gannet.hashers.base import Hasher
 from gannet.support.libraries import load
+from gannet.support.threads import one_at_a_time
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +72,7 @@ class LayerHasher(DescentHasher):
         Batches come from ``generator``. Other random numbers come from torch's own generator, which is seeded.
         """
 
+    @one_at_a_time
     def _learn(self, features: Floats) -> UnitLinear:
         self.require_torch()
         import torch

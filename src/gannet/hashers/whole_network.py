@@ -18,6 +18,7 @@ from gannet.hashers.pairwise import PairwiseHasher
 from gannet.hashers.takes import FromFeatures
 from gannet.support.arrays import array_digest
 from gannet.support.libraries import load
+from gannet.support.threads import one_at_a_time
 from gannet.training.fine_tuning import FineTuning
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def check_trains_networks(hasher: Hasher) -> PairwiseHasher:
     return hasher
 
 
+@one_at_a_time
 def train_network(
     hasher: PairwiseHasher,
     images: TrainingImages,

@@ -12,6 +12,7 @@ from gannet.encoders import Encoder, Floats, center_and_normalize
 from gannet.errors import GannetError, unknown_name
 from gannet.hashers.images import ViewsHasher
 from gannet.hashers.layer import DescentHasher
+from gannet.support.threads import one_at_a_time
 
 _CODES = ("sampled", "rounded")
 
@@ -110,6 +111,7 @@ class CIBHash(ViewsHasher, DescentHasher):
     batch_size: int = 64
     n_steps: int = 5000
 
+    @one_at_a_time
     def _learn(self, features: npt.NDArray[np.float32]) -> UnitMLP:
         self._check_settings()
         self.require_torch()

@@ -12,6 +12,7 @@ from gannet.encoders import Encoder, Floats
 from gannet.errors import GannetError
 from gannet.hashers.images import PixelHasher
 from gannet.support.libraries import load
+from gannet.support.threads import one_at_a_time
 
 _BLOCK = 32
 """Images that are convolved at a time, which bounds memory."""
@@ -144,6 +145,7 @@ class HashGAN(PixelHasher):
     batch_size: int = 100
     n_epochs: int = 10
 
+    @one_at_a_time
     def _learn(self, features: npt.NDArray[np.uint8]) -> StridedConvolutions:
         self._check_settings()
         torch = load("torch", "train", f"learning with {self.name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -20,6 +21,10 @@ class Workers:
 
     def __init__(self, n_threads: int) -> None:
         self._n_threads = n_threads
+        self._start()
+
+    def _start(self) -> None:
+        self._process = os.getpid()
         self._threads: list[threading.Thread] = []
         self._tasks: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
 
@@ -28,6 +33,8 @@ class Workers:
 
         Work that has started goes on, and its thread is not free before it ends. Work that has not is given up.
         """
+        if self._process != os.getpid():  # threads do not survive a fork
+            self._start()
         while len(self._threads) < self._n_threads:
             self._threads.append(threading.Thread(target=self._work, name="gannet-serve", daemon=True))
             self._threads[-1].start()

@@ -6,20 +6,24 @@ import functools
 import math
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from gannet.support.cgroups import OWN, ROOT, group_files
 
 S = TypeVar("S")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Variables that libraries read when they are imported. Gannet itself reads the first one."""
 
 _forked_with_torch = False
+
+_turn = threading.RLock()
 
 
 def cores() -> int:
@@ -111,9 +115,24 @@ def _available() -> int:
 
 def _after_fork() -> None:
     """Forget the threads of the parent, which do not survive a fork: a child would wait for them forever."""
-    global _forked_with_torch
+    global _forked_with_torch, _turn
+    _turn = threading.RLock()  # another thread of the parent may have held it
     pool.cache_clear()
     _forked_with_torch = _forked_with_torch or "torch" in sys.modules
+
+
+def one_at_a_time(function: F) -> F:
+    """Let threads take turns in this function and all others that are marked so.
+
+    It is for learning with torch, whose random generator, number of threads and forward mode are those of the process.
+    """
+
+    @functools.wraps(function)
+    def in_turn(*arguments: Any, **options: Any) -> Any:
+        with _turn:
+            return function(*arguments, **options)
+
+    return cast("F", in_turn)
 
 
 if hasattr(os, "register_at_fork"):
