@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +15,7 @@ from hypothesis import strategies as st
 from gannet.codes import hamming, pack
 from gannet.index._rows import Rows
 from gannet.index._slices import Slices
-from gannet.support import compiled, threads
+from gannet.support import threads
 
 LAYOUTS = pytest.mark.parametrize("layout", [Rows, Slices])
 SIZES = [1, 3, 97, 511, 512, 513, 4095, 4097]
@@ -108,11 +113,18 @@ def test_no_queries() -> None:
         assert store.within(none, 4) == []
 
 
-def test_kernels_compile_without_a_place_for_their_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    def njit(*, nogil: bool, fastmath: bool, cache: bool = False):
-        if cache:
-            raise RuntimeError("no locator available")
-        return lambda function: function
-
-    monkeypatch.setattr(compiled.numba, "njit", njit)
-    assert compiled.jit(fastmath=True)(len)([1, 2]) == 2
+def test_kernels_compile_without_a_place_for_their_cache(tmp_path: Path) -> None:
+    """No folder that numba tries can be made, because files are in the way: root may write anywhere else."""
+    for name in ("file", "__pycache__"):
+        (tmp_path / name).touch()
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from gannet.support.compiled import jit\n\n\n"
+        "@jit(fastmath=True)\ndef add(a, b):\n    return a + b\n\n\n"
+        "assert add(1, 2) == 3 and add.nopython_signatures\n"
+    )
+    folder = dict.fromkeys(("NUMBA_CACHE_DIR", "HOME", "XDG_CACHE_HOME"), str(tmp_path / "file" / "cache"))
+    folder["PYTHONPATH"] = os.pathsep.join(sys.path)
+    done = subprocess.run([sys.executable, script], env={**os.environ, **folder}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("compiled functions cannot be kept") == 1
