@@ -8,7 +8,7 @@ from typing import Any
 
 from gannet.backbones.base import Backbone, Weights
 from gannet.backbones.extractor import Extractor, FeatureExtractor
-from gannet.backbones.library import LibraryExtractor, NetworkLibrary, libraries
+from gannet.backbones.library import LibraryExtractor, NetworkLibrary, network_libraries
 from gannet.backbones.outside import Encodes, OutsideExtractor, OutsideNetwork
 from gannet.backbones.provenance import Provenance
 from gannet.errors import GannetError
@@ -31,8 +31,8 @@ __all__ = [
     "Provenance",
     "all_backbones",
     "get_backbone",
-    "libraries",
     "make_extractor",
+    "network_libraries",
 ]
 
 

@@ -107,7 +107,7 @@ class NetworkLibrary(ABC):
 
 
 @functools.cache
-def libraries() -> Registry[NetworkLibrary]:
+def network_libraries() -> Registry[NetworkLibrary]:
     """Return the registry of network libraries."""
     return Registry(
         "network library",
@@ -128,7 +128,7 @@ class LibraryExtractor:
         self, name: str, size: int | None = None, weights: Weights | None = None, provenance: Provenance | None = None
     ) -> None:
         prefix, _, self._rest = name.partition(":")
-        self._library: NetworkLibrary = libraries().get(prefix)()
+        self._library: NetworkLibrary = network_libraries().get(prefix)()
         self._lock = threading.Lock()
         self._network: Network | None = None
         self.provenance: Provenance

@@ -1,4 +1,4 @@
-"""Networks of other libraries, loaded: their own preprocessing and forward pass, and the fastest engine that equals it."""
+"""Networks of other libraries: their own preprocessing and forward pass, and the fastest runtime that equals it."""
 
 from __future__ import annotations
 
