@@ -81,14 +81,37 @@ class Network(ABC):
 
     @abstractmethod
     def reference(self) -> Engine:
-        """Return the library's own forward pass on the CPU."""
+        """Return the library's own forward pass on the CPU.
+
+        Returns
+        -------
+        Engine
+            The runtime.
+        """
 
     @abstractmethod
     def openvino(self, example: Input) -> Engine:
-        """Return the network on OpenVINO, for inputs like ``example``; any exception means that this can't be done."""
+        """Return the network on OpenVINO. Any exception means that this can't be done.
+
+        Parameters
+        ----------
+        example : ndarray
+            One preprocessed image, which has the shape and dtype of all.
+
+        Returns
+        -------
+        Engine
+            The runtime.
+        """
 
     def engine(self) -> Engine:
-        """Return the fastest engine that equals the library's forward pass on a random image."""
+        """Return the fastest runtime that equals the library's forward pass on a random image.
+
+        Returns
+        -------
+        Engine
+            The runtime.
+        """
         reference = self.reference()
         if importlib.util.find_spec("openvino") is None:
             return reference
@@ -109,10 +132,22 @@ class Network(ABC):
 
 @dataclass(frozen=True, eq=False)
 class TorchNetwork(Network):
-    """A torch network.
+    """A torch network of another library.
 
     Parameters
     ----------
+    name : str
+        Name, with the prefix of the library.
+    size : int
+        Side in pixels of the images that the network sees, at which random views are made.
+    preprocess : callable
+        The library's own preprocessing, from an upright RGB `PIL.Image.Image` of any size to an array.
+    preprocessing : str
+        Description of it, which differs whenever it does.
+    revision, license : str or None, default=None
+        Commit of the hub's repository, and license of the weights.
+    files : mapping of str to str, default={}
+        Small text files from which `NetworkLibrary.restore` builds the network without weights.
     module : torch.nn.Module
         From a batch of preprocessed images to features ``(n, n_features)``, in evaluation mode.
     model : torch.nn.Module, default=None

@@ -48,7 +48,23 @@ class Provenance:
 
     @classmethod
     def from_header(cls, header: Mapping[str, Any]) -> Self:
-        """Return the provenance in the header of a model file; fields of later versions are ignored."""
+        """Return the provenance in the header of a model file; fields of later versions are ignored.
+
+        Parameters
+        ----------
+        header : mapping
+            The header's entry ``network``.
+
+        Returns
+        -------
+        Provenance
+            The provenance.
+
+        Raises
+        ------
+        GannetError
+            If a field has another type.
+        """
         made = cls(**{key.name: header[key.name] for key in fields(cls) if key.name in header})
         texts = made.digest, made.preprocessing, *made.files, *made.files.values()
         if not all(isinstance(text, str) for text in texts) or made.n_features < 1:
