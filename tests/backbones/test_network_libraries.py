@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
-import tiny_networks as tiny
 import torch
 from PIL import Image
 
+import tiny_networks as tiny
 from gannet import ITQ, ImageHasher
 from gannet.backbones import get_backbone, make_extractor, network_libraries
 from gannet.errors import GannetError
@@ -180,6 +181,33 @@ def test_an_onnx_file_that_takes_bytes(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_a_license_in_an_onnx_file(tmp_path: Path) -> None:
+    path, file = tmp_path / "network.onnx", tmp_path / "m.model"
+    tiny.onnx_file(path, external_data=True)
+    network = onnx.load(path)
+    onnx.helper.set_model_props(network, {"license": "MIT"})
+    onnx.save(network, path, save_as_external_data=True, location="weights", size_threshold=0)
+    hasher = ImageHasher(ITQ(4), backbone=f"onnx:{path}").fit(PICTURES)
+    hasher.save(file)
+    path.unlink()
+    np.testing.assert_array_equal(
+        ImageHasher.load(file).encode([picture(50, 40, 9)]), hasher.encode([picture(50, 40, 9)])
+    )
+
+
+def test_other_weights_in_an_onnx_file_are_refused(tmp_path: Path) -> None:
+    path, file = tmp_path / "network.onnx", tmp_path / "m.model"
+    tiny.onnx_file(path, external_data=True)
+    ImageHasher(ITQ(4), backbone=f"onnx:{path}").fit(PICTURES).save(file)
+    weights = path.with_name("network.onnx.data")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(GannetError, match="was made with weights whose SHA-256 is") as error:
+        ImageHasher.load(file)
+    line(error)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a network", b"\x80\x04N.", b"\x08\x07"])
 def test_no_onnx_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "network.onnx").write_bytes(content)
@@ -263,7 +291,8 @@ from gannet.backbones import make_extractor, network_libraries
 from gannet.errors import GannetError
 
 try:
-    print(make_extractor(sys.argv[1]).n_features)
+    extractor = make_extractor(sys.argv[1])
+    print(extractor.n_features, extractor.provenance.revision, extractor.provenance.license)
 except GannetError as error:
     print(error)
 """
@@ -293,7 +322,26 @@ def test_loading_a_local_network_contacts_nobody(case: str, tmp_path: Path) -> N
     write(tmp_path / "network")
     done = offline(form.format(tmp_path / "network"), tmp_path / "home")
     assert done.returncode == 0 and "CONNECTS" not in done.stderr, done.stderr
-    assert int(done.stdout) > 0
+    n_features, revision, _ = done.stdout.split()
+    assert int(n_features) > 0 and revision == "None"
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("timm:hf-hub:group/tiny", tiny.timm_folder),
+        ("open_clip:hf-hub:group/tiny", tiny.open_clip_folder),
+        ("hf:group/tiny", tiny.hf_folder),
+    ],
+)
+def test_a_copy_in_the_cache_of_the_hub(name: str, write: Callable[..., tiny.Forward], tmp_path: Path) -> None:
+    commit, repository = "0123456789abcdef0123456789abcdef01234567", tmp_path / "home" / "hub" / "models--group--tiny"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    (repository / "snapshots").mkdir()
+    write(repository / "snapshots" / commit, license="mit")
+    done = offline(name, tmp_path / "home")
+    assert done.returncode == 0 and done.stdout.split()[1:] == [commit, "mit"], done.stdout + done.stderr
 
 
 def test_every_library_describes_itself() -> None:
