@@ -77,7 +77,6 @@ def duplicates(
     be kept are marked: those in a reference folder, or else the one with the most pixels.
     """
     from gannet.collection import Collection
-    from gannet.collection.relocation import items_below
     from gannet.data.base import absolute
     from gannet.retrieval.contents import mark_items
     from gannet.retrieval.duplicates import describe, find_duplicates, find_exact, limits
@@ -91,7 +90,8 @@ def duplicates(
         check_page(Path(page))
     with Collection.open(collection, readonly=not (groups_to_ignore or exact)) as store:
         for folder in folders:
-            items_below(store, folder)  # raises an error for a folder without items
+            if not store.items_under(absolute(folder)):
+                warn(f"--keep {folder}: {store.name} has no items in this folder")
         for ids in groups_to_ignore:
             store.ignore(ids)
         radius, cosine = limits(store, radius, cosine)

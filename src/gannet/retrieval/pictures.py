@@ -31,6 +31,7 @@ _SIDE = 256
 _LEAST_CONTRAST = 3.0
 """Least standard deviation of a color channel, of 255, of a picture that features can describe."""
 _LEVELS, _BLOCK = 12, 32
+_GROUND_PERCENTILES = (15, 85)
 _PAGE_SHARE, _NEARLY = 0.5, 0.4
 """A picture with more than this share of pixels within 12 levels of one color is a drawing or a page of text."""
 _NEIGHBORHOOD = 17
@@ -204,16 +205,15 @@ def _header(content: RawImage) -> tuple[int, int, str | None]:
 def _ground_share(colors: npt.NDArray[np.float32]) -> float:
     """Return the share of pixels of nearly the same color as the ground, which is the median if it is the majority.
 
-    Uneven light, as in a scan, is removed first: a quadratic surface through the medians of blocks.
+    For uneven light, as in a scan, the ground is a quadratic surface through the light or the dark parts of blocks.
     """
     n = _SIDE // _BLOCK
-    medians = np.median(colors.reshape(n, _BLOCK, n, _BLOCK, 3), axis=(1, 3)).reshape(-1, 3)
-    even = colors - (_quadratic(_SIDE) @ np.linalg.lstsq(_quadratic(n), medians, rcond=None)[0]).reshape(colors.shape)
-    return max(_share_near_median(colors), _share_near_median(even))
-
-
-def _share_near_median(colors: npt.NDArray[np.float32]) -> float:
-    return float((np.abs(colors - np.median(colors, axis=(0, 1))).max(axis=2) <= _LEVELS).mean())
+    blocks = colors.reshape(n, _BLOCK, n, _BLOCK, 3)
+    grounds = [np.median(colors, axis=(0, 1))]
+    for parts in np.percentile(blocks, _GROUND_PERCENTILES, axis=(1, 3)):
+        surface = np.linalg.lstsq(_quadratic(n), parts.reshape(-1, 3), rcond=None)[0]
+        grounds.append((_quadratic(_SIDE) @ surface).reshape(colors.shape))
+    return max(float((np.abs(colors - ground).max(axis=2) <= _LEVELS).mean()) for ground in grounds)
 
 
 @functools.cache
