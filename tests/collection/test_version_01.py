@@ -12,6 +12,7 @@ import pytest
 
 from gannet.collection import Collection
 from gannet.collection.indexing import add_source, sync
+from gannet.collection.relocation import relocate
 from gannet.collection.stored_model import read_model
 from gannet.collection.summary import summarize
 from gannet.data import open_source
@@ -96,3 +97,14 @@ def test_it_is_changed(file: Path, expected: dict[str, Any]) -> None:
         collection.check()
         assert collection.ids.tolist() == list(range(n, 2 * n))
         assert collection.codes().tobytes().hex() == expected["codes"]
+
+
+def test_rows_of_a_moved_matrix_keep_their_ids(file: Path, expected: dict[str, Any]) -> None:
+    with Collection.open(file) as collection:
+        relocate(collection, "/tmp/v01", str(file.parent / "gone"))
+        if not collection.path(0).endswith("#0"):
+            pytest.skip("these items are no rows of a matrix")
+        changes, _ = add_source(collection, open_source("matrix.npy"))
+        assert (changes.added, changes.moved, len(collection)) == (0, 40, 40)
+        assert collection.ids.tolist() == expected["ids"]
+        assert collection.path(3) == f"{file.parent / 'matrix.npy'}#3"

@@ -413,3 +413,11 @@ def test_an_image_above_the_budget_is_refused(monkeypatch):
     assert decode(encode(noise()), 8).shape == (8, 8, 3)
     with pytest.raises(GannetError, match=r"too many pixels for the memory here \(2000 x 1000 in PNG take about"):
         decode(encode(Image.new("RGB", (2000, 1000))), 8)
+
+
+def test_a_small_part_of_16_bits_is_scaled_from_its_own_range():
+    ramp = np.linspace(29_000, 31_000, 4096).astype(np.uint16).reshape(64, 64)
+    pixels = decode(encode(Image.fromarray(ramp), "PNG"), 64)
+    assert pixels.min() <= 2 and pixels.max() >= 253
+    flat = Image.fromarray(np.full((8, 8), 30_000, np.uint16))
+    assert len(np.unique(decode(encode(flat, "PNG"), 8))) == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from served_pictures import ENCODER, N_BITS, encode, save_picture
 from starlette.testclient import TestClient
 
@@ -101,6 +101,22 @@ def test_duplicates(client: TestClient) -> None:
     assert client.get("/duplicates?offset=1").json() == {"radius": 0, "total": 1, "groups": []}
     (most,) = client.get("/duplicates?radius=3&limit=1").json()["groups"]
     assert most["size"] == len(most["items"]) >= 2
+
+
+def test_duplicates_are_compared_by_their_pictures(
+    collection: Path, photos: Path, open_client: Callable[..., TestClient]
+) -> None:
+    pages = []
+    for text in ("several words on a page", "and others on the next", "several words on a page"):
+        page = Image.new("L", (96, 96), 255)
+        ImageDraw.Draw(page).multiline_text((4, 4), text.replace(" ", "\n"), fill=0)
+        pages.append(photos / f"page {len(pages)}.png")
+        page.save(pages[-1])
+    raws = [page.read_bytes() for page in pages]
+    with Collection.open(collection) as store:
+        ids = store.add(np.full((3, 3), 255, np.uint8), list(map(str, pages)), list(map(digest, raws)))
+    groups = open_client(collection).get("/duplicates").json()["groups"]
+    assert [[item["id"] for item in group["items"]] for group in groups] == [[0, 40], [ids[0], ids[2]]]
 
 
 def test_health(client: TestClient) -> None:

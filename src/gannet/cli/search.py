@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gannet.cli.output import changed_note, check_page, say, say_json, warn_not_compared
+from gannet.cli.sources import reading_options
 
 if TYPE_CHECKING:
     from gannet.collection import Collection
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     help="Order the nearest N items by the cosine of their float features, and return the first k.",
 )
 @click.option("--index", default="hamming", show_default=True, metavar="NAME", help="The index to search with.")
+@reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--html", "page", default=None, metavar="FILE", help="Write an HTML page with the pictures to FILE.")
 def search(
@@ -45,6 +47,7 @@ def search(
     index: str,
     as_json: bool,
     page: str | None,
+    **reading: Any,
 ) -> None:
     """Find the nearest items of COLLECTION to each QUERY.
 
@@ -60,13 +63,14 @@ def search(
     `gannet index --keep-features`.
     """
     from gannet.collection import Collection
+    from gannet.data.options import ReadOptions
     from gannet.retrieval import query as search_query
     from gannet.retrieval.contents import mark_items
 
     if page is not None:
         check_page(Path(page))
     with Collection.open(collection, readonly=True, index=index) as store:
-        answers = search_query.answer_all(store, queries, k, radius, rerank)
+        answers = search_query.answer_all(store, queries, k, radius, rerank, ReadOptions(**reading))
         if len(answers) == 1:
             search_query.check_answered(answers)
         asked = _asked_items(store, answers)

@@ -18,6 +18,7 @@ _SAMPLE_PIXELS = 1 << 20
 _LEVELS = (255, 1023, 4095, 16383, 65535)
 _NO_VALUE = 1e30  # larger values are markers of missing ones, such as -3.4e38
 _GAP = 10
+_LEAST_RANGE = 1 / 8  # 16-bit values that span less of the range, as of a thermal camera, are nearly one gray
 _MIN_SAMPLE_VALUE, _MAX_SAMPLE_VALUE, _S_MIN, _S_MAX, _GDAL_NODATA = 280, 281, 340, 341, 42113
 
 _GROUNDS = (255, 0, 128)
@@ -108,7 +109,9 @@ def _gray_range(image: Image.Image) -> tuple[float, float]:
     if not len(values):
         return 0.0, 0.0
     if image.mode.startswith("I;16"):
-        return 0.0, _white_level(values, _tag(image, _MAX_SAMPLE_VALUE))
+        white = _white_level(values, _tag(image, _MAX_SAMPLE_VALUE))
+        low, high = np.percentile(values, (0.1, 99.9))
+        return (float(low), float(high)) if 0 < high - low < _LEAST_RANGE * white else (0.0, white)
     values = _without_markers(values)
     for first, last in ((_S_MIN, _S_MAX), (_MIN_SAMPLE_VALUE, _MAX_SAMPLE_VALUE)):
         low, high = _tag(image, first), _tag(image, last)

@@ -71,8 +71,9 @@ def decode(raw: RawImage, size: int) -> NDArray[np.uint8]:
     EXIF orientation is applied, the shorter side is resized to ``size`` (bicubic) and the center is cut out. For an
     animation, the first frame is used. Transparent pixels are blended with white, or with black or gray if the visible
     part would disappear in white. 16-bit gray values are scaled from the range of 8, 10, 12, 14 or 16 bits that nearly
-    all of them need. 32-bit gray values are scaled from the range that the file declares, or from their minimum and
-    maximum, without infinities, missing values and a few values far from the others.
+    all of them need, or from their own range if it is less than an eighth of that. 32-bit gray values are scaled from
+    the range that the file declares, or from their minimum and maximum, without infinities, missing values and a few
+    values far from the others.
 
     Parameters
     ----------
@@ -155,7 +156,7 @@ def pixel_digest(raw: RawImage) -> bytes:
         return _pixel_digest(Image.fromarray(raw).convert("RGBA"))
     image = _open(raw)
     with _reserved(image, image.size, max(image.size)), _damaged():
-        image.load()
+        _load_pixels(image, isinstance(raw, PartialImage))
         orientation = _orientation(image)
         is_deep = image.mode in ("I", "F") or image.mode.startswith("I;")
         return _pixel_digest(_turn(image if is_deep else image.convert("RGBA"), orientation))

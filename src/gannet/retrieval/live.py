@@ -24,6 +24,7 @@ from gannet.errors import GannetError
 from gannet.index import DEFAULT_INDEX, Index, IndexFactory
 from gannet.index.protocol import Distances
 from gannet.retrieval.duplicates import group_items, limits
+from gannet.retrieval.pictures import Pictures
 
 if TYPE_CHECKING:
     from gannet.image_hasher import ImageHasher
@@ -253,8 +254,8 @@ class LiveCollection:
     def duplicates(self, radius: int, offset: int, limit: int, members: int) -> tuple[int, list[Group]]:
         """Return the number of groups of near-duplicates, and a page of them.
 
-        The groups are those of `gannet.retrieval.duplicates.find_duplicates`. The groups of the last radius are kept in
-        memory, so that further pages are fast.
+        The groups are those of `gannet.retrieval.duplicates.find_duplicates`, with pictures compared. The groups of the
+        last radius are kept in memory, so that further pages are fast.
 
         Parameters
         ----------
@@ -386,6 +387,7 @@ class _File:
         self._identity = storage.identify(path)
         self.collection = Collection.open(path, readonly=not editable, index=index)
         self._monitor = storage.connect(path, readonly=True)
+        self.pictures = Pictures(self.collection)  # an item's content never changes, so they outlive a state
         self._version = 0
         self._encoding = threading.Lock()
 
@@ -469,7 +471,7 @@ class _State:
             if self.grouping.radius != radius:
                 collection = self.file.collection
                 _, cosine = limits(collection, radius)
-                self.grouping.groups = group_items(collection, self.ids, self.codes, radius, cosine)
+                self.grouping.groups = group_items(collection, self.ids, self.codes, radius, cosine, self.file.pictures)
                 self.grouping.radius = radius
             return self.grouping.groups
 

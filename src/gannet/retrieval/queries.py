@@ -16,6 +16,7 @@ from gannet.collection.feature_rows import half_unit
 from gannet.collection.items import Item
 from gannet.collection.stored_model import read_model
 from gannet.data.base import ImageSource, absolute
+from gannet.data.options import ReadOptions
 from gannet.errors import GannetError
 from gannet.retrieval.contents import read_digests
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("gannet")
 
 _LARGEST_ID = 2**63 - 1
+_DEFAULTS = ReadOptions()
 
 
 def is_id(query: str) -> bool:
@@ -60,22 +62,24 @@ class Query:
     changed: bool = False
 
 
-def read_queries(collection: Collection, texts: Sequence[str]) -> list[Query]:
+def read_queries(collection: Collection, texts: Sequence[str], options: ReadOptions = _DEFAULTS) -> list[Query]:
     """Read queries; the content of a file counts, so that one file has one answer by whichever path it is given.
 
     A folder of images, an archive or a matrix becomes one query per item. Images are read and encoded together, as by
     ``gannet index``. The collection's model is only read if a query needs it. An image whose content the collection
-    holds is answered from the stored code. So is the path of an item whose file cannot be read anymore.
+    holds is answered from the stored code. So is the path of an item whose file cannot be read anymore. ``options`` say
+    how sources of several queries, rows of matrices and images are read.
     """
-    reader = _Reader(collection)
+    reader = _Reader(collection, options)
     return reader.read([query for text in texts for query in reader.expand(text)])
 
 
 class _Reader:
     """Reads queries of one collection."""
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, options: ReadOptions) -> None:
         self._collection = collection
+        self._options = options
 
     def expand(self, text: str) -> list[Query]:
         """Return the queries that a text stands for, not read yet."""
@@ -85,14 +89,14 @@ class _Reader:
             return [Query(text, error=str(error))]
 
     def _expand(self, text: str) -> list[Query]:
-        from gannet.data import MatrixSource, open_row, read_item
+        from gannet.data import MatrixSource, open_row
         from gannet.data.opening import open_several
 
         if is_id(text):
             return [Query(text, item=parse_id(text))]
         item = self._items([text]).get(text)
         try:
-            row = open_row(text)
+            row = open_row(text, self._options.features)
         except GannetError:
             if item is None:
                 raise
@@ -100,7 +104,7 @@ class _Reader:
         if row is not None:
             return [Query(text, row=row[0])]
         try:
-            source = open_several(text) if text and item is None else None
+            source = open_several(text, self._options) if text and item is None else None
         except GannetError:
             if not set(text) & set("#!"):
                 raise
@@ -114,7 +118,14 @@ class _Reader:
             left_out = [Query(skipped.path, error=f"{skipped.path}: {skipped.reason}") for skipped in source.skipped]
             reads = (functools.partial(source.read, i) for i in range(len(source)))
             return [*(Query(path, read=read) for path, read in zip(source.paths, reads, strict=True)), *left_out]
-        return [Query(text, read=functools.partial(read_item, text))]
+        return [Query(text, read=functools.partial(self._read_item, text))]
+
+    def _read_item(self, path: str) -> RawImage:
+        from gannet.data import read_item
+        from gannet.data.images import PartialImage
+
+        raw = read_item(path)
+        return PartialImage(raw) if self._options.truncated and isinstance(raw, bytes) else raw
 
     def read(self, queries: list[Query]) -> list[Query]:
         """Fill in queries."""

@@ -11,8 +11,11 @@ import numpy.typing as npt
 from gannet.codes import Ids, n_bytes
 from gannet.collection.collection import Collection
 from gannet.data.base import absolute
+from gannet.data.options import ReadOptions
 from gannet.errors import GannetError
 from gannet.retrieval.queries import is_id, parse_id, read_queries, stored_features
+
+_DEFAULTS = ReadOptions()
 
 
 class Neighbor(TypedDict):
@@ -60,7 +63,12 @@ def find_items(collection: Collection, names: Sequence[str]) -> list[int]:
 
 
 def search(
-    collection: Collection, queries: Sequence[str], k: int = 10, radius: int | None = None, rerank: int | None = None
+    collection: Collection,
+    queries: Sequence[str],
+    k: int = 10,
+    radius: int | None = None,
+    rerank: int | None = None,
+    options: ReadOptions = _DEFAULTS,
 ) -> list[Answer]:
     """Find the items of a collection that are nearest to each query.
 
@@ -79,6 +87,8 @@ def search(
     rerank : int, default=None
         Order the nearest ``rerank`` items by the cosine of their features, and return the first ``k`` of them. The
         collection must keep features.
+    options : ReadOptions, default=ReadOptions()
+        How matrices, folders, archives and images among the queries are read.
 
     Returns
     -------
@@ -115,13 +125,18 @@ def search(
     >>> answers[1]["results"][0]
     {'id': 1, 'path': 'b.jpg', 'distance': 0}
     """
-    answers = answer_all(collection, queries, k, radius, rerank)
+    answers = answer_all(collection, queries, k, radius, rerank, options)
     check_answered(answers)
     return answers
 
 
 def answer_all(
-    collection: Collection, queries: Sequence[str], k: int = 10, radius: int | None = None, rerank: int | None = None
+    collection: Collection,
+    queries: Sequence[str],
+    k: int = 10,
+    radius: int | None = None,
+    rerank: int | None = None,
+    options: ReadOptions = _DEFAULTS,
 ) -> list[Answer]:
     """Return the answers of `search`, also if no query could be answered."""
     if rerank is not None:
@@ -132,7 +147,7 @@ def answer_all(
         if rerank < k:
             raise GannetError(f"there must be as many candidates to re-rank as results: {rerank} are below {k}")
         collection.features([])  # raises an error early if the collection keeps none
-    read = read_queries(collection, queries)
+    read = read_queries(collection, queries, options)
     answers = [Answer(query=query.name, results=[]) for query in read]
     with collection.snapshot():
         for query in read:
