@@ -4,11 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
-from made_records import make_record
 
 from gannet.errors import GannetError
 from gannet.evaluation.benchmark import Cell
 from gannet.evaluation.record import Record, Retrieval, TrainingPoint
+from made_records import make_record
 
 FULL = make_record(
     "uhga",
