@@ -34,10 +34,12 @@ class Connection(sqlite3.Connection):
     """A connection to a collection file.
 
     ``frozen`` is the size and time of a file that is read without locks, as its disk has no room for them, or None.
+    ``full`` is whether the disk itself was full then, and not, for example, the quota of a user.
     ``birth`` are the unchangeable values of the file's header, and ``generation`` is the largest seen so far.
     """
 
     frozen: tuple[int, int] | None = None
+    full = False
     birth: tuple[object, ...] = ()
     generation = 0
 
@@ -124,16 +126,26 @@ def _connect_on_full_disk(path: Path, readonly: bool, timeout: float) -> Connect
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         return _prepared(db, path, readonly)
     db = _prepared(_connect(path, "ro&immutable=1", timeout), path, readonly)
-    db.frozen = info.st_size, info.st_mtime_ns
+    db.frozen, db.full = (info.st_size, info.st_mtime_ns), lacks_space_to_read(path)
     return db
 
 
 def check_unchanged(db: Connection, path: Path) -> None:
     """Raise a `GannetError` if a file that is read without locks has changed."""
-    if db.frozen is not None:
-        info = path.stat()
-        if db.frozen != (info.st_size, info.st_mtime_ns):
-            raise GannetError(f"{path} was changed while it was read on a full disk; open it again")
+    if db.frozen is not None and _has_changed(db, path):
+        raise GannetError(f"{path} was changed while it was read on a full disk; open it again")
+
+
+def is_outdated(db: Connection, path: Path) -> bool:
+    """Return whether a file that is read without locks should be opened again: it has changed, or its disk has room."""
+    if db.frozen is None or not path.exists():
+        return False
+    return _has_changed(db, path) or (db.full and not lacks_space_to_read(path))
+
+
+def _has_changed(db: Connection, path: Path) -> bool:
+    info = path.stat()
+    return db.frozen != (info.st_size, info.st_mtime_ns)
 
 
 def begin_change(db: Connection, path: Path, identity: tuple[int, int] | None, timeout: float) -> None:
@@ -144,6 +156,8 @@ def begin_change(db: Connection, path: Path, identity: tuple[int, int] | None, t
     """
     if db.execute("PRAGMA query_only").fetchone()[0]:
         raise GannetError(errors.read_only(path))
+    if is_outdated(db, path):
+        raise GannetError(f"{path} was opened on a full disk, for reading only; open it again")
     if db.frozen is not None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     _check_same(db, path, identity)

@@ -348,7 +348,7 @@ class LiveCollection:
         """Return the present state of the collection, which is immutable; with ``wait``, after a change in progress."""
         with self._lock:
             file = self._state.file
-            if file.is_replaced():
+            if file.is_outdated():
                 self._state = _State.read(_File(self.path, self.editable, self._index))
                 file.close()
             elif file.version(wait) != self._state.version:
@@ -389,10 +389,11 @@ class _File:
         self._version = 0
         self._encoding = threading.Lock()
 
-    def is_replaced(self) -> bool:
-        """Return whether another file has replaced this one."""
+    def is_outdated(self) -> bool:
+        """Return whether another file has replaced this one, or its disk was full and has room again."""
         identity = storage.identify(self._path)
-        return identity is not None and identity != self._identity
+        replaced = identity is not None and identity != self._identity
+        return replaced or storage.is_outdated(self._monitor, self._path)
 
     def version(self, wait: bool = False) -> int:
         """Return a number that differs after every change.
