@@ -119,20 +119,20 @@ def _connect_on_full_disk(path: Path, readonly: bool, timeout: float) -> Connect
     To read a file with a write-ahead log, SQLite needs a further file, unless it has the file for itself. Without
     pending changes in a log or a journal, the file is read without any locks, and `check_unchanged` detects changes.
     """
-    info = path.stat()
+    frozen = stamp(path)
     logs = (side_file(path, "-wal"), side_file(path, "-journal"))
     if any(log.exists() and log.stat().st_size for log in logs):
         db = _connect(path, "rw", timeout)
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         return _prepared(db, path, readonly)
     db = _prepared(_connect(path, "ro&immutable=1", timeout), path, readonly)
-    db.frozen, db.full = (info.st_size, info.st_mtime_ns), lacks_space_to_read(path)
+    db.frozen, db.full = frozen, lacks_space_to_read(path)
     return db
 
 
 def check_unchanged(db: Connection, path: Path) -> None:
     """Raise a `GannetError` if a file that is read without locks has changed."""
-    if db.frozen is not None and _has_changed(db, path):
+    if db.frozen is not None and stamp(path) != db.frozen:
         raise GannetError(f"{path} was changed while it was read on a full disk; open it again")
 
 
@@ -140,12 +140,7 @@ def is_outdated(db: Connection, path: Path) -> bool:
     """Return whether a file that is read without locks should be opened again: it has changed, or its disk has room."""
     if db.frozen is None or not path.exists():
         return False
-    return _has_changed(db, path) or (db.full and not lacks_space_to_read(path))
-
-
-def _has_changed(db: Connection, path: Path) -> bool:
-    info = path.stat()
-    return db.frozen != (info.st_size, info.st_mtime_ns)
+    return stamp(path) != db.frozen or (db.full and not lacks_space_to_read(path))
 
 
 def begin_change(db: Connection, path: Path, identity: tuple[int, int] | None, timeout: float) -> None:
@@ -160,27 +155,35 @@ def begin_change(db: Connection, path: Path, identity: tuple[int, int] | None, t
         raise GannetError(f"{path} was opened on a full disk, for reading only; open it again")
     if db.frozen is not None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    _check_same(db, path, identity)
+    if _is_other(db, path, identity):
+        raise GannetError(errors.moved(path))
     _start_log(db, path, timeout)
     db.execute("BEGIN IMMEDIATE")
     try:
-        header = _check_same(db, path, identity)
-        base = read_base(path)
-        # The cache and the log of SQLite do not describe a file that was overwritten in place.
-        if base is None or (base.state != header.state and not has_state(path, base)):
+        if is_replaced(db, path, identity):
             raise GannetError(errors.moved(path))
-        write_header(db, header.next())
+        write_header(db, read_header(db).next())
     except BaseException:
         db.rollback()
         raise
 
 
-def _check_same(db: Connection, path: Path, identity: tuple[int, int] | None) -> Header:
-    """Return the header of a file, and raise a `GannetError` if another file or an older copy took its place."""
+def is_replaced(db: Connection, path: Path, identity: tuple[int, int] | None) -> bool:
+    """Return whether another file or another copy of it has taken the place of an open file.
+
+    A change that another program makes at this moment may be taken for that, too.
+    """
+    if _is_other(db, path, identity):
+        return True
+    # The cache and the log of SQLite do not describe a file that was overwritten in place.
+    base = read_base(path)
+    return base is None or (base.state != read_header(db).state and not has_state(path, base))
+
+
+def _is_other(db: Connection, path: Path, identity: tuple[int, int] | None) -> bool:
+    """Return whether an open file has another place, other unchangeable values or an older state than it had."""
     header = read_header(db)
-    if identify(path) != identity or _birth(header) != db.birth or header.generation < db.generation:
-        raise GannetError(errors.moved(path))
-    return header
+    return identify(path) != identity or _birth(header) != db.birth or header.generation < db.generation
 
 
 def _start_log(db: Connection, path: Path, timeout: float) -> None:
@@ -301,6 +304,15 @@ def identify(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return info.st_dev, info.st_ino
+
+
+def stamp(path: Path) -> tuple[int, int] | None:
+    """Return the size and the time of change of the file at ``path``, or None if there is no file."""
+    try:
+        info = path.stat()
+    except OSError:
+        return None
+    return info.st_size, info.st_mtime_ns
 
 
 def close(db: Connection, path: Path, identity: tuple[int, int] | None) -> None:
