@@ -336,7 +336,8 @@ def rows_in(db: sqlite3.Connection, query: str, values: Sequence[Any]) -> Iterat
     """Yield the rows of ``query IN (values)``, by 500 values at a time, as SQLite limits their number."""
     for start in range(0, len(values), 500):
         batch = values[start : start + 500]
-        yield from db.execute(f"{query} IN ({', '.join('?' * len(batch))})", batch)
+        # Fetched at once: a caller that stops, at a damaged row for example, leaves no open cursor.
+        yield from db.execute(f"{query} IN ({', '.join('?' * len(batch))})", batch).fetchall()
 
 
 def _birth(header: Header) -> tuple[object, ...]:
