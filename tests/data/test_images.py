@@ -443,6 +443,15 @@ def test_a_jpeg_of_thousands_of_scans_is_refused():
         decode(raw[:-2] + 9000 * last + raw[-2:], 16)
 
 
+def test_servers_take_only_small_jpeg_2000_images():
+    """Their decoder stops all other threads, so that a server could not answer anybody."""
+    check_image(encode(Image.new("RGB", (2000, 2000)), "JPEG2000"), MAX_PIXELS)
+    large = encode(Image.new("RGB", (2001, 2000)), "JPEG2000")
+    assert decode(large, 8).shape == (8, 8, 3)
+    with pytest.raises(GannetError, match=r"too many pixels for JPEG 2000 \(2001 x 2000, above 4 million\)"):
+        check_image(large, MAX_PIXELS)
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "I;16", "F"])
 def test_pixel_digest_of_a_large_picture(mode):
     """It is computed in strips, and is that of the whole picture in the form that collections store."""

@@ -25,6 +25,9 @@ RawImage = bytes | NDArray[np.uint8]
 #: Larger images are refused before a pixel is decoded. Pillow refuses the same size by default.
 MAX_PIXELS = 178_956_970
 
+#: Larger JPEG 2000 images are refused by `check_image`: their decoder stops all other threads while it works.
+MAX_CHECKED_JPEG_2000_PIXELS = 4_000_000
+
 #: Length in pixels to which `load_rgb` reduces the shorter side of larger images.
 MAX_WHOLE_SIDE = 1024
 
@@ -174,13 +177,19 @@ def _pixel_digest(image: Image.Image) -> bytes:
 
 
 def check_image(raw: bytes, max_pixels: int) -> None:
-    """Check the header of an image file. No pixel is decoded.
+    """Check the header of an image file that a server is asked to decode. No pixel is decoded.
 
-    Raises a `GannetError` if the data are empty, not an image, or above ``max_pixels``.
+    Raises a `GannetError` if the data are empty, not an image, or above ``max_pixels``, which is lower for JPEG 2000.
     """
     if not raw:
         raise GannetError("empty file")
-    _open(raw, max_pixels)
+    image = _open(raw, max_pixels)
+    width, height = image.size
+    if image.format == "JPEG2000" and width * height > MAX_CHECKED_JPEG_2000_PIXELS:
+        raise GannetError(
+            f"too many pixels for JPEG 2000 ({width} x {height}, above {MAX_CHECKED_JPEG_2000_PIXELS // 10**6} "
+            "million): send a smaller image or another format"
+        )
 
 
 def digest(raw: RawImage) -> bytes:
