@@ -4,11 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
-from made_records import make_record
 
 from gannet.errors import GannetError
 from gannet.evaluation.benchmark import Cell
 from gannet.evaluation.record import Record, Retrieval, TrainingPoint
+from made_records import make_record
 
 FULL = make_record(
     "uhga",
@@ -71,6 +71,11 @@ def test_unknown_fields_are_ignored():
         ({"settings": {"n_steps": 10**400}}, "n_steps is out of range"),
         ({"map": 10**400}, "map is out of range"),
         ({"seed": -(10**30)}, "seed is out of range"),
+        ({"map": float("nan")}, "map is out of range"),
+        ({"fit_seconds": float("inf")}, "fit_seconds is out of range"),
+        ({"settings": {"margin": float("inf")}}, "margin is out of range"),
+        ({"n_database": 0}, "n_database is out of range"),
+        ({"radius_recall": [0.5, 1.0]}, "radius_recall must be a list of 17 values, one per radius"),
         ({"radius_recall": 0.5}, "radius_recall must be a list"),
         ({"radius_recall": [0.5, "x"]}, "radius_recall must be a number"),
         ({"precision_at": {"ten": 0.5}}, "precision_at must have whole numbers as keys, not 'ten'"),

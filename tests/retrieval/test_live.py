@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -198,3 +199,34 @@ def test_groups_are_found_anew_where_an_item_went_meanwhile(tmp_path: Path, monk
             made.remove([0])
             monkeypatch.setattr(Collection, "features", after_a_change)
             assert live.duplicates(0, 0, 1, 9)[1][0].items == [(1, "b"), (3, "d")]
+
+
+@pytest.mark.parametrize("what", ["older copy", "newer copy", "other collection"])
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_file_overwritten_in_place_is_noticed(tmp_path, what, edited):
+    """SQLite itself may not notice it, as neither the place of the file nor its log changes."""
+    file, copy = tmp_path / "c", tmp_path / "copy"
+    with Collection.create(file, tiny_model(24)) as collection:
+        collection.add(np.zeros((50, 3), np.uint8), ["old"] * 50)
+    shutil.copy(file, copy)
+    with contextlib.closing(LiveCollection(file, editable=True)) as live:
+        if edited:
+            live.remove(1)
+            live.remove(2)
+        if what == "newer copy":
+            shutil.copy(file, copy)
+            with Collection.open(copy) as collection:
+                collection.remove(range(10, 15))
+        elif what == "other collection":
+            copy.unlink()
+            with Collection.create(copy, tiny_model(24, seed=3)) as collection:
+                collection.add(np.zeros((20, 3), np.uint8), ["new"] * 20)
+        with Collection.open(copy) as collection:
+            n, path = len(collection), collection.path(3)
+        shutil.copy(copy, file)
+        assert len(live) == n and live.item(3).path == path
+        live.remove(3)
+        assert len(live) == n - 1
+    with Collection.open(file) as collection:
+        collection.check()
+        assert len(collection) == n - 1

@@ -99,8 +99,9 @@ def variants(groups: Groups) -> list[str]:
 
 
 def baseline(groups: Groups) -> dict[int, float]:
-    """Return the mean MAP of ITQ as code length -> MAP, for the lengths at which it was run."""
-    return {bits: Figure.of_map(records).mean for (name, bits), records in groups.items() if name == BASELINE}
+    """Return the mean MAP of ITQ as code length -> MAP, for the lengths at which it was run and found anything."""
+    means = {bits: Figure.of_map(records).mean for (name, bits), records in groups.items() if name == BASELINE}
+    return {bits: mean for bits, mean in means.items() if mean > 0}
 
 
 def sweeps(records: Sequence[Record], protocol: str) -> list[SweptMethod]:

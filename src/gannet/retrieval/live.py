@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from gannet.codes import Codes, Ids
-from gannet.collection import storage
-from gannet.collection.collection import Collection
-from gannet.collection.errors import explained
-from gannet.collection.stored_model import read_model
 from gannet.errors import GannetError
 from gannet.index import DEFAULT_INDEX, Index, IndexFactory
 from gannet.index.protocol import Distances
+from gannet.retrieval._live_file import LiveFile
 from gannet.retrieval.duplicates import group_items, limits
-from gannet.retrieval.pictures import Pictures
-
-if TYPE_CHECKING:
-    from gannet.image_hasher import ImageHasher
 
 T = TypeVar("T")
 
@@ -115,7 +106,7 @@ class LiveCollection:
         self.editable = editable
         self._index = index
         self._lock = threading.Lock()
-        self._state = _State.read(_File(self.path, editable, index))
+        self._state = _State.read(LiveFile(self.path, editable, index))
 
     def __len__(self) -> int:
         return len(self._current().ids)
@@ -349,8 +340,8 @@ class LiveCollection:
         """Return the present state of the collection, which is immutable; with ``wait``, after a change in progress."""
         with self._lock:
             file = self._state.file
-            if file.is_replaced():
-                self._state = _State.read(_File(self.path, self.editable, self._index))
+            if file.is_outdated(self._state.version, self._state.state):
+                self._state = _State.read(LiveFile(self.path, self.editable, self._index))
                 file.close()
             elif file.version(wait) != self._state.version:
                 self._state = _State.read(file)
@@ -379,80 +370,27 @@ class _StaleError(Exception):
     """The file has changed since its codes were read, and an item that was found is no longer in it."""
 
 
-class _File:
-    """The open collection, its model, and a second connection that sees all changes, including this program's own."""
-
-    def __init__(self, path: Path, editable: bool, index: str | IndexFactory) -> None:
-        self._path = path
-        self._identity = storage.identify(path)
-        self.collection = Collection.open(path, readonly=not editable, index=index)
-        self._monitor = storage.connect(path, readonly=True)
-        self.pictures = Pictures(self.collection)  # an item's content never changes, so they outlive a state
-        self._version = 0
-        self._encoding = threading.Lock()
-
-    def is_replaced(self) -> bool:
-        """Return whether another file has replaced this one."""
-        identity = storage.identify(self._path)
-        return identity is not None and identity != self._identity
-
-    def version(self, wait: bool = False) -> int:
-        """Return a number that differs after every change.
-
-        At the end of a change, the writer locks the file for a moment. Without ``wait``, the number stays the same
-        until the lock is released.
-        """
-        with explained(self._path):
-            self._monitor.execute(f"PRAGMA busy_timeout = {1000 * storage.TIMEOUT if wait else 0:.0f}")
-            try:
-                (self._version,) = storage.read_row(self._monitor, "PRAGMA data_version", int)
-            except sqlite3.OperationalError as error:
-                if wait or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                    raise
-        return self._version
-
-    def encode(self, image: bytes) -> npt.NDArray[np.uint8]:
-        # One image at a time: the backbone uses all cores by itself, and images take much memory.
-        with self._encoding:
-            found = self._hasher.features([image])
-            if found.skipped:
-                raise GannetError(f"the image cannot be used: {found.skipped[0].reason}")
-            code: npt.NDArray[np.uint8] = self._hasher.model.encoder.encode(found.values)[0]
-        return code
-
-    @cached_property
-    def _hasher(self) -> ImageHasher:
-        model = read_model(self.collection)
-        if model.backbone is None:
-            raise GannetError("this collection is of vectors, not of images: search it by the id of an item")
-        from gannet.image_hasher import ImageHasher
-
-        return ImageHasher(model=model)
-
-    def close(self) -> None:
-        self._monitor.close()
-        self.collection.close()
-
-
 @dataclass(frozen=True)
 class _State:
     """One state of the file: all ids ``(n,)``, ascending, their codes ``(n, w)``, and an index over them."""
 
-    file: _File
+    file: LiveFile
     version: int
+    state: bytes
     ids: Ids
     codes: Codes
     index: Index
     grouping: _Grouping
 
     @classmethod
-    def read(cls, file: _File) -> _State:
+    def read(cls, file: LiveFile) -> _State:
         # The version is read first, so that a later change gives another version at the next check.
-        version = file.version()
+        version, state = file.version(), file.state()
         collection = file.collection
         with collection.snapshot():
             ids, codes = collection.ids, collection.codes()
-        return cls(file, version, ids, codes, collection.index_factory(codes, collection.n_bits, ids=ids), _Grouping())
+        index = collection.index_factory(codes, collection.n_bits, ids=ids)
+        return cls(file, version, state, ids, codes, index, _Grouping())
 
     @property
     def n_bits(self) -> int:
