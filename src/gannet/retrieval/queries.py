@@ -16,6 +16,7 @@ from gannet.collection.feature_rows import half_unit
 from gannet.collection.items import Item
 from gannet.collection.stored_model import read_model
 from gannet.data.base import ImageSource, absolute
+from gannet.encoders import Floats
 from gannet.errors import GannetError
 from gannet.retrieval.contents import read_digests
 
@@ -46,7 +47,8 @@ class Query:
     """A query, whose fields are filled in when it is read.
 
     A query that was read has either an ``item``, whose stored code answers, or a code ``(w,)`` of its own with its
-    ``values``: features ``(d,)`` or pixels. A query that cannot be answered has an ``error``. ``changed`` is set if an
+    ``values``: features ``(d,)`` or pixels. Its bits have ``weights (n_bits,)`` if they were asked for and the query is
+    an image or a row that could be read. A query that cannot be answered has an ``error``. ``changed`` is set if an
     item has the path of the query, but was indexed with other content.
     """
 
@@ -56,26 +58,31 @@ class Query:
     item: int | None = None
     code: npt.NDArray[np.uint8] | None = None
     values: npt.NDArray[Any] | None = None
+    weights: Floats | None = None
     error: str | None = None
     changed: bool = False
 
 
-def read_queries(collection: Collection, texts: Sequence[str]) -> list[Query]:
+def read_queries(collection: Collection, texts: Sequence[str], weigh: bool = False) -> list[Query]:
     """Read queries; the content of a file counts, so that one file has one answer by whichever path it is given.
 
     A folder of images, an archive or a matrix becomes one query per item. Images are read and encoded together, as by
     ``gannet index``. The collection's model is only read if a query needs it. An image whose content the collection
     holds is answered from the stored code. So is the path of an item whose file cannot be read anymore.
+
+    With ``weigh``, the values of every image and row are scored by the model, so that an image is also encoded if the
+    collection holds its content: its features are usually in the cache. If the network is missing, such an image is
+    still answered from the stored code, without weights.
     """
-    reader = _Reader(collection)
+    reader = _Reader(collection, weigh)
     return reader.read([query for text in texts for query in reader.expand(text)])
 
 
 class _Reader:
     """Reads queries of one collection."""
 
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
+    def __init__(self, collection: Collection, weigh: bool) -> None:
+        self._collection, self._weigh = collection, weigh
 
     def expand(self, text: str) -> list[Query]:
         """Return the queries that a text stands for, not read yet."""
@@ -148,7 +155,7 @@ class _Reader:
         digests = read_digests({i: query.read for i, query in enumerate(queries) if query.read is not None})
         found = {digest for digest in digests.values() if isinstance(digest, bytes)}
         known = self._collection.find_digests(list(found))
-        fresh = []
+        encoded = []
         for i, query in enumerate(queries):
             digest, item = digests[i], items.get(query.name)
             if isinstance(digest, GannetError):
@@ -158,20 +165,20 @@ class _Reader:
             query.changed = item is not None and item.digest not in (None, digest)
             if digest in known:
                 query.item = known[digest][0]
-            else:
-                fresh.append(query)
-        if not fresh:
+            if query.item is None or self._weigh:
+                encoded.append(query)
+        if not encoded:
             return
         try:
-            found_features = self._hasher.features(_Images(fresh))
+            found_features = self._hasher.features(_Images(encoded))
         except GannetError as error:
-            for query in fresh:
-                query.error = f"{query.name} cannot be encoded: {error}"
+            for query in encoded:
+                _fail(query, f"{query.name} cannot be encoded: {error}")
             return
         for skipped in found_features.skipped:
-            query = fresh[_place(skipped.path)]
-            query.error = f"{query.name} cannot be used as a query: {skipped.reason}"
-        self._encode([fresh[_place(path)] for path in found_features.paths], found_features.values)
+            query = encoded[_place(skipped.path)]
+            _fail(query, f"{query.name} cannot be used as a query: {skipped.reason}")
+        self._encode([encoded[_place(path)] for path in found_features.paths], found_features.values)
 
     def _read_rows(self, queries: Sequence[Query], items: Mapping[str, Item]) -> None:
         by_length: dict[tuple[int, np.dtype[Any]], list[Query]] = {}
@@ -189,15 +196,18 @@ class _Reader:
         """Encode values ``(n, ...)`` together; if some cannot be encoded, each one by itself."""
         try:
             codes = self._model.encoder.encode(values)
+            weights = self._model.bit_weights(values) if self._weigh else [None] * len(values)
         except GannetError as error:
             if len(queries) == 1:
-                queries[0].error = f"{queries[0].name} cannot be encoded: {error}"
+                _fail(queries[0], f"{queries[0].name} cannot be encoded: {error}")
                 return
             for i, query in enumerate(queries):
                 self._encode([query], values[i : i + 1])
             return
-        for query, code, row in zip(queries, codes, values, strict=True):
-            query.code, query.values = code, row
+        for query, code, row, of_bits in zip(queries, codes, values, weights, strict=True):
+            query.weights = of_bits
+            if query.item is None:
+                query.code, query.values = code, row
 
     def _items(self, names: Sequence[str]) -> dict[str, Item]:
         """Return the first item with each name, or with its absolute path, by name."""
@@ -246,6 +256,14 @@ class _Images(ImageSource):
 
 def _place(path: str) -> int:
     return int(path.rpartition("#")[2])
+
+
+def _fail(query: Query, error: str) -> None:
+    """Give a query an error, unless a stored code answers it; its order by distance is logged then."""
+    if query.item is None:
+        query.error = error
+    else:
+        log.warning("%s; its stored code is used, without values of its own", error)
 
 
 def _answer_from(query: Query, item: Item | None, error: str) -> None:
