@@ -16,18 +16,14 @@ if TYPE_CHECKING:
     from gannet.retrieval.query import Answer
 
 
-class _NumberOrDefault(click.ParamType[Any]):
-    """A whole number, or True if the option is given without a value."""
-
-    name = "number"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | bool:
-        if value is True:
-            return True
-        try:
-            return int(value)
-        except ValueError:
-            self.fail(f"{value!r} is no number of items: give one, or put the option after the queries", param, ctx)
+def _number_or_default(context: click.Context, parameter: click.Parameter, text: str | None) -> int | bool | None:
+    """Return the number that an option was given, True if it was given none, and None without the option."""
+    try:
+        return int(text) if text else None if text is None else True
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no number of items: give one, or put the option after the queries", context, parameter
+        ) from None
 
 
 @click.command(epilog="Example: gannet search photos.gannet query.jpg -k 20 --html neighbors.html")
@@ -51,9 +47,9 @@ class _NumberOrDefault(click.ParamType[Any]):
 @click.option(
     "--asymmetric",
     is_flag=False,
-    flag_value=True,
+    flag_value="",
     default=None,
-    type=_NumberOrDefault(),
+    callback=_number_or_default,
     metavar="[N]",
     help="Order the nearest N items by score, 1,000 by default. Images and rows are searched in this way anyway.",
 )

@@ -34,7 +34,11 @@ class Ranked:
         scores = None if self.scores is None else self.scores[order]
         return replace(self, ids=self.ids[order], distances=self.distances[order], scores=scores)
 
-    def by_score(self, weights: Floats, codes: Codes) -> Ranked:
+    def first(self, n: int) -> Ranked:
+        """Return the first ``n`` items, or all if there are fewer."""
+        return self.take(np.arange(min(n, len(self.ids))))
+
+    def by_score(self, weights: npt.ArrayLike, codes: Codes) -> Ranked:
         """Return the items by their scores for the weights of a query; items with equal scores keep their order."""
         scores = asymmetric_scores(weights, codes)
         return replace(self, scores=scores).take(best_first(scores))
@@ -71,8 +75,8 @@ class Plan:
         if self.radius is not None:
             return found
         if self.rerank is None:
-            return found.take(np.arange(min(self.k, len(ids))))
-        found = found.take(np.arange(min(self.rerank, len(ids))))
+            return found.first(self.k)
+        found = found.first(self.rerank)
         cosines = collection.features(found.ids).astype(np.float32) @ stored_features(collection, query)[0].astype(
             np.float32
         )
