@@ -124,8 +124,10 @@ def asymmetric_scores(weights: npt.ArrayLike, codes: npt.ArrayLike) -> Floats:
     padded[: len(given)] = given.astype(np.float64) / (total or 1.0)
     # What each value of each byte adds to the score: one look-up per byte of a code.
     tables = padded.reshape(n_bytes, 8) @ _BYTE_SIGNS
-    places = packed.T + 256 * np.arange(n_bytes)[:, None]
-    return np.asarray(tables.ravel().take(places).sum(axis=0))
+    scores = np.zeros(len(packed), np.float32)
+    for table, column in zip(tables, packed.T, strict=True):
+        scores += table.take(column)
+    return scores
 
 
 def best_first(scores: Floats) -> npt.NDArray[np.int64]:
