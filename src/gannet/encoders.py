@@ -106,7 +106,23 @@ class Encoder:
         return np.concatenate([np.empty((0, n_bytes(self.n_bits)), np.uint8), *blocks])
 
     def chunks(self, features: npt.ArrayLike) -> Iterator[Floats]:
-        """Yield items as float32, a bounded number at a time; the arguments and errors are those of `encode`."""
+        """Yield the items of `encode`, checked and as float32, a bounded number at a time.
+
+        Parameters
+        ----------
+        features : array-like of shape (n, n_features)
+            Features of the items, or items of shape ``item_shape``.
+
+        Yields
+        ------
+        ndarray of shape (m, ...), dtype float32
+            Consecutive items.
+
+        Raises
+        ------
+        GannetError
+            If the features have another shape, or hold NaN or infinity; the message names the row.
+        """
         rows = np.asarray(features)
         if rows.ndim == 0 or rows.shape[1:] != self.item_shape:
             shape = ", ".join(map(str, ("n", *self.item_shape)))

@@ -297,8 +297,14 @@ def _can_encode(encoder: Encoder) -> bool:
 
 def _has_fitting_scorer(model: Model) -> bool:
     """Return whether the scorer, if there is one, takes the features of the encoder and weighs all its bits."""
-    of_features = len(model.encoder.item_shape) == 1
-    return model.scorer is None or (of_features and model.scorer.fits(model.encoder.n_features, model.n_bits))
+    if model.scorer is None:
+        return True
+    n_features = model.encoder.n_features
+    shapes = {"mean": (n_features,), "weight": (n_features, model.n_bits)}
+    arrays = model.scorer.arrays()
+    return len(model.encoder.item_shape) == 1 and all(
+        arrays[name].dtype == np.float32 and arrays[name].shape == shape for name, shape in shapes.items()
+    )
 
 
 def _names_backbone(model: Model) -> bool:

@@ -15,13 +15,13 @@ DEFAULT_CANDIDATES = 1000
 """Number of nearest items by Hamming distance that a search reorders by score unless it is told otherwise."""
 
 
+_BYTE_SIGNS = 2 * unpack(np.arange(256, dtype=np.uint8)[:, None], 8).astype(np.float32) - 1
+"""The eight bits of every byte as -1 or +1, most significant first: ``(256, 8)``."""
+
+
 def signs(codes: Codes, n_bits: int) -> Floats:
     """Return the bits of packed codes ``(m, w)`` as -1 or +1, float32 ``(m, n_bits)``."""
-    return 2 * unpack(codes, n_bits).astype(np.float32) - 1
-
-
-_BYTE_SIGNS = signs(np.arange(256, dtype=np.uint8)[:, None], 8).T
-"""The eight bits of every byte as -1 or +1, most significant first: ``(8, 256)``."""
+    return np.asarray(_BYTE_SIGNS[codes].reshape(len(codes), -1)[:, :n_bits])
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,6 @@ class Scorer:
         """
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def fits(self, n_features: int, n_bits: int) -> bool:
-        """Return whether the arrays have the right types and shapes for features and codes of these lengths."""
-        shapes = {"mean": (n_features,), "weight": (n_features, n_bits)}
-        return all(array.dtype == np.float32 and array.shape == shapes[name] for name, array in self.arrays().items())
-
 
 def asymmetric_scores(weights: npt.ArrayLike, codes: npt.ArrayLike) -> Floats:
     """Return the score of each code for one query.
@@ -123,7 +118,7 @@ def asymmetric_scores(weights: npt.ArrayLike, codes: npt.ArrayLike) -> Floats:
     total = float(np.abs(given).sum(dtype=np.float64))
     padded[: len(given)] = given.astype(np.float64) / (total or 1.0)
     # What each value of each byte adds to the score: one look-up per byte of a code.
-    tables = padded.reshape(n_bytes, 8) @ _BYTE_SIGNS
+    tables = padded.reshape(n_bytes, 8) @ _BYTE_SIGNS.T
     scores = np.zeros(len(packed), np.float32)
     for table, column in zip(tables, packed.T, strict=True):
         scores += table.take(column)

@@ -393,7 +393,13 @@ class Collection(SideTables):
         return self.read_codes().index(self.index_factory)
 
     def read_codes(self) -> StoredCodes:
-        """Return all codes with their ids, to make an index and to look up codes by id without further reads."""
+        """Return all codes with their ids, to make an index and to look up codes by id without further reads.
+
+        Returns
+        -------
+        StoredCodes
+            The codes in memory; later changes of the collection do not affect them.
+        """
         with self._transaction() as db, storage.small_cache(db):
             return StoredCodes(*segments.read_all(db, self._width), self.n_bits)
 

@@ -11,7 +11,8 @@ from gannet.errors import GannetError
 from gannet.evaluation.histograms import DistanceHistograms, check_pair, distance_histograms
 from gannet.evaluation.labels import relevance
 from gannet.evaluation.metrics import cutoff, recall_at
-from gannet.evaluation.score_ranking import check_values, score_histograms
+from gannet.evaluation.score_ranking import check_values, mean_by_score
+from gannet.evaluation.sort_keys import sort_keys
 from gannet.support.arrays import unit_rows
 
 #: Similarities that are held in memory at a time; their sort keys take 8 bytes each, 32 MiB in all.
@@ -145,8 +146,13 @@ def neighbor_recall(
     k = cutoff(k, len(items))
     if query_values is not None:
         values = check_values(query_values, len(codes), n_bits)
-        kept_by_score = score_histograms(values, database, n_bits, lambda rows: _nearest(queries[rows], items, k))
-        return sum(float(recall_at(block, n).sum()) for block in kept_by_score) / len(queries)
+        return mean_by_score(
+            values,
+            database,
+            n_bits,
+            relevant=lambda rows: _nearest(queries[rows], items, k),
+            measure=lambda counts: recall_at(counts, n),
+        )
     unlabeled = np.zeros(len(codes), np.int64), np.zeros(len(database), np.int64)
     counts = distance_histograms(codes, database, *unlabeled, n_bits).items
     kept = np.zeros_like(counts)
@@ -198,14 +204,10 @@ def _sort_keys(
 ) -> Iterator[tuple[slice, npt.NDArray[np.uint64]]]:
     """Yield blocks of queries with one sort key per database item, which orders by similarity, highest first, then row.
 
-    The upper 32 bits of a key order the similarity, and the lower 32 bits are twice the row. Sorting integers is much
-    faster than a stable argsort, and the lowest bit is free for the relevance of the item.
+    The lower 32 bits of a key are twice the row, so that the lowest bit is free for the relevance of the item.
     """
     rows = np.arange(len(database), dtype=np.uint64) << np.uint64(1)
     step = max(1, MAX_SIMILARITIES // len(database))
     for start in range(0, len(queries), step):
         block = slice(start, min(start + step, len(queries)))
-        distances = 0 - queries[block] @ database.T  # not -x, which would distinguish 0 from -0
-        bits = distances.view(np.uint32)
-        ordered = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(1 << 31))
-        yield block, ordered.astype(np.uint64) << np.uint64(32) | rows
+        yield block, sort_keys(queries[block] @ database.T, rows)

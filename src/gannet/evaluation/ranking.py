@@ -17,7 +17,7 @@ from gannet.evaluation.metrics import (
     recall_at,
     within_radius,
 )
-from gannet.evaluation.score_ranking import check_values, score_histograms
+from gannet.evaluation.score_ranking import check_values, mean_by_score
 
 #: Ranks at which precision and recall are computed by default.
 RANKS = (1, 10, 100, 1000)
@@ -173,5 +173,6 @@ def _map_asymmetric(
     queries, database = check_pair(query_codes, database_codes, n_bits)
     labels = pair_relevance(queries, database, query_labels, database_labels)
     values = check_values(query_values, len(queries), n_bits)
-    blocks = score_histograms(values, database, n_bits, labels.rows)
-    return sum(float(average_precision(block, top).expected.sum()) for block in blocks) / len(queries)
+    return mean_by_score(
+        values, database, n_bits, labels.rows, measure=lambda counts: average_precision(counts, top).expected
+    )

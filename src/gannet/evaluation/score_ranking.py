@@ -1,4 +1,4 @@
-"""Rankings of a whole database by asymmetric score, counted like rankings by distance."""
+"""Metrics of ranking a whole database by asymmetric score, with the treatment of ties of rankings by distance."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from gannet.codes import Codes
 from gannet.encoders import Floats
 from gannet.errors import GannetError
 from gannet.evaluation.histograms import DistanceHistograms
+from gannet.evaluation.sort_keys import sort_keys
 from gannet.scoring import signs
+from gannet.support import threads
 
-MAX_SCORES = 1 << 20
-"""Scores that are held in memory at a time; the counts that belong to them take about 100 bytes each."""
+MAX_SCORES = 1 << 19
+"""Scores that a thread holds in memory; with everything that is computed from it, a score takes about 150 bytes."""
 _CODES_AT_ONCE = 1 << 15
 
 
@@ -30,29 +32,41 @@ def check_values(query_values: npt.ArrayLike, n_queries: int, n_bits: int) -> Fl
     return values
 
 
-def score_histograms(
-    values: Floats, database: Codes, n_bits: int, relevant: Callable[[slice], npt.NDArray[np.bool_]]
-) -> Iterator[DistanceHistograms]:
-    """Yield the counts of items and relevant items in the order of their scores, for one block of queries at a time.
+def mean_by_score(
+    values: Floats,
+    database: Codes,
+    n_bits: int,
+    relevant: Callable[[slice], npt.NDArray[np.bool_]],
+    measure: Callable[[DistanceHistograms], npt.NDArray[np.float64]],
+) -> float:
+    """Return the mean of a metric over queries, for the ranking of the whole database by asymmetric score.
 
-    ``values (q, n_bits)`` weigh the bits of ``database (m, w)``; ``relevant`` returns which items are relevant to a
-    block of queries, bool ``(b, m)``. Column 0 of the counts belongs to the highest score. Items with equal codes, and
-    items whose scores are exactly equal, are ties and share a column; columns without items are left in place.
+    ``values (q, n_bits)`` weigh the bits of ``database (m, w)``; ``relevant`` returns which items are relevant to some
+    queries, bool ``(b, m)``. ``measure`` returns the metric of each of them from the counts of items and relevant items
+    by score, highest first. Items with equal codes, and items whose scores are exactly equal, are ties and share a
+    column; there are columns without items.
     """
     codes, place, n_items = np.unique(database, axis=0, return_inverse=True, return_counts=True)
     by_code = np.argsort(place, kind="stable")
     starts = np.cumsum(n_items) - n_items
-    for start in range(0, len(values), step := max(1, MAX_SCORES // len(codes))):
-        block = slice(start, min(start + step, len(values)))
-        scores = _scores(values[block], codes, n_bits)
-        order = np.argsort(-scores, axis=1)
-        ordered = np.take_along_axis(scores, order, axis=1)
-        hits = np.add.reduceat(relevant(block)[:, by_code], starts, axis=1, dtype=np.int64)
-        is_last = np.ones(order.shape, bool)
-        is_last[:, :-1] = ordered[:, 1:] != ordered[:, :-1]
-        yield DistanceHistograms(
-            _merged(n_items[order], is_last), _merged(np.take_along_axis(hits, order, axis=1), is_last)
-        )
+    columns = np.arange(len(codes), dtype=np.uint64)
+    step = max(1, MAX_SCORES // len(codes))
+    each = np.empty(len(values))
+
+    def measure_blocks(first_rows: Iterator[int]) -> None:
+        for start in first_rows:
+            block = slice(start, min(start + step, len(values)))
+            hits = np.add.reduceat(relevant(block)[:, by_code], starts, axis=1, dtype=np.int64)
+            keys = sort_keys(_scores(values[block], codes, n_bits), columns)
+            keys.sort(axis=1)
+            order = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+            is_last = np.ones(keys.shape, bool)
+            np.not_equal(keys[:, 1:] >> np.uint64(32), keys[:, :-1] >> np.uint64(32), out=is_last[:, :-1])
+            counts = (_merged(n_items.take(order), is_last), _merged(np.take_along_axis(hits, order, axis=1), is_last))
+            each[block] = measure(DistanceHistograms(*counts))
+
+    threads.share(range(0, len(values), step), measure_blocks)
+    return float(each.mean())
 
 
 def _scores(values: Floats, codes: Codes, n_bits: int) -> Floats:
