@@ -176,6 +176,9 @@ def test_without_the_network_an_image_of_the_collection_is_answered_by_distance(
     result = run("search", image_collection, photos / "05.png", "-k", 9, "--json")
     assert result.status == 0 and json.loads(result.out)[0]["results"] == by_id
     assert "cannot be encoded: the network is not installed; its stored code is used" in caplog.text
+    caplog.clear()
+    assert run("search", image_collection, photos).status == 0 and len(caplog.records) == 1
+    assert "(and so are 59 more)" in caplog.text
     result = run("search", image_collection, photos / "05.png", "-k", 9, "--asymmetric")
     assert result.status == 2 and "no values to score with" in result.err
     result = run("search", image_collection, photos / "05.png", "-k", 9, "--no-asymmetric", "--json")

@@ -83,6 +83,7 @@ class _Reader:
 
     def __init__(self, collection: Collection, weigh: bool) -> None:
         self._collection, self._weigh = collection, weigh
+        self._unweighed: list[str] = []  # why images of the collection have no weights, one reason per image
 
     def expand(self, text: str) -> list[Query]:
         """Return the queries that a text stands for, not read yet."""
@@ -124,7 +125,14 @@ class _Reader:
         return [Query(text, read=functools.partial(read_item, text))]
 
     def read(self, queries: list[Query]) -> list[Query]:
-        """Fill in queries."""
+        """Fill in queries, and log if images of the collection are answered from stored codes alone."""
+        self._read(queries)
+        if self._unweighed:
+            more = f" (and so are {len(self._unweighed) - 1:,} more)" if len(self._unweighed) > 1 else ""
+            log.warning("%s; its stored code is used, by distance%s", self._unweighed[0], more)
+        return queries
+
+    def _read(self, queries: list[Query]) -> None:
         items = self._items([query.name for query in queries if query.read or query.row is not None])
         images = [query for query in queries if query.read is not None]
         rows = [query for query in queries if query.row is not None]
@@ -135,7 +143,7 @@ class _Reader:
             except GannetError as error:
                 for query in (*rows, *images):
                     _answer_from(query, items.get(query.name), str(error))
-                return queries
+                return
             if of_images:
                 for query in rows:
                     query.error = f"{query.name} is a row of a matrix, but this collection is of images: give an image"
@@ -149,7 +157,6 @@ class _Reader:
                         "a row of a matrix, as in vectors.npy#17",
                     )
                 self._read_rows(rows, items)
-        return queries
 
     def _read_images(self, queries: Sequence[Query], items: Mapping[str, Item]) -> None:
         digests = read_digests({i: query.read for i, query in enumerate(queries) if query.read is not None})
@@ -173,11 +180,11 @@ class _Reader:
             found_features = self._hasher.features(_Images(encoded))
         except GannetError as error:
             for query in encoded:
-                _fail(query, f"{query.name} cannot be encoded: {error}")
+                self._fail(query, f"{query.name} cannot be encoded: {error}")
             return
         for skipped in found_features.skipped:
             query = encoded[_place(skipped.path)]
-            _fail(query, f"{query.name} cannot be used as a query: {skipped.reason}")
+            self._fail(query, f"{query.name} cannot be used as a query: {skipped.reason}")
         self._encode([encoded[_place(path)] for path in found_features.paths], found_features.values)
 
     def _read_rows(self, queries: Sequence[Query], items: Mapping[str, Item]) -> None:
@@ -199,7 +206,7 @@ class _Reader:
             weights = self._model.bit_weights(values) if self._weigh else [None] * len(values)
         except GannetError as error:
             if len(queries) == 1:
-                _fail(queries[0], f"{queries[0].name} cannot be encoded: {error}")
+                self._fail(queries[0], f"{queries[0].name} cannot be encoded: {error}")
                 return
             for i, query in enumerate(queries):
                 self._encode([query], values[i : i + 1])
@@ -208,6 +215,13 @@ class _Reader:
             query.weights = of_bits
             if query.item is None:
                 query.code, query.values = code, row
+
+    def _fail(self, query: Query, error: str) -> None:
+        """Give a query an error, unless a stored code answers it."""
+        if query.item is None:
+            query.error = error
+        else:
+            self._unweighed.append(error)
 
     def _items(self, names: Sequence[str]) -> dict[str, Item]:
         """Return the first item with each name, or with its absolute path, by name."""
@@ -256,14 +270,6 @@ class _Images(ImageSource):
 
 def _place(path: str) -> int:
     return int(path.rpartition("#")[2])
-
-
-def _fail(query: Query, error: str) -> None:
-    """Give a query an error, unless a stored code answers it; its order by distance is logged then."""
-    if query.item is None:
-        query.error = error
-    else:
-        log.warning("%s; its stored code is used, without values of its own", error)
 
 
 def _answer_from(query: Query, item: Item | None, error: str) -> None:
