@@ -58,7 +58,9 @@ def test_it_holds_the_recorded_items(file: Path, expected: dict[str, Any]) -> No
 
 def test_it_gives_the_recorded_answers(file: Path, expected: dict[str, Any]) -> None:
     with Collection.open(file, readonly=True) as collection:
-        assert search(collection, ["3", "/tmp/v01/matrix.npy#8", "matrix.npy#21"], k=6) == expected["search"]
+        queries = ["3", "/tmp/v01/matrix.npy#8", "matrix.npy#21"]
+        assert search(collection, queries, k=6, asymmetric=False) == expected["search"]
+        assert all("score" in item for item in search(collection, queries[2:], k=6)[0]["results"])
         assert search(collection, ["17"], radius=2) == expected["radius"]
         assert find_duplicates(collection, 0, 0.0) == expected["duplicates"]
         if expected["rerank"]:

@@ -61,6 +61,8 @@ class Record:
         Fields of `gannet.evaluation.Evaluation`.
     precision_radius_2, radius_precision, radius_recall, n_queries, n_database, n_without_relevant
         Fields of `gannet.evaluation.Evaluation`.
+    map_asymmetric : float or None
+        Field of `gannet.evaluation.Evaluation`. None in records of older versions.
     fit_seconds : float
         Seconds to fit the method.
     encode_seconds : float
@@ -115,6 +117,7 @@ class Record:
     n_queries: int
     n_database: int
     n_without_relevant: int
+    map_asymmetric: float | None = None
     bit_entropy: float
     distinct_codes: int
     bits_on: tuple[float, float] | None = None

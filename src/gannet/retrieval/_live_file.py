@@ -8,9 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from gannet.collection import storage
 from gannet.collection.collection import Collection
 from gannet.collection.errors import explained
@@ -18,6 +15,7 @@ from gannet.collection.log import read_base
 from gannet.collection.stored_model import read_model
 from gannet.errors import GannetError
 from gannet.index import IndexFactory
+from gannet.retrieval.found import EncodedImage
 from gannet.retrieval.pictures import Pictures
 
 if TYPE_CHECKING:
@@ -73,15 +71,15 @@ class LiveFile:
                     raise
         return self._version
 
-    def encode(self, image: bytes) -> npt.NDArray[np.uint8]:
-        """Return the packed code ``(w,)`` of an image."""
+    def encode(self, image: bytes) -> EncodedImage:
+        """Return the code of an image, and the weights of its bits."""
         # One image at a time: the backbone uses all cores by itself, and images take much memory.
         with self._encoding:
             found = self._hasher.features([image])
             if found.skipped:
                 raise GannetError(f"the image cannot be used: {found.skipped[0].reason}")
-            code: npt.NDArray[np.uint8] = self._hasher.model.encoder.encode(found.values)[0]
-        return code
+            model = self._hasher.model
+            return EncodedImage(model.encoder.encode(found.values)[0], model.bit_weights(found.values)[0])
 
     @cached_property
     def _hasher(self) -> ImageHasher:

@@ -16,9 +16,10 @@ import numpy.typing as npt
 from gannet.codes import Codes, Ids
 from gannet.errors import GannetError
 from gannet.index import DEFAULT_INDEX, Index, IndexFactory
-from gannet.index.protocol import Distances
 from gannet.retrieval._live_file import LiveFile
 from gannet.retrieval.duplicates import group_items, limits
+from gannet.retrieval.found import CodedItem, EncodedImage, Group, Matches
+from gannet.retrieval.plan import Ranked, make_plan
 
 T = TypeVar("T")
 
@@ -27,33 +28,6 @@ _TRIES = 5
 
 class UnknownItemError(GannetError):
     """The collection has no item with this id, or no longer has it."""
-
-
-@dataclass(frozen=True)
-class CodedItem:
-    """An item of the collection with its code ``(w,)``, packed uint8."""
-
-    id: int
-    path: str
-    code: npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Matches:
-    """The ``m`` items that a search found, with their packed codes ``(m, w)``, by distance in bits, then by id."""
-
-    ids: Ids
-    distances: Distances
-    paths: Sequence[str]
-    codes: Codes
-
-
-@dataclass(frozen=True)
-class Group:
-    """A group of ``size`` near-duplicates, and the ids and paths of the first of them by id."""
-
-    size: int
-    items: Sequence[tuple[int, str]]
 
 
 class LiveCollection:
@@ -208,7 +182,9 @@ class LiveCollection:
 
         return self._on_one_state(find)
 
-    def search(self, code: npt.ArrayLike, k: int, radius: int | None = None) -> Matches:
+    def search(
+        self, code: npt.ArrayLike, k: int, radius: int | None = None, weights: npt.ArrayLike | None = None
+    ) -> Matches:
         """Return the items nearest to a code.
 
         Parameters
@@ -219,26 +195,35 @@ class LiveCollection:
             Largest number of results.
         radius : int, default=None
             Leave out items that differ in more than this many bits.
+        weights : array-like of shape (n_bits,), default=None
+            Weights of the query's bits, from `encode`: order the nearest 1,000 items, or ``k`` if that is more, by
+            their scores, and return the first ``k``.
 
         Returns
         -------
         Matches
-            The items, ordered by distance, then by id.
+            The items, ordered by distance, then by id; with weights, by score, then by distance, then by id.
 
         Raises
         ------
         GannetError
-            If the code has another length, or if ``k`` or ``radius`` is out of range.
+            If the code or the weights have another length, or if ``k`` or ``radius`` is out of range.
         """
         if radius is not None and radius < 0:
             raise GannetError(f"the radius must be 0 bits or more, not {radius}")
 
+        plan = make_plan(k, None, None, weights is not None)
+
         def find(state: _State) -> Matches:
-            (distances,), (ids,) = state.index.search(np.atleast_2d(np.asarray(code)), k)
+            queries = np.atleast_2d(np.asarray(code))
+            ((distances, ids),) = plan.candidates(state.index, queries, weighed=weights is not None)
+            found = Ranked(ids, distances)
             if radius is not None:
-                near = distances <= radius
-                distances, ids = distances[near], ids[near]
-            return Matches(ids, distances, self._paths(state, ids), state.codes[np.searchsorted(state.ids, ids)])
+                found = found.take(np.flatnonzero(distances <= radius))
+            if weights is not None:
+                found = found.by_score(weights, state.codes_at(found.ids)).first(k)
+            codes = state.codes_at(found.ids)
+            return Matches(found.ids, found.distances, self._paths(state, found.ids), codes, found.scores)
 
         return self._on_one_state(find)
 
@@ -278,7 +263,7 @@ class LiveCollection:
 
         return self._on_one_state(find)
 
-    def encode(self, image: bytes) -> npt.NDArray[np.uint8]:
+    def encode(self, image: bytes) -> EncodedImage:
         """Encode an image; the first call loads the backbone, which takes seconds.
 
         Parameters
@@ -288,8 +273,8 @@ class LiveCollection:
 
         Returns
         -------
-        ndarray of shape (w,), dtype uint8
-            Packed code.
+        EncodedImage
+            Its packed code, and the weights of its bits for `search`.
 
         Raises
         ------
@@ -402,6 +387,10 @@ class _State:
             raise UnknownItemError(f"there is no item {id} in this collection")
         code: npt.NDArray[np.uint8] = self.codes[position]
         return code
+
+    def codes_at(self, ids: Ids) -> Codes:
+        """Return the codes of ``ids (m,)``, which are all present."""
+        return self.codes[np.searchsorted(self.ids, ids)]
 
     def groups(self, radius: int) -> Sequence[Ids]:
         """Return the groups of near-duplicates, largest first, each its ids ``(m,)``, ascending."""
