@@ -16,7 +16,7 @@ test: .venv/.dev
 
 # Read many more damaged files than `make test` does: the number for each kind of file.
 fuzz: .venv/.dev
-	GANNET_FUZZ=100000 $(BIN)/pytest tests/data/test_fuzz.py
+	GANNET_FUZZ=100000 $(BIN)/pytest tests/data/test_fuzz.py tests/collection/test_fuzz_collection.py
 
 check: .venv/.dev
 	$(BIN)/ruff check

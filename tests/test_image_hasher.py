@@ -260,6 +260,14 @@ def test_batches_and_sequences(fitted: ImageHasher, pixels, tmp_path: Path) -> N
         assert np.array_equal(fitted.features(images).values, expected)
 
 
+def test_an_array_of_gray_images_is_no_single_image(fitted: ImageHasher, pixels) -> None:
+    gray = pixels[:5, :12, :, 0]
+    assert np.array_equal(fitted.encode(gray), fitted.encode(list(gray)))
+    for image in (gray[0], pixels[0], pixels[0].transpose(2, 0, 1), gray[:1]):
+        with pytest.raises(GannetError, match="put a single image into a list"):
+            fitted.encode(image)
+
+
 def test_a_rotated_photo_is_turned(fitted: ImageHasher) -> None:
     photo = Image.fromarray(RGB)
     photo.getexif()[0x0112] = 6

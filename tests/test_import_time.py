@@ -56,8 +56,8 @@ def test_search_by_id(collection: Path) -> None:
 def test_search_by_a_row_of_a_matrix(collection: Path) -> None:
     results = search(collection, f"{collection.with_name('vectors.npy')}#2")
     assert len(results) == 10
-    distances = [item["distance"] for item in results]
-    assert distances == sorted(distances) and 0 < distances[-1] < 32
+    scores = [item["score"] for item in results]
+    assert scores == sorted(scores, reverse=True) and all(0 < item["distance"] < 32 for item in results)
 
 
 def test_importing_the_package_imports_next_to_nothing() -> None:

@@ -5,13 +5,14 @@ A hasher learns an encoder, and the encoder needs only NumPy, so that searching 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from gannet.codes import Codes
+from gannet.codes import Codes, n_bytes
 from gannet.errors import GannetError
 from gannet.support.arrays import unit_rows
 
@@ -101,18 +102,37 @@ class Encoder:
         GannetError
             If the features have another shape, or hold NaN or infinity; the message names the row.
         """
+        blocks = [np.packbits(self.values(chunk) >= 0, axis=1) for chunk in self.chunks(features)]
+        return np.concatenate([np.empty((0, n_bytes(self.n_bits)), np.uint8), *blocks])
+
+    def chunks(self, features: npt.ArrayLike) -> Iterator[Floats]:
+        """Yield the items of `encode`, checked and as float32, a bounded number at a time.
+
+        Parameters
+        ----------
+        features : array-like of shape (n, n_features)
+            Features of the items, or items of shape ``item_shape``.
+
+        Yields
+        ------
+        ndarray of shape (m, ...), dtype float32
+            Consecutive items.
+
+        Raises
+        ------
+        GannetError
+            If the features have another shape, or hold NaN or infinity; the message names the row.
+        """
         rows = np.asarray(features)
         if rows.ndim == 0 or rows.shape[1:] != self.item_shape:
             shape = ", ".join(map(str, ("n", *self.item_shape)))
             raise GannetError(f"features must have shape ({shape}) as in training, not {rows.shape}")
         step = max(1, CHUNK_BYTES // (4 * self.n_features))
-        codes = np.empty((len(rows), -(-self.n_bits // 8)), np.uint8)
         for start in range(0, len(rows), step):
             with np.errstate(over="ignore"):
                 chunk = np.ascontiguousarray(rows[start : start + step], dtype=np.float32)
             check_finite(chunk.reshape(len(chunk), -1), start)
-            codes[start : start + step] = np.packbits(self.values(chunk) >= 0, axis=1)
-        return codes
+            yield chunk
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from gannet.backbones.augment import View, random_views
 from gannet.backbones.cache import FeatureCache
 from gannet.backbones.extract import extract, load
 from gannet.data import ImageSource, MatrixSource, RawImage, Skipped, decode, digest, open_source, read_item
+from gannet.data.images import PartialImage
 from gannet.data.python_images import as_raw
 from gannet.errors import GannetError
 from gannet.hashers.takes import FEATURES, FromFeatures, FromPixels, FromViews, Takes
@@ -24,6 +25,8 @@ from gannet.support.progress import progress
 if TYPE_CHECKING:
     from gannet.backbones.provenance import Provenance
     from gannet.model import Model
+
+_CHANNELS = {1, 3, 4}
 
 Images = ImageSource | MatrixSource | str | os.PathLike[str] | Iterable[Any]
 
@@ -65,7 +68,8 @@ class FeatureReader:
 
     Images are a path (whatever `gannet.data.open_source` takes), an opened source, or a list, array, Series or
     generator of images, each a path, the bytes of an image file, a PIL image, or an array or tensor: gray, RGB or RGBA,
-    as integers of 0 to 255 or floats of 0 to 1. A matrix of features is read unchanged, without the network.
+    as integers of 0 to 255 or floats of 0 to 1. Gray images can also be one array ``(n, h, w)``. A matrix of features
+    is read unchanged, without the network.
 
     Parameters
     ----------
@@ -194,18 +198,21 @@ class FeatureReader:
     def _read_views(self, source: ImageSource, views: Sequence[View]) -> Features:
         """Return the features ``(n, n_views, n_features)`` of views of each image."""
         extractor, n_views = self.extractor, len(views)
+        contents: dict[int, bytes] = {}
 
         def read(place: int) -> tuple[RawImage, bytes, View]:
             raw = source.read(place // n_views)
-            return raw, digest(raw), views[place % n_views]
+            contents[place // n_views] = digest(raw)
+            return raw, contents[place // n_views], views[place % n_views]
 
         def prepare(item: tuple[RawImage, bytes, View], size: int) -> npt.NDArray[np.uint8]:
             raw, name, view = item
             return extractor.prepare(raw, view, name)
 
         def name_view(item: tuple[RawImage, bytes, View]) -> bytes:
-            _, name, view = item
-            return view.digest(name)
+            raw, name, view = item
+            # The features of the readable part of a picture must not answer where whole pictures are asked for.
+            return view.digest(digest(b"partial " + name) if isinstance(raw, PartialImage) else name)
 
         with FeatureCache.open_for(extractor.cache_key, extractor.n_features) as cache:
             found = extract(len(source) * n_views, read, prepare, name_view, extractor, cache, "encoding")
@@ -216,7 +223,7 @@ class FeatureReader:
         return Features(
             found.values.reshape(len(kept), n_views, extractor.n_features),
             [source.paths[i] for i in kept],
-            found.digests[::n_views],
+            [contents[i] for i in kept.tolist()],
             skipped,
             extractor=extractor,
             read=lambda row: source.read(int(kept[row])),
@@ -260,9 +267,7 @@ def open_images(images: Images) -> ImageSource | MatrixSource:
     if isinstance(images, ImageSource | MatrixSource):
         return images
     items: Any = images
-    n_dimensions = getattr(items, "ndim", 4)  # of an array or tensor; a Series of paths has one
-    is_numbers = getattr(getattr(items, "dtype", None), "kind", "f") not in "OUST"
-    is_one = isinstance(items, bytes | bytearray | PIL.Image.Image) or (n_dimensions < 4 and is_numbers)
+    is_one = isinstance(items, bytes | bytearray | PIL.Image.Image) or _is_one_array(items)
     if is_one or isinstance(items, Mapping | Set) or not isinstance(items, Iterable):
         raise GannetError("images must be a path, a source or a list of images: put a single image into a list")
     return _Listed(items if isinstance(items, Sequence | np.ndarray) else list(items))
@@ -279,6 +284,14 @@ def _check_weights(extractor: Extractor, expected: Provenance) -> None:
         f"the model was made with weights whose SHA-256 is {expected.digest[:16]}…{revision}; {other}: give the same "
         "weights, or fit the model again"
     )
+
+
+def _is_one_array(items: Any) -> bool:
+    """Return whether an array or a tensor is one image; three dimensions without channels are gray images."""
+    shape = getattr(items, "shape", ())
+    if not shape or getattr(getattr(items, "dtype", None), "kind", "f") in "OUST":  # a Series of paths has a shape
+        return False
+    return len(shape) < 3 or (len(shape) == 3 and bool(_CHANNELS & {shape[0], shape[-1]}))
 
 
 def first_reason(skipped: Iterable[Skipped]) -> str:

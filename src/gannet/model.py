@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gannet.encoders import Encoder
+from gannet.encoders import Encoder, Floats
 from gannet.errors import GannetError
 from gannet.hashers.takes import FromFeatures, FromPixels, Takes
+from gannet.scoring import Scorer
 from gannet.support.arrays import update_digest
 from gannet.support.atomic import write_atomically
 
@@ -57,6 +58,8 @@ class Model:
         Weights of the image network; empty if there is none or if it can't be stored.
     provenance : Provenance or None, default=None
         Revision, digest and license of a network of another library; None for any other network.
+    scorer : Scorer or None, default=None
+        From the features of a query to one weight per bit; None if the encoder's values are the weights.
     """
 
     encoder: Encoder
@@ -66,6 +69,7 @@ class Model:
     image_size: int | None = None
     weights: Arrays = field(default_factory=dict)
     provenance: Provenance | None = None
+    scorer: Scorer | None = None
 
     @classmethod
     def of(cls, hasher: Hasher, extractor: Extractor | None, extra: Mapping[str, Any] | None = None) -> Model:
@@ -109,6 +113,44 @@ class Model:
         """SHA-256 (hex) of the model file. A collection identifies its model by it."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
+    def bit_weights(self, features: npt.ArrayLike) -> Floats:
+        """Return one weight per bit for each query, by which `gannet.scoring.asymmetric_scores` scores codes.
+
+        Parameters
+        ----------
+        features : array-like of shape (n, n_features)
+            Features of the queries, or pixels of shape ``(n, side, side, 3)``, as `Encoder.encode` takes them.
+
+        Returns
+        -------
+        ndarray of shape (n, n_bits), dtype float32
+            The weights of the scorer, or the values of the encoder if the model has no scorer.
+
+        Raises
+        ------
+        GannetError
+            If the features have another shape or hold NaN or infinity, or if a weight overflows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gannet import Model
+        >>> from gannet.encoders import Linear
+        >>> model = Model(Linear(np.zeros(2, np.float32), np.eye(2, dtype=np.float32), np.zeros(2, np.float32)), "lsh")
+        >>> model.bit_weights([[0.5, -2.0]])
+        array([[ 0.5, -2. ]], dtype=float32)
+        """
+        weigh = self.encoder.values if self.scorer is None else self.scorer.weights
+        with np.errstate(over="ignore", invalid="ignore"):
+            blocks = [weigh(chunk) for chunk in self.encoder.chunks(features)]
+        weights = np.concatenate([np.empty((0, self.n_bits), np.float32), *blocks])
+        bad = ~np.isfinite(weights).all(axis=1)
+        if bad.any():
+            raise GannetError(
+                f"the values of row {int(bad.argmax())} are too large to be scored: scale the features down"
+            )
+        return weights
+
     def to_bytes(self) -> bytes:
         """Return the model as a model file.
 
@@ -121,6 +163,8 @@ class Model:
 
         tensors = {f"encoder.{name}": value for name, value in self.encoder.arrays().items()}
         tensors |= {f"backbone.{name}": value for name, value in self.weights.items()}
+        if self.scorer is not None:
+            tensors |= {f"scorer.{name}": value for name, value in self.scorer.arrays().items()}
         header = {
             "version": VERSION,
             "method": self.method,
@@ -167,6 +211,10 @@ class Model:
         kind = _encoder_kind(header, origin)
         try:
             made = kind(**_parts(tensors, "encoder."))
+            of_scorer = _parts(tensors, "scorer.")
+            damaged = [
+                name for name, arrays in (("encoder", made.arrays()), ("scorer", of_scorer)) if not _are_finite(arrays)
+            ]
             model = cls(
                 made,
                 str(header["method"]),
@@ -175,14 +223,14 @@ class Model:
                 header["image_size"],
                 _parts(tensors, "backbone."),
                 _provenance(header),
+                Scorer(**of_scorer) if of_scorer else None,
             )
-            is_finite = all(np.isfinite(value).all() for value in made.arrays().values())
-            consistent = model.n_bits == header["n_bits"] and _names_backbone(model)
-            consistent = consistent and (not is_finite or _can_encode(made))
+            consistent = model.n_bits == header["n_bits"] and _names_backbone(model) and _has_fitting_scorer(model)
+            consistent = consistent and (bool(damaged) or _can_encode(made))
         except Exception:  # parts that do not fit together can fail in any way
-            is_finite = consistent = False
-        if consistent and not is_finite:
-            raise GannetError(f"{origin} holds NaN or infinity in its encoder: make it again with `gannet fit`")
+            consistent, damaged = False, []
+        if consistent and damaged:
+            raise GannetError(f"{origin} holds NaN or infinity in its {damaged[0]}: make it again with `gannet fit`")
         if not consistent:
             raise GannetError(f"{origin} does not hold a complete model: make it again with `gannet fit`")
         return model
@@ -246,9 +294,25 @@ def _metadata(data: bytes) -> str:
         return ""
 
 
+def _are_finite(arrays: Arrays) -> bool:
+    return all(np.isfinite(value).all() for value in arrays.values())
+
+
 def _can_encode(encoder: Encoder) -> bool:
     """Return whether the encoder can encode an item: its arrays may not fit together."""
     return encoder.n_features > 0 and encoder.encode(np.zeros((1, *encoder.item_shape), np.uint8)).size > 0
+
+
+def _has_fitting_scorer(model: Model) -> bool:
+    """Return whether the scorer, if there is one, takes the features of the encoder and weighs all its bits."""
+    if model.scorer is None:
+        return True
+    n_features = model.encoder.n_features
+    shapes = {"mean": (n_features,), "weight": (n_features, model.n_bits)}
+    arrays = model.scorer.arrays()
+    return len(model.encoder.item_shape) == 1 and all(
+        arrays[name].dtype == np.float32 and arrays[name].shape == shape for name, shape in shapes.items()
+    )
 
 
 def _names_backbone(model: Model) -> bool:

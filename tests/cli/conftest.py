@@ -16,6 +16,7 @@ from gannet import backbones
 from gannet.backbones import FeatureExtractor
 from gannet.backbones.base import say_preparing
 from gannet.cli import main
+from gannet.support.compiled import say_compiling
 
 NETWORKS = Path(__file__).parents[1] / "networks"
 N_IMAGES = 60
@@ -43,7 +44,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run ``gannet`` with some arguments in this process."""
+    """Run ``gannet`` with some arguments in this process, after the line about the first compilation."""
+    say_compiling()
 
     def call(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["gannet", *map(str, arguments)])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from gannet.collection import Collection
 from gannet.pages import duplicates_page
@@ -237,6 +237,48 @@ def test_pages_of_text_are_duplicates_only_of_their_copies(
         assert sorted(map(sorted, groups)) == [["copy.jpg", "page 0.png"], ["page 1.png", "smaller.png"]]
         groups = group_names(run("duplicates", file, "--json"))
         assert all(group in ({"copy.jpg", "page 0.png"}, {"page 1.png", "smaller.png"}) for group in groups)
+
+
+@pytest.mark.parametrize("layout", ["whole", "short", "columns", "letter", "uneven light"])
+def test_pages_of_a4_differ_by_their_text(layout: str, photos: Path, image_model: Path, tmp_path: Path, run) -> None:
+    for path in photos.rglob("*.png"):
+        path.unlink()
+    for i in range(4):
+        a4_page(i, layout).save(photos / f"page {i}.png")
+    copy = a4_page(0, layout)
+    copy.rotate(0.4, fillcolor=255, resample=Image.Resampling.BICUBIC).save(photos / "turned.png")
+    copy.resize((620, 877), Image.Resampling.LANCZOS).save(photos / "small.jpg", quality=60)
+    file = tmp_path / "c"
+    assert run("index", photos, "-m", image_model, "-o", file).status == 0
+    groups = group_names(run("duplicates", file, "--json", "--radius", 16))
+    assert groups == [{"page 0.png", "turned.png", "small.jpg"}]
+
+
+def a4_page(seed: int, layout: str) -> Image.Image:
+    random = np.random.default_rng(seed)
+    page = Image.new("L", (1240, 1754), 255)
+    draw = ImageDraw.Draw(page)
+    font = ImageFont.load_default(24)
+    top, end = (330 if layout == "letter" else 130), (700 if layout == "short" else 1620)
+    if layout == "letter":
+        draw.text((120, 60), "Example Shipping Company", font=ImageFont.load_default(44), fill=0)
+        draw.line((120, 290, 1120, 290), fill=0, width=4)
+    edges = [(120, 600), (640, 1120)] if layout == "columns" else [(120, 1120)]
+    for y in range(top, end, 32):
+        for left, right in edges:
+            text = "".join(random.choice(list("abcdefghijklmnopqrstuvwxyz     "), 150))
+            while draw.textlength(text, font=font) > right - left:
+                text = text[:-1]
+            draw.text((left, y), text, font=font, fill=0)
+    if layout == "uneven light":
+        light = np.linspace(0.75, 1, 1754)[:, None] * np.linspace(0.9, 1, 1240)
+        page = Image.fromarray((np.asarray(page) * light).astype(np.uint8))
+    return page
+
+
+def test_a_reference_folder_without_items_is_named(image_collection: Path, photos: Path, run) -> None:
+    result = run("duplicates", image_collection, "--keep", "elsewhere", "--keep", photos)
+    assert result.status == 0 and "--keep elsewhere: " in result.err and f"--keep {photos}" not in result.err
 
 
 def test_pictures_without_contrast_are_duplicates_only_if_all_pixels_agree(

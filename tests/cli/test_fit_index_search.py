@@ -183,7 +183,7 @@ def test_matrices_of_every_form(tmp_path: Path, vectors, form: str, run) -> None
         result = run(*command)
         taken = "20 features: vector; names: id\n" if form == "parquet" else ""
         assert (result.status, result.err) == (0, taken)
-    by_id, by_row = search(run, collection, "42", f"{path}#42", "-k", 100)
+    by_id, by_row = search(run, collection, "42", f"{path}#42", "-k", 100, "--no-asymmetric")
     assert by_id["results"] == by_row["results"]
     wanted = "item-42" if form == "parquet" else f"{path}#42"
     assert next(item["path"] for item in by_id["results"] if item["id"] == 42) == wanted

@@ -256,3 +256,44 @@ def test_progress_of_a_command(
     result = run("--progress", *index) if before else run(*index, "--progress")
     assert result.status == 0 and "encoding: " in result.err and "60.0/60.0" in result.err
     assert run("search", tmp_path / "c", photos / "00.png").err == ""
+
+
+def test_queries_are_read_with_the_options_of_a_source(tmp_path: Path, run) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    values = np.random.default_rng(0).standard_normal((30, 8)).astype(np.float32)
+    columns = {f"f{i}": values[:, i] for i in range(8)}
+    pq.write_table(pa.table({**columns, "label": np.arange(30), "title": [f"t{i}" for i in range(30)]}), tmp_path / "m")
+    matrix = (tmp_path / "m").rename(tmp_path / "m.parquet")
+    model, collection = tmp_path / "v.model", tmp_path / "v.gannet"
+    chosen = ("--features", "f*", "--names", "title")
+    assert run("fit", matrix, "-o", model, "--method", "itq", "--bits", 8, *chosen).status == 0
+    assert run("index", matrix, "-m", model, "-o", collection, *chosen).status == 0
+    refused = run("search", collection, f"{matrix}#17")
+    assert refused.status == 2 and "--features 'f*'" in refused.err
+    (row,) = json.loads(run("search", collection, f"{matrix}#17", "--json", "--features", "f*").out)
+    assert "t17" in [item["path"] for item in row["results"] if item["distance"] == 0]
+    every = json.loads(run("search", collection, matrix, "--json", *chosen).out)
+    assert [answer["query"] for answer in every] == [f"t{i}" for i in range(30)]
+    assert every[17]["results"] == row["results"]
+
+
+def test_a_picture_that_is_cut_off_is_a_query_only_on_request(
+    image_collection: Path, others: Path, run, save_image
+) -> None:
+    whole = (others / "00.png").read_bytes()
+    cut = others / "cut.png"
+    cut.write_bytes(whole[: len(whole) // 2])
+    assert run("search", image_collection, cut, "--truncated").status == 0
+    refused = run("search", image_collection, cut)  # its features are in the cache now
+    assert refused.status == 2 and "truncated" in refused.err
+    (answer,) = json.loads(run("search", image_collection, others, "--json", "--exclude", "[01]*", "--truncated").out)
+    assert answer["query"] == str(cut)
+
+
+def test_a_folder_of_queries_says_what_it_leaves_out(
+    image_collection: Path, others: Path, run, caplog: pytest.LogCaptureFixture
+) -> None:
+    (others / "film.mov").write_bytes(b"x")
+    (others / ".hidden.png").write_bytes(b"x")
+    assert run("search", image_collection, others).status == 0
+    assert "1 .mov" in caplog.text and "left out by pattern: 1 .*" in caplog.text

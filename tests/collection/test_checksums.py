@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import random
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,3 +178,26 @@ def test_ids_of_removed_items_are_restored_only_to_them(good: Path, tmp_path: Pa
         np.testing.assert_array_equal(collection.codes([5, 390]), codes)
         collection.check()
         assert collection.add(codes[:1], ["z"], features=features[:1]).tolist() == [N]
+
+
+def test_a_damaged_row_leaves_no_open_cursor(good: Path, tmp_path: Path) -> None:
+    """Python would print a traceback about the cursor once the file is closed."""
+    file = tmp_path / "c"
+    raw = bytearray(good.read_bytes())
+    at = raw.find(b"/photos/7.jpg")
+    while at >= 0:
+        raw[at + 8] ^= 1
+        at = raw.find(b"/photos/7.jpg", at + 1)
+    file.write_bytes(raw)
+    program = """
+import sys
+from gannet.collection import Collection
+from gannet.errors import GannetError
+try:
+    with Collection.open(sys.argv[1]) as collection:
+        collection.paths(range(400))
+except GannetError as error:
+    print(error, file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(file)], capture_output=True, text=True, check=True)
+    assert done.stderr.count("\n") == 1 and "damaged" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from gannet.collection import Collection, log
 from gannet.errors import GannetError
+from gannet.retrieval.live import LiveCollection
 from tiny_model import tiny_model
 
 N = 1000
@@ -133,6 +135,25 @@ def test_a_change_to_a_file_that_is_read_without_locks_is_noticed(
     with pytest.raises(GannetError, match="was changed while it was read on a full disk; open it again"):
         len(reader)
     reader.close()
+
+
+def test_a_server_goes_on_when_there_is_space_again(disk: Path, file: Path) -> None:
+    fill(disk)
+    with contextlib.closing(LiveCollection(file, editable=True)) as live, Collection.open(file) as collection:
+        for change in (lambda: live.remove(1), lambda: collection.remove(1)):
+            with pytest.raises(GannetError, match="no space left on the disk"):
+                change()
+        (disk / "fill").unlink()
+        with pytest.raises(GannetError, match="was opened on a full disk, for reading only; open it again"):
+            collection.remove(1)
+        live.remove(1)
+        with Collection.open(file) as other:
+            other.remove(2)
+        assert len(live) == N - 2
+        fill(disk)
+        with pytest.raises(GannetError, match="no space left on the disk"):
+            live.remove(3)
+        assert len(live) == N - 2 and live.search(np.zeros(3, np.uint8), 3).ids.tolist() == [0, 3, 4]
 
 
 def test_a_quota_is_a_full_disk(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from gannet.errors import GannetError
 from gannet.retrieval.live import LiveCollection
 from tiny_model import tiny_model
 
+EXAMPLES = int(os.environ.get("GANNET_FUZZ", "120")) // 3  # `make fuzz` reads many more
 CODES = np.random.default_rng(0).integers(0, 256, (300, 3), dtype=np.uint8)
 
 
@@ -43,7 +45,7 @@ def read_all(file: Path) -> None:
         assert "\n" not in str(error)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(length=st.integers(0, 60_000), tail=st.binary(max_size=200))
 def test_cut_short_and_overwritten(good: Path, length: int, tail: bytes) -> None:
     file = good.with_name("cut")
@@ -51,7 +53,7 @@ def test_cut_short_and_overwritten(good: Path, length: int, tail: bytes) -> None
     read_all(file)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(start=st.integers(0, 60_000), noise=st.binary(min_size=1, max_size=2000))
 def test_a_stretch_of_noise(good: Path, start: int, noise: bytes) -> None:
     raw = bytearray(good.read_bytes())
@@ -60,7 +62,7 @@ def test_a_stretch_of_noise(good: Path, start: int, noise: bytes) -> None:
     read_all(good.with_name("noise"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(data=st.binary(max_size=3000))
 def test_anything_else(good: Path, data: bytes) -> None:
     file = good.with_name("other")

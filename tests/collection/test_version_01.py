@@ -12,6 +12,7 @@ import pytest
 
 from gannet.collection import Collection
 from gannet.collection.indexing import add_source, sync
+from gannet.collection.relocation import relocate
 from gannet.collection.stored_model import read_model
 from gannet.collection.summary import summarize
 from gannet.data import open_source
@@ -57,7 +58,9 @@ def test_it_holds_the_recorded_items(file: Path, expected: dict[str, Any]) -> No
 
 def test_it_gives_the_recorded_answers(file: Path, expected: dict[str, Any]) -> None:
     with Collection.open(file, readonly=True) as collection:
-        assert search(collection, ["3", "/tmp/v01/matrix.npy#8", "matrix.npy#21"], k=6) == expected["search"]
+        queries = ["3", "/tmp/v01/matrix.npy#8", "matrix.npy#21"]
+        assert search(collection, queries, k=6, asymmetric=False) == expected["search"]
+        assert all("score" in item for item in search(collection, queries[2:], k=6)[0]["results"])
         assert search(collection, ["17"], radius=2) == expected["radius"]
         assert find_duplicates(collection, 0, 0.0) == expected["duplicates"]
         if expected["rerank"]:
@@ -96,3 +99,14 @@ def test_it_is_changed(file: Path, expected: dict[str, Any]) -> None:
         collection.check()
         assert collection.ids.tolist() == list(range(n, 2 * n))
         assert collection.codes().tobytes().hex() == expected["codes"]
+
+
+def test_rows_of_a_moved_matrix_keep_their_ids(file: Path, expected: dict[str, Any]) -> None:
+    with Collection.open(file) as collection:
+        relocate(collection, "/tmp/v01", str(file.parent / "gone"))
+        if not collection.path(0).endswith("#0"):
+            pytest.skip("these items are no rows of a matrix")
+        changes, _ = add_source(collection, open_source("matrix.npy"))
+        assert (changes.added, changes.moved, len(collection)) == (0, 40, 40)
+        assert collection.ids.tolist() == expected["ids"]
+        assert collection.path(3) == f"{file.parent / 'matrix.npy'}#3"

@@ -5,6 +5,7 @@
 
 import gzip
 import io
+import json
 import os
 import pickle
 import signal
@@ -21,9 +22,17 @@ from gannet.data import decode, open_source, thumbnail
 from gannet.data.class_folders import load_class_folders
 from gannet.data.formats import IMAGE_EXTENSIONS
 from gannet.data.lists import load_list
+from gannet.data.matrix import names_of
 from gannet.data.sources._plain_pickle import read_plain_pickle
 from gannet.errors import GannetError
+from gannet.evaluation.protocols import get_protocol
+from gannet.evaluation.record import Retrieval, TrainingPoint
+from gannet.evaluation.results import ResultsFolder, sweep_tables, text_table
 from gannet.evaluation.score import read_codes_file
+from gannet.model import Model
+from gannet.pages.bench_report import bench_page
+from made_records import make_record
+from tiny_model import tiny_model
 
 COUNT = int(os.environ.get("GANNET_FUZZ", "300"))
 SECONDS = 20
@@ -108,7 +117,29 @@ def hang(*_):
     raise HangError(f"took more than {SECONDS} s")
 
 
-def check(read, valid, count=COUNT, opens=True):
+def mutate_json(random, data):
+    """Return lines of JSON with one value replaced, or with damaged bytes."""
+    if random.integers(2):
+        return mutate(random, data)
+    lines = [json.loads(line) for line in data.splitlines()]
+    holder = lines[random.integers(len(lines))]
+    while True:
+        key = random.choice(list(holder)) if isinstance(holder, dict) else int(random.integers(len(holder)))
+        if not (isinstance(holder[key], dict | list) and len(holder[key]) and random.integers(2)):
+            break
+        holder = holder[key]
+    holder[key] = ODD_VALUES[random.integers(len(ODD_VALUES))]
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+ODD_VALUES = [
+    *(None, True, "", "x", "\ud800", "<b>", [], {}, [1], {"1": 1}, [[1, 2, 3]], {"a": None}, [{"step": 1}]),
+    *(0, 1, -1, 7, 2**31, 2**63 - 1, 2**63, -(2**64), 10**400, 0.5, -0.0, 1e308, -1e308, 5e-324),
+    *(float("nan"), float("inf"), -float("inf")),
+]
+
+
+def check(read, valid, count=COUNT, opens=True, mutate=mutate):
     """Read damaged forms of each valid file: nothing but `GannetError` may come out, in one line."""
     random = np.random.default_rng(7)
     previous = signal.signal(signal.SIGALRM, hang)
@@ -224,6 +255,53 @@ def test_codes_for_score(tmp_path):
 
     labels = {"query_labels": [3], "database_labels": [3, 5]}
     check(read, [of(lambda out, held=held: np.savez(out, **held, **labels)) for held in (codes, packed)])
+
+
+def test_results_of_benchmarks(tmp_path):
+    curve = [TrainingPoint(1, 0.5, 0.1, 0.0), TrainingPoint(2, 0.25, 0.1, 0.0, 0.5)]
+    held = [
+        make_record("uhga", seed=0, settings=settings, training=curve, bits_on=(0.1, 0.9), backbone="x", value=value)
+        for settings, value in (({"margin": 0.1}, 0.5), ({"margin": 0.2}, 0.75))
+    ]
+    held += [make_record("itq", seed=seed, examples=[Retrieval(1, [(2, 3, 1)])]) for seed in range(2)]
+    held += [make_record("itq", bits=32)]
+    protocol = get_protocol("digits")
+
+    def read(data):
+        (tmp_path / "results.jsonl").write_bytes(data)
+        with ResultsFolder(tmp_path, "small") as folder:
+            if folder.records:
+                text_table(folder.records)
+                sweep_tables(folder.records, "small")
+                bench_page(protocol, folder.records, "")
+
+    check(read, [b"".join(json.dumps(record.to_json()).encode() + b"\n" for record in held)], mutate=mutate_json)
+
+
+def test_models():
+    check(lambda data: Model.from_bytes(data, "x"), [tiny_model(24).to_bytes()])
+
+
+def test_names_in_a_file(tmp_path):
+    def read(data):
+        (tmp_path / "names.npy").write_bytes(data)
+        names_of(str(tmp_path / "names.npy"))
+
+    check(read, [of(lambda out: np.save(out, np.array(["a", "é"]))), of(lambda out: np.save(out, np.arange(3)))])
+
+
+def test_folders_of_matrices(tmp_path):
+    pytest.importorskip("pyarrow")
+    for number in range(2):
+        np.save(tmp_path / f"x_{number}.npy", X)
+    valid = [of(lambda out: parquet(out, image_path=list("abcde"), key=range(5)))]
+    (tmp_path / "x_0.parquet").write_bytes(valid[0])
+
+    def read(data):
+        (tmp_path / "x_1.parquet").write_bytes(data)
+        open_source(tmp_path)
+
+    check(read, valid)
 
 
 PICTURES = {

@@ -1,5 +1,6 @@
 """Decoding: every common format gives the same pixels, and every failure one short reason."""
 
+import hashlib
 import io
 import struct
 import subprocess
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, TiffImagePlugin
 
 from gannet.data import images
-from gannet.data.images import MAX_PIXELS, check_image, decode, digest, load_rgb, thumbnail
+from gannet.data.images import MAX_PIXELS, check_image, decode, digest, load_rgb, pixel_digest, thumbnail
 from gannet.errors import GannetError
 from gannet.support.memory import MemoryBudget
 
@@ -413,3 +414,58 @@ def test_an_image_above_the_budget_is_refused(monkeypatch):
     assert decode(encode(noise()), 8).shape == (8, 8, 3)
     with pytest.raises(GannetError, match=r"too many pixels for the memory here \(2000 x 1000 in PNG take about"):
         decode(encode(Image.new("RGB", (2000, 1000))), 8)
+
+
+def test_a_small_part_of_16_bits_is_scaled_from_its_own_range():
+    ramp = np.linspace(29_000, 31_000, 4096).astype(np.uint16).reshape(64, 64)
+    pixels = decode(encode(Image.fromarray(ramp), "PNG"), 64)
+    assert pixels.min() <= 2 and pixels.max() >= 253
+    flat = Image.fromarray(np.full((8, 8), 30_000, np.uint16))
+    assert len(np.unique(decode(encode(flat, "PNG"), 8))) == 1
+
+
+def tiled_tiff(width, height):
+    """Return a TIFF of 64 x 64 gray pixels in tiles of another size, with hardly any data."""
+    data = zlib.compress(bytes(16))
+    tags = {256: 64, 257: 64, 258: 8, 259: 8, 262: 1, 277: 1, 322: width, 323: height, 324: 8, 325: len(data)}
+    fields = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + fields + bytes(4)
+
+
+@pytest.mark.parametrize("size", [(16384, 16384), (1 << 20, 1 << 10), (4800, 4800)])
+def test_the_tiles_of_a_tiff_count(size):
+    """A tile is decoded whole, so that a large one takes its memory even if the image is small."""
+    for function in (decode, thumbnail):
+        with pytest.raises(GannetError, match=rf"too many pixels \({size[0]} x {size[1]}"):
+            function(tiled_tiff(*size), 8)
+    whole = encode(noise(size=(50, 40)), "TIFF", tiffinfo={322: 64, 323: 64}, compression="tiff_adobe_deflate")
+    assert np.abs(decode(whole, 40).astype(int) - decode(encode(noise(size=(50, 40))), 40)).max() == 0
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused():
+    raw = encode(noise(), "JPEG", progressive=True)
+    at = raw.rindex(b"\xff\xda")
+    last = raw[at:-2]
+    assert decode(raw[:-2] + 100 * last + raw[-2:], 16).shape == (16, 16, 3)
+    with pytest.raises(GannetError, match=r"too many scans \(9,\d\d\d, above 500\)"):
+        decode(raw[:-2] + 9000 * last + raw[-2:], 16)
+
+
+def test_servers_take_only_small_jpeg_2000_images():
+    """Their decoder stops all other threads, so that a server could not answer anybody."""
+    check_image(encode(Image.new("RGB", (2000, 2000)), "JPEG2000"), MAX_PIXELS)
+    large = encode(Image.new("RGB", (2001, 2000)), "JPEG2000")
+    assert decode(large, 8).shape == (8, 8, 3)
+    with pytest.raises(GannetError, match=r"too many pixels for JPEG 2000 \(2001 x 2000, above 4 million\)"):
+        check_image(large, MAX_PIXELS)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "I;16", "F"])
+def test_pixel_digest_of_a_large_picture(mode):
+    """It is computed in strips, and is that of the whole picture in the form that collections store."""
+    small = noise(size=(60, 50))
+    image = small.resize((2200, 1100)).convert("I" if mode == "I;16" else mode).convert(mode)
+    raw = encode(image, "TIFF")
+    whole = image if mode in ("I;16", "F") else image.convert("RGBA")
+    expected = hashlib.blake2b(f"{whole.mode} {whole.size} ".encode() + whole.tobytes(), digest_size=16).digest()
+    assert pixel_digest(raw) == expected

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import uuid
 
 import numpy as np
 import pytest
@@ -254,6 +255,39 @@ class TestParquet:
         with pytest.raises(GannetError, match="is empty"):
             self.write(tmp_path / "m.parquet", v=column)
 
+    def test_names_of_any_type(self, tmp_path):
+        pa, names = self.pa, list("abcdefg")
+        ids = [uuid.uuid4() for _ in names]
+        kinds = {
+            "name": (pa.array([name.encode() for name in names]), names),
+            "img_path": (pa.array(names, pa.large_binary()), names),
+            "photo_id": (pa.array(np.arange(7.0)), list("0123456")),
+            "uid": (pa.array([one.bytes for one in ids], pa.binary(16)).cast(pa.uuid()), list(map(str, ids))),
+        }
+        for column, (values, expected) in kinds.items():
+            source = self.write(tmp_path / "m.parquet", v=list(X), **{column: values})
+            assert list(source.paths) == expected
+            assert source.notes == [f"3 features: v; names: {column}"]
+
+    def test_columns_that_are_not_taken_are_named(self, tmp_path):
+        source = self.write(tmp_path / "m.parquet", v=list(X), title=list("abcdefg"), width=np.arange(7))
+        assert source.notes == ["3 features: v; not taken: title, width"]
+        with pytest.raises(GannetError, match="did you mean 'title'"):
+            open_source(tmp_path / "m.parquet", names="titel")
+
+    def test_columns_unlike_most_others_are_doubtful(self, tmp_path):
+        features = {f"v_{letter}": X[:, 0].astype(np.float32) for letter in "abcdefgh"}
+        assert self.write(tmp_path / "m.parquet", **features).features.shape == (7, 8)
+        for other in ({"sharpness": X[:, 1].astype(np.float32)}, {"v_i": X[:, 1].astype(np.float64)}):
+            with pytest.raises(GannetError, match=f"{next(iter(other))} may be no features"):
+                self.write(tmp_path / "m.parquet", **features, **other)
+
+    def test_the_pattern_in_the_advice_leaves_doubtful_columns_out(self, tmp_path):
+        features = {f"f{i}": X[:, i % 3] for i in range(8)}
+        for other, pattern in (("file_size", r"f\[0-9\]\*"), ("label", r"f\*")):
+            with pytest.raises(GannetError, match=f"{other} may be no features: .*--features '{pattern}'"):
+                self.write(tmp_path / "m.parquet", **features, **{other: X[:, 0]})
+
     def test_the_index_of_a_pandas_frame_is_not_a_feature(self, tmp_path):
         pa, columns = self.pa, {f"f{i}": X[:, i] for i in range(3)}
         for index in ({}, {"key": list("abcdefg")}, {"__index_level_0__": np.arange(7)[::-1]}, {"when": X[:, 0]}):
@@ -364,3 +398,18 @@ def test_open_row(tmp_path, monkeypatch):
         open_row("m.npy#7")
     with pytest.raises(GannetError, match=r"no such file: n\.npy"):
         open_row("n.npy#0")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_files_of_names(encoding, end, tmp_path):
+    np.save(tmp_path / "m.npy", X)
+    names = ["ä b", "c\x0bd", "e\u2028f", "g", "h", "i", "j"]
+    (tmp_path / "names.txt").write_bytes("".join(name + end for name in names).encode(encoding))
+    assert list(open_source(tmp_path / "m.npy", names=tmp_path / "names.txt").paths) == names
+
+
+def test_arrays_that_are_not_taken_are_named(tmp_path):
+    np.savez(tmp_path / "m.npz", X=X, who=np.array(list("abcdefg")))
+    assert open_source(tmp_path / "m.npz").notes == ["features: array X; not taken: who"]
+    assert open_source(tmp_path / "m.npz", names="who").paths[1] == "b"

@@ -45,6 +45,17 @@ def test_parts_with_names_beside_them(tmp_path):
     assert np.array_equal(source.features, X) and source.paths[5] == "11"
 
 
+def test_parts_with_text_files_of_names_beside_them(tmp_path):
+    write_parts(tmp_path, "x")
+    for part in tmp_path.glob("*.npy"):
+        part.with_suffix(".txt").write_text("".join(f"{part.stem}/{row}\n" for row in range(4)))
+    paths = list(open_source(tmp_path).paths)
+    assert paths[:2] == ["x0/0", "x0/1"] and len(set(paths)) == 12
+    part.with_suffix(".txt").unlink()
+    with pytest.raises(GannetError, match="names beside some parts"):
+        open_source(tmp_path)
+
+
 def test_parts_in_parquet(tmp_path):
     for place in range(3):
         write_names(tmp_path / f"part-{place}.parquet", id=list("abcd"), v=list(X[4 * place : 4 * place + 4]))

@@ -224,6 +224,9 @@ def test_everything_is_read_named_or_counted(folder):
 def test_files_of_many_kinds_are_summed_up(folder):
     for number in range(40):
         (folder / f"x.k{number}").write_bytes(b"")
+    (folder / "film.mov").write_bytes(b"")
+    assert "1 .mov" in open_source(folder).notes[0]
+    (folder / "film.mov").unlink()
     assert open_source(folder).notes[0].endswith("29 of other kinds")
 
 

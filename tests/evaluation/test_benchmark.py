@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_records import make_record
 
 from gannet.codes import unpack
 from gannet.data.base import ArraySource
@@ -15,12 +14,13 @@ from gannet.evaluation.benchmark import Cell, Run, learn, make_cells, run_cells
 from gannet.evaluation.items import Items, find_protocol
 from gannet.evaluation.protocols import Protocol
 from gannet.evaluation.record import Record
-from gannet.evaluation.results import ResultsFolder, report, text_table
+from gannet.evaluation.results import ResultsFolder, asymmetric_table, report, text_table
 from gannet.evaluation.split_data import SplitData, read_split
 from gannet.evaluation.summary import variant
 from gannet.feature_reader import Features
 from gannet.hashers.takes import FEATURES, FromPixels, FromViews
 from gannet.methods.itq import ITQ
+from made_records import make_record
 
 PROTOCOL = Protocol("small", "own", "a citation", "A reading.", "random", n_queries=30, n_train=100, map_at=50)
 
@@ -54,6 +54,9 @@ def test_a_cell_is_fit_transform_evaluate(bits, multi_label):
     codes = [hasher.transform(part) for part in (data.features.query, data.features.database)]
     expected = evaluate(*codes, data.query_labels, data.database_labels, bits, top=50)
     assert record.map == expected.map
+    values = hasher.decision_function(data.features.query)
+    by_score = evaluate(*codes, data.query_labels, data.database_labels, bits, top=50, query_values=values)
+    assert record.map_asymmetric == by_score.map_asymmetric
     assert record.map_at == 50
     assert record.map_worst <= record.map <= record.map_best
     assert record.precision_at[10] == expected.precision_at[10]
@@ -239,6 +242,24 @@ def test_table_gives_mean_deviation_and_ratio():
     assert rows[4] == ["itq n_iterations=3", "-", "0.2000"]
     assert rows[5] == ["float cosine", "0.2500", "0.2500"]
     assert variant(make_record(settings={"n_iterations": 50})) == "itq"
+
+
+def test_figures_by_score_have_their_own_table():
+    records = [
+        make_record(seed=0, map_asymmetric=0.6),
+        make_record(seed=1, map_asymmetric=0.8),
+        make_record("lsh", 32),
+        make_record("lsh", map_asymmetric=0.4),
+    ]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in asymmetric_table(records).splitlines()]
+    assert rows[0] == ["method", "16 bits", "32 bits"]
+    assert rows[2:] == [["itq", "0.7000 ± 0.1414", "-"], ["lsh", "0.4000", "-"]]
+    assert "0.7000" not in text_table(records) and asymmetric_table(records[2:3]) is None
+    run = make_run()
+    mine = [replace(each, protocol="small", split=run.data.split.digest) for each in records]
+    assert "## Measured, ranked by asymmetric score\n\n| method" in report(run, mine, "x")
+    older = [replace(each, map_asymmetric=None) for each in mine]
+    assert "asymmetric" not in report(run, older, "x")
 
 
 def test_report_says_how_it_was_measured():

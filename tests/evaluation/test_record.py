@@ -4,14 +4,15 @@ import json
 from dataclasses import replace
 
 import pytest
-from made_records import make_record
 
 from gannet.errors import GannetError
 from gannet.evaluation.benchmark import Cell
 from gannet.evaluation.record import Record, Retrieval, TrainingPoint
+from made_records import make_record
 
 FULL = make_record(
     "uhga",
+    map_asymmetric=0.6,
     bits_on=(0.25, 0.75),
     training=[TrainingPoint(1, 0.5, 0.1, 0.0, 0.3), TrainingPoint(2, 0.25, 0.0, 0.0)],
     examples=[Retrieval(3, [(7, 0, 1), (2, 5, 0)])],
@@ -30,8 +31,8 @@ def test_the_json_has_the_form_of_the_first_version():
     assert list(values) == [
         "method", "bits", "seed", "map", "map_at", "fit_seconds", "encode_seconds", "map_best", "map_worst",
         "map_min_denominator", "precision_at", "recall_at", "precision_radius_2", "radius_precision", "radius_recall",
-        "n_queries", "n_database", "n_without_relevant", "bit_entropy", "distinct_codes", "bits_on", "n_train",
-        "training", "examples", "settings", "protocol", "split", "backbone", "float_map",
+        "n_queries", "n_database", "n_without_relevant", "map_asymmetric", "bit_entropy", "distinct_codes",
+        "bits_on", "n_train", "training", "examples", "settings", "protocol", "split", "backbone", "float_map",
     ]  # fmt: skip
     assert values["map_at"] is None
     assert values["precision_at"] == {"1": 1.0}
@@ -43,14 +44,17 @@ def test_the_json_has_the_form_of_the_first_version():
     assert values["examples"] == [{"query": 3, "found": [[7, 0, 1], [2, 5, 0]]}]
 
 
+ADDED = ("bits_on", "training", "examples", "map_asymmetric")
+
+
 def test_records_of_older_versions_are_read():
-    older = {key: value for key, value in FULL.to_json().items() if key not in ("bits_on", "training", "examples")}
+    older = {key: value for key, value in FULL.to_json().items() if key not in ADDED}
     older["settings"] = {"n_neighbours": 9, "n_coordinates": 3, "n_steps": 5}
     record = Record.from_json(older)
     settings = {"n_neighbors": 9, "n_components": 3, "n_steps": 5}
-    assert record == replace(FULL, bits_on=None, training=None, examples=None, settings=settings)
+    assert record == replace(FULL, **dict.fromkeys(ADDED), settings=settings)
     assert Cell("uhga", 16, 0, settings).matches(record)
-    assert not {"bits_on", "training", "examples"} & record.to_json().keys()
+    assert not set(ADDED) & record.to_json().keys()
 
 
 def test_unknown_fields_are_ignored():
@@ -71,6 +75,11 @@ def test_unknown_fields_are_ignored():
         ({"settings": {"n_steps": 10**400}}, "n_steps is out of range"),
         ({"map": 10**400}, "map is out of range"),
         ({"seed": -(10**30)}, "seed is out of range"),
+        ({"map": float("nan")}, "map is out of range"),
+        ({"fit_seconds": float("inf")}, "fit_seconds is out of range"),
+        ({"settings": {"margin": float("inf")}}, "margin is out of range"),
+        ({"n_database": 0}, "n_database is out of range"),
+        ({"radius_recall": [0.5, 1.0]}, "radius_recall must be a list of 17 values, one per radius"),
         ({"radius_recall": 0.5}, "radius_recall must be a list"),
         ({"radius_recall": [0.5, "x"]}, "radius_recall must be a number"),
         ({"precision_at": {"ten": 0.5}}, "precision_at must have whole numbers as keys, not 'ten'"),

@@ -47,13 +47,25 @@ def test_every_form_of_codes_reads_the_same(tmp_path: Path, n_bits: int) -> None
         np.testing.assert_array_equal(file.database_codes, pack(arrays["database_codes"]))
 
 
+def test_values_of_the_queries_are_optional(tmp_path: Path) -> None:
+    arrays = contents()
+    values = np.random.default_rng(0).uniform(0.1, 1, (6, 24)) * (2.0 * arrays["query_codes"] - 1)
+    path = save(tmp_path, **arrays, query_values=values)
+    codes = pack(arrays["query_codes"]), pack(arrays["database_codes"])
+    expected = evaluate(*codes, arrays["query_labels"], arrays["database_labels"], 24, query_values=values)
+    result = score(path)
+    assert result["map_asymmetric"] == expected.map_asymmetric != result["map"] == expected.map
+    with pytest.raises(GannetError, match=r"query_values must have shape \(6, 24\)"):
+        score(save(tmp_path, **arrays, query_values=values[:, :5]))
+
+
 def test_score_is_the_evaluation_and_json(tmp_path: Path) -> None:
     arrays = contents()
     result = json.loads(json.dumps(score(save(tmp_path, **arrays), top=20, compat="bihalf")))
     codes = pack(arrays["query_codes"]), pack(arrays["database_codes"])
     expected = evaluate(*codes, arrays["query_labels"], arrays["database_labels"], 24, top=20)
     assert result["map"] == expected.map and result["map_at"] == 20
-    assert result["map_worst"] <= result["map"] <= result["map_best"]
+    assert result["map_worst"] <= result["map"] <= result["map_best"] and result["map_asymmetric"] is None
     assert result["map_min_denominator"] == expected.map_min_denominator
     assert len(result["radius_precision"]) == 25 and result["n_queries"] == 6
     assert result["map_worst"] <= result["compat"]["bihalf"] <= result["map_best"]

@@ -173,6 +173,16 @@ def test_records_without_the_balance_of_bits_and_useless_codes_are_shown():
     assert ["lsh", "0.987"] in page.rows
 
 
+def test_figures_by_score_have_their_own_section():
+    by_distance = [record("itq", bits) for bits in (16, 32)]
+    assert "asymmetric" not in Page(bench_page(OWN, by_distance, "x")).text
+    by_score = [replace(each, map_asymmetric=each.map + 0.125) for each in by_distance]
+    page = Page(bench_page(OWN, [*by_score, record("lsh", 16)], "x"))
+    assert "by-score" in page.ids
+    assert ["itq", *(f"{each.map + 0.125:.4f} , the best +0.1250" for each in by_score)] in page.rows
+    assert not [row for row in page.rows if "0.1250" in str(row) and row[0] != "itq"]
+
+
 def test_hostile_names_are_escaped():
     bad = replace(record("itq", 8), split="<script>alert(1)</script>", backbone='"><img src=x>')
     page = Page(bench_page(OWN, [bad], "gannet bench '</code><b>'"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gannet.codes import pack
+from gannet.codes import hamming, pack
 from gannet.collection import Collection
 from gannet.errors import GannetError
 from gannet.index import HammingIndex
 from gannet.retrieval.duplicates import group_codes
 from gannet.retrieval.live import LiveCollection, UnknownItemError
+from gannet.scoring import asymmetric_scores
 from tiny_model import tiny_model
 
 N_BITS = 24
@@ -52,6 +54,33 @@ def test_it_equals_the_index(tmp_path: Path, n_bits: int) -> None:
             (near, near_ids), *_ = index.radius(query[None], n_bits // 3)
             np.testing.assert_array_equal(within.ids, near_ids)
             np.testing.assert_array_equal(within.distances, near)
+
+
+@pytest.mark.parametrize("n_bits", [1, 24, 65])
+def test_weights_order_by_score(tmp_path: Path, n_bits: int) -> None:
+    random = np.random.default_rng(0)
+    codes = pack(random.random((300, n_bits)) < 0.5)
+    with Collection.create(tmp_path / "c", tiny_model(n_bits)) as made:
+        ids = made.add(codes, [f"{i}.jpg" for i in range(300)])
+        made.remove(ids[10:20])
+    weights = random.standard_normal(n_bits)
+    query = pack(weights[None] >= 0)
+    kept = np.delete(ids, np.s_[10:20])
+    scores, distances = asymmetric_scores(weights, codes[kept]), hamming(query, codes[kept])[0]
+    order = np.lexsort((kept, distances, -scores))
+    with contextlib.closing(LiveCollection(tmp_path / "c")) as live:
+        for k in (1, 20, 290):
+            found = live.search(query, k, weights=weights)
+            np.testing.assert_array_equal(found.ids, kept[order][:k])
+            np.testing.assert_array_equal(found.scores, scores[order][:k])
+            np.testing.assert_array_equal(found.distances, distances[order][:k])
+            np.testing.assert_array_equal(found.codes, codes[found.ids])
+        within = live.search(query, 290, radius=n_bits // 3, weights=weights)
+        near = order[distances[order] <= n_bits // 3]
+        np.testing.assert_array_equal(within.ids, kept[near])
+        assert live.search(query, 5).scores is None
+        with pytest.raises(GannetError, match="shape"):
+            live.search(query, 5, weights=np.ones(n_bits + 8))
 
 
 def test_bad_arguments(file: Path, tmp_path: Path) -> None:
@@ -198,3 +227,34 @@ def test_groups_are_found_anew_where_an_item_went_meanwhile(tmp_path: Path, monk
             made.remove([0])
             monkeypatch.setattr(Collection, "features", after_a_change)
             assert live.duplicates(0, 0, 1, 9)[1][0].items == [(1, "b"), (3, "d")]
+
+
+@pytest.mark.parametrize("what", ["older copy", "newer copy", "other collection"])
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_file_overwritten_in_place_is_noticed(tmp_path, what, edited):
+    """SQLite itself may not notice it, as neither the place of the file nor its log changes."""
+    file, copy = tmp_path / "c", tmp_path / "copy"
+    with Collection.create(file, tiny_model(24)) as collection:
+        collection.add(np.zeros((50, 3), np.uint8), ["old"] * 50)
+    shutil.copy(file, copy)
+    with contextlib.closing(LiveCollection(file, editable=True)) as live:
+        if edited:
+            live.remove(1)
+            live.remove(2)
+        if what == "newer copy":
+            shutil.copy(file, copy)
+            with Collection.open(copy) as collection:
+                collection.remove(range(10, 15))
+        elif what == "other collection":
+            copy.unlink()
+            with Collection.create(copy, tiny_model(24, seed=3)) as collection:
+                collection.add(np.zeros((20, 3), np.uint8), ["new"] * 20)
+        with Collection.open(copy) as collection:
+            n, path = len(collection), collection.path(3)
+        shutil.copy(copy, file)
+        assert len(live) == n and live.item(3).path == path
+        live.remove(3)
+        assert len(live) == n - 1
+    with Collection.open(file) as collection:
+        collection.check()
+        assert len(collection) == n - 1

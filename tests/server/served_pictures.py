@@ -11,6 +11,7 @@ from gannet.collection import Collection
 from gannet.data import decode, digest
 from gannet.encoders import Linear
 from gannet.model import Model
+from gannet.retrieval.found import EncodedImage
 
 N_BITS = 24
 SIDE = 8
@@ -30,6 +31,11 @@ def save_picture(path: Path, seed: int) -> Path:
 def encode(raw: bytes) -> np.ndarray:
     """Return the code of a picture that the application under test computes."""
     return ENCODER.encode(decode(raw, SIDE).reshape(1, -1).astype(np.float32))
+
+
+def encode_image(raw: bytes) -> EncodedImage:
+    """Return the code of a picture with the weights of its bits."""
+    return EncodedImage(encode(raw)[0], ENCODER.values(decode(raw, SIDE).reshape(1, -1).astype(np.float32))[0])
 
 
 def make_photos(folder: Path) -> Path:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from served_pictures import ENCODER, N_BITS, encode, save_picture
+from PIL import Image, ImageDraw
+from served_pictures import ENCODER, N_BITS, SIDE, encode, save_picture
 from starlette.testclient import TestClient
 
 from gannet.codes import hamming, unpack
 from gannet.collection import Collection
-from gannet.data import digest
+from gannet.data import decode, digest
 from gannet.model import Model
 from gannet.retrieval import query as search_query
 from tiny_model import tiny_model
@@ -75,8 +75,45 @@ def test_an_uploaded_image_is_searched_and_its_code_finds_the_same(client: TestC
     found = client.post("/search", files={"image": ("x.png", raw)}, data={"k": 5}).json()
     assert found["results"][0]["id"] == 7 and found["results"][0]["distance"] == 0 and len(found["results"]) == 5
     assert found["code"] == encode(raw).tobytes().hex() == client.get("/items/7").json()["code"]
-    assert client.post("/search", json={"code": found["code"], "k": 5}).json() == found
+    by_code = {"code": found["code"], "weights": found["weights"], "k": 5}
+    assert client.post("/search", json=by_code).json() == found
     assert client.post("/search", files={"image": ("x.png", raw)}, data={"radius": 0}).json()["results"][0]["id"] == 7
+
+
+def test_an_uploaded_image_is_ordered_by_score_unless_told_otherwise(client: TestClient, photos: Path) -> None:
+    raw = (photos / "07.png").read_bytes()
+    values = ENCODER.values(decode(raw, SIDE).reshape(1, -1).astype(np.float32))[0]
+
+    def upload(**limits: object) -> dict:
+        return client.post("/search", files={"image": ("x.png", raw)}, data=limits).json()
+
+    found = upload(k=42)
+    np.testing.assert_array_equal(np.float32(found["weights"]), values)
+    for item in found["results"]:
+        signs = np.where(np.isin(np.arange(N_BITS), item["differing_bits"]), -1, 1)
+        assert item["score"] == pytest.approx((signs * np.abs(values)).sum() / np.abs(values).sum(), abs=2e-6)
+    order = [(-item["score"], item["distance"], item["id"]) for item in found["results"]]
+    assert order == sorted(order) and len(order) == 42 and upload(k=5)["results"] == found["results"][:5]
+    by_distance = upload(k=42, asymmetric=False)["results"]
+    assert [item["id"] for item in by_distance] == ids(client.post("/search", json={"code": found["code"], "k": 42}))
+    assert by_distance[0].keys() == {"id", "path", "distance", "differing_bits"}
+    near = [item for item in by_distance if item["distance"] <= 11]
+    assert 1 < len(near) < 42 and upload(k=42, radius=11)["results"] == near
+    within = upload(k=42, radius=11, asymmetric=True)["results"]
+    assert within == [item for item in found["results"] if item["distance"] <= 11]
+
+
+def test_what_has_no_values_is_not_ordered_by_score(client: TestClient) -> None:
+    code = "00" * (N_BITS // 8)
+    problem(client.post("/search", json={"id": 3, "asymmetric": True}), 422, "no values to score with")
+    problem(client.post("/search", json={"code": code, "asymmetric": True}), 422, "no values to score with")
+    problem(client.post("/search", json={"code": code, "weights": [1.0] * 3}), 422, "24 weights")
+    problem(client.post("/search", json={"id": 3, "weights": [1.0] * N_BITS}), 422, "weights belong to a code")
+    problem(client.post("/search", json={"code": code, "weights": [1e39] * N_BITS}), 422, "weights")
+    assert "score" not in client.post("/search", json={"id": 3}).json()["results"][0]
+    zeros = client.post("/search", json={"code": code, "weights": [0.0] * N_BITS, "k": 50}).json()["results"]
+    assert [item["score"] for item in zeros] == [0] * 42
+    assert [item["id"] for item in zeros] == ids(client.post("/search", json={"code": code, "k": 50}))
 
 
 def test_an_item_and_its_picture(client: TestClient, photos: Path) -> None:
@@ -101,6 +138,22 @@ def test_duplicates(client: TestClient) -> None:
     assert client.get("/duplicates?offset=1").json() == {"radius": 0, "total": 1, "groups": []}
     (most,) = client.get("/duplicates?radius=3&limit=1").json()["groups"]
     assert most["size"] == len(most["items"]) >= 2
+
+
+def test_duplicates_are_compared_by_their_pictures(
+    collection: Path, photos: Path, open_client: Callable[..., TestClient]
+) -> None:
+    pages = []
+    for text in ("several words on a page", "and others on the next", "several words on a page"):
+        page = Image.new("L", (96, 96), 255)
+        ImageDraw.Draw(page).multiline_text((4, 4), text.replace(" ", "\n"), fill=0)
+        pages.append(photos / f"page {len(pages)}.png")
+        page.save(pages[-1])
+    raws = [page.read_bytes() for page in pages]
+    with Collection.open(collection) as store:
+        ids = store.add(np.full((3, 3), 255, np.uint8), list(map(str, pages)), list(map(digest, raws)))
+    groups = open_client(collection).get("/duplicates").json()["groups"]
+    assert [[item["id"] for item in group["items"]] for group in groups] == [[0, 40], [ids[0], ids[2]]]
 
 
 def test_health(client: TestClient) -> None:

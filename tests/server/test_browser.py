@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import uvicorn
-from served_pictures import N_BITS, encode, save_picture
+from served_pictures import ENCODER, N_BITS, SIDE, encode, save_picture
 
+from gannet.codes import hamming
 from gannet.collection import Collection
-from gannet.data import digest
+from gannet.data import decode, digest
 from gannet.retrieval.live import LiveCollection
+from gannet.scoring import asymmetric_scores
 from gannet.server import create_app
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -84,6 +86,13 @@ def expected(collection: Path, id_: int, k: int) -> list[int]:
         return store.index().search(store.codes([id_]), k)[1][0].tolist()
 
 
+def by_score(collection: Path, picture: Path, k: int) -> list[int]:
+    values = ENCODER.values(decode(picture.read_bytes(), SIDE).reshape(1, -1).astype(np.float32))[0]
+    with Collection.open(collection) as store:
+        scores = asymmetric_scores(values, store.codes())
+        return np.lexsort((store.ids, hamming(encode(picture.read_bytes()), store.codes())[0], -scores))[:k].tolist()
+
+
 def test_click_share_and_go_back(collection: Path, open_page: Open) -> None:
     page = open_page(collection)
     assert page.inner_text("#status") == "Or start from one of these" and len(ids(page)) == 24
@@ -139,12 +148,17 @@ def test_an_image_is_given(collection: Path, photos: Path, open_page: Open, way:
     code = encode(file.read_bytes()).tobytes().hex()
     page.wait_for_url(f"**/?code={code}&k=6")
     page.wait_for_selector("#grid .item")
-    assert ids(page) == expected(collection, 9, 6)
+    assert ids(page) == by_score(collection, file, 6)
+    assert "in the order of their scores" in page.inner_text("#status")
+    assert page.locator("#grid .distance", has_text="score 1.000").count() == 1
     assert page.get_attribute("#asked img", "src").startswith("blob:")
     page.reload()
     page.wait_for_selector(DONE)
-    assert ids(page) == expected(collection, 9, 6)
+    assert ids(page) == by_score(collection, file, 6)
     assert page.get_attribute("#asked img", "src").startswith("blob:")
+    page.goto(page.url + "&shared")  # as in another browser, which has only the code
+    page.wait_for_selector(DONE)
+    assert ids(page) == expected(collection, 9, 6) and "score" not in page.inner_text("#status")
 
 
 def test_files_that_are_not_images_are_explained(collection: Path, tmp_path: Path, open_page: Open) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 from PIL import Image
-from served_pictures import encode
+from served_pictures import encode_image
 
 from gannet.retrieval.live import LiveCollection
 from gannet.server import api, connections, create_app, security
@@ -144,7 +144,7 @@ def test_slow_images_delay_no_other_request(ask: Ask, photos: Path, monkeypatch:
     def slow(_: LiveCollection, image: bytes) -> object:
         started.release()
         time.sleep(1)
-        return encode(image)[0]
+        return encode_image(image)
 
     monkeypatch.setattr(LiveCollection, "encode", slow)
     upload = form((photos / "07.png").read_bytes())
@@ -155,7 +155,7 @@ def test_slow_images_delay_no_other_request(ask: Ask, photos: Path, monkeypatch:
             before = time.monotonic()
             assert ask({"id": 3, "k": 1})[0] == 200
             assert time.monotonic() - before < 0.9
-        monkeypatch.setattr(LiveCollection, "encode", lambda _, image: encode(image)[0])
+        monkeypatch.setattr(LiveCollection, "encode", lambda _, image: encode_image(image))
         answers = [upload.result() for upload in uploads]
     assert {status for status, _ in answers} == {200}
     assert {answer["results"][0]["id"] for _, answer in answers} == {7}
@@ -168,7 +168,7 @@ def test_images_are_given_up_after_a_time(ask: Ask, photos: Path, monkeypatch: p
     def stuck(_: LiveCollection, image: bytes) -> object:
         encoded.append(image)
         end.wait(20)
-        return encode(image)[0]
+        return encode_image(image)
 
     monkeypatch.setattr(LiveCollection, "encode", stuck)
     monkeypatch.setattr(api, "UPLOAD_SECONDS", 0.5)

@@ -150,9 +150,11 @@ def _run(cells: Sequence[Cell], run: Run, folder: ResultsFolder | None, quiet: b
 
 
 def _say_tables(records: Sequence[Record], protocol: str) -> None:
-    from gannet.evaluation.results import sweep_tables, text_table
+    from gannet.evaluation.results import asymmetric_table, sweep_tables, text_table
 
     say("\n" + text_table(records))
+    if (by_score := asymmetric_table(records)) is not None:
+        say(f"\nranked by asymmetric score\n{by_score}")
     for title, table in sweep_tables(records, protocol):
         say(f"\n{title}\n{table}")
 
@@ -180,7 +182,8 @@ def _numbers(text: str) -> list[int]:
 
 def _line(record: Record) -> str:
     at = "ALL" if record.map_at is None else record.map_at
+    by_score = "" if record.map_asymmetric is None else f"asymmetric {record.map_asymmetric:.4f}  "
     return (
         f"{record.method:<12} {record.bits:>4} bits  seed {record.seed}  MAP@{at} {record.map:.4f}  "
-        f"fitted in {record.fit_seconds:.1f} s"
+        f"{by_score}fitted in {record.fit_seconds:.1f} s"
     )

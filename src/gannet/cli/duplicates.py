@@ -89,6 +89,9 @@ def duplicates(
     if page is not None:
         check_page(Path(page))
     with Collection.open(collection, readonly=not (groups_to_ignore or exact)) as store:
+        for folder in folders:
+            if not store.items_under(absolute(folder)):
+                warn(f"--keep {folder}: {store.name} has no items in this folder")
         for ids in groups_to_ignore:
             store.ignore(ids)
         radius, cosine = limits(store, radius, cosine)

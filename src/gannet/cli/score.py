@@ -21,7 +21,8 @@ def score(file: str, top: int | None, compat: str | None, as_json: bool) -> None
 
     FILE is an .npz file with the arrays query_codes, database_codes, query_labels and database_labels. Codes are 0/1,
     -1/+1, or packed bits (uint8, with a scalar `bits`). Labels are class ids, or rows of 0/1 for items with several
-    labels.
+    labels. An optional array query_values holds the real values of the queries, (queries, bits), for MAP of the ranking
+    by asymmetric score.
     """
     from gannet.evaluation import score as scoring
 
@@ -31,6 +32,8 @@ def score(file: str, top: int | None, compat: str | None, as_json: bool) -> None
         return
     at = "ALL" if result["map_at"] is None else f"{result['map_at']:,}"
     say(f"MAP@{at} {result['map']:.4f}   lowest {result['map_worst']:.4f}, highest {result['map_best']:.4f}")
+    if result["map_asymmetric"] is not None:
+        say(f"by asymmetric score {result['map_asymmetric']:.4f}")
     for name, value in result.get("compat", {}).items():
         say(f"as {name} computes it {value:.4f}")
     for title, figures in (("precision", result["precision_at"]), ("recall", result["recall_at"])):

@@ -9,10 +9,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gannet.cli.output import changed_note, check_page, say, say_json, warn_not_compared
+from gannet.cli.sources import reading_options
+from gannet.errors import GannetError
 
 if TYPE_CHECKING:
     from gannet.collection import Collection
     from gannet.retrieval.query import Answer
+
+
+def _number_or_default(context: click.Context, parameter: click.Parameter, text: str | None) -> int | bool | None:
+    """Return the number that an option was given, True if it was given none, and None without the option."""
+    try:
+        return int(text) if text else None if text is None else True
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no number of items: give one, or put the option after the queries", context, parameter
+        ) from None
 
 
 @click.command(epilog="Example: gannet search photos.gannet query.jpg -k 20 --html neighbors.html")
@@ -33,7 +45,18 @@ if TYPE_CHECKING:
     metavar="N",
     help="Order the nearest N items by the cosine of their float features, and return the first k.",
 )
+@click.option(
+    "--asymmetric",
+    is_flag=False,
+    flag_value="",
+    default=None,
+    callback=_number_or_default,
+    metavar="[N]",
+    help="Order the nearest N items by score, 1,000 by default. Images and rows are searched in this way anyway.",
+)
+@click.option("--no-asymmetric", is_flag=True, help="Order by Hamming distance only.")
 @click.option("--index", default="hamming", show_default=True, metavar="NAME", help="The index to search with.")
+@reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--html", "page", default=None, metavar="FILE", help="Write an HTML page with the pictures to FILE.")
 def search(
@@ -42,31 +65,41 @@ def search(
     k: int,
     radius: int | None,
     rerank: int | None,
+    asymmetric: int | bool | None,
+    no_asymmetric: bool,
     index: str,
     as_json: bool,
     page: str | None,
+    **reading: Any,
 ) -> None:
     """Find the nearest items of COLLECTION to each QUERY.
 
     A QUERY is the id or the path of an item in COLLECTION, an image file, or a row of a matrix, such as vectors.npy#17.
-    A folder or .zip of images, or a whole matrix, stands for each of its items. Results are ordered by Hamming
-    distance, the number of bits that differ, and then by id.
+    A folder or .zip of images, or a whole matrix, stands for each of its items.
+
+    The nearest items by Hamming distance, the number of bits that differ, are found first. If the query is an image or
+    a row, they are then ordered by their score, -1 to 1, which weighs each bit by the real values of the query. The
+    results of an id are ordered by distance and then by id.
 
     A path is answered from the present content of its file. Queries and results whose files have changed since they
     were indexed are marked. A query that cannot be answered is named in its place; the exit status is 2 only if none
     could be answered.
 
-    --rerank orders the results by cosine instead. It needs a collection that was created with
-    `gannet index --keep-features`.
+    --rerank orders the nearest N by cosine instead, or with --asymmetric the N with the best scores. It needs a
+    collection that was created with `gannet index --keep-features`.
     """
     from gannet.collection import Collection
+    from gannet.data.options import ReadOptions
     from gannet.retrieval import query as search_query
     from gannet.retrieval.contents import mark_items
 
+    if no_asymmetric and asymmetric is not None:
+        raise GannetError("--asymmetric and --no-asymmetric exclude each other: give one of them")
     if page is not None:
         check_page(Path(page))
     with Collection.open(collection, readonly=True, index=index) as store:
-        answers = search_query.answer_all(store, queries, k, radius, rerank)
+        order = False if no_asymmetric else asymmetric
+        answers = search_query.answer_all(store, queries, k, radius, rerank, order, ReadOptions(**reading))
         if len(answers) == 1:
             search_query.check_answered(answers)
         asked = _asked_items(store, answers)
@@ -96,7 +129,8 @@ def _print(answers: Sequence[Answer]) -> None:
         say(answer["query"] + changed_note(answer))
         for item in answer["results"]:
             cosine = f"{item['cosine']:.4f}  " if "cosine" in item else ""
-            say(f"{cosine}{item['distance']:>5}  {item['id']:>8}  {item['path']}{changed_note(item)}")
+            score = f"{item['score']:7.4f}  " if "score" in item else ""
+            say(f"{cosine}{score}{item['distance']:>5}  {item['id']:>8}  {item['path']}{changed_note(item)}")
 
 
 def _asked_items(store: Collection, answers: Sequence[Answer]) -> dict[int, dict[str, Any]]:

@@ -107,8 +107,10 @@ def _moved_rows(collection: Collection, encoded: Encoded, rows: Iterable[int]) -
     if encoded.origins is None:
         return {}
     lost: dict[tuple[str, bytes], list[Item]] = defaultdict(list)
-    for container in collection.containers():
-        items = collection.items_in(container)
+    held = {container: collection.items_in(container) for container in collection.containers()}
+    for item in collection.rows_of_unknown_origin():
+        held.setdefault(item.path.rpartition("#")[0], []).append(item)
+    for container, items in held.items():
         if items and items[0].digest is None and is_missing(items[0]):
             for item, code in zip(items, collection.codes([item.id for item in items]), strict=True):
                 lost[item.path.removeprefix(container), bytes(code)].append(item)

@@ -22,9 +22,9 @@ from gannet.collection.errors import DamagedError
 from gannet.collection.items import Origin
 from gannet.collection.schema import Header, read_header, write_header
 from gannet.collection.side_tables import SideTables
+from gannet.collection.stored_codes import StoredCodes
 from gannet.errors import GannetError
-from gannet.index import DEFAULT_INDEX, HammingIndex, Index, IndexFactory, index_factory
-from gannet.index.id_runs import IdRuns
+from gannet.index import DEFAULT_INDEX, Index, IndexFactory, index_factory
 
 if TYPE_CHECKING:
     from gannet.model import Model
@@ -349,7 +349,7 @@ class Collection(SideTables):
             If an item does not exist.
         """
         if ids is None:
-            return self._read_codes()[1]
+            return self.read_codes().codes
         wanted = checked_ids(ids)
         distinct, position = np.unique(wanted, return_inverse=True)
         with self._transaction() as db:
@@ -390,10 +390,18 @@ class Collection(SideTables):
         Index
             A new index of the type given to `open` or `create`; later changes of the collection do not affect it.
         """
-        ids, codes = self._read_codes()
-        # HammingIndex takes the runs of ids unexpanded, which saves eight bytes of memory per code.
-        given = ids if self.index_factory is HammingIndex else ids.all()
-        return self.index_factory(codes, self.n_bits, ids=given)
+        return self.read_codes().index(self.index_factory)
+
+    def read_codes(self) -> StoredCodes:
+        """Return all codes with their ids, to make an index and to look up codes by id without further reads.
+
+        Returns
+        -------
+        StoredCodes
+            The codes in memory; later changes of the collection do not affect them.
+        """
+        with self._transaction() as db, storage.small_cache(db):
+            return StoredCodes(*segments.read_all(db, self._width), self.n_bits)
 
     def model(self) -> bytes:
         """Return the collection's model as a file; `gannet.collection.stored_model.read_model` parses it.
@@ -445,10 +453,6 @@ class Collection(SideTables):
         with self._transaction() as db:
             verification.check_parts(db, self.n_bits, self.n_features)
             self._read_model(db)
-
-    def _read_codes(self) -> tuple[IdRuns, Codes]:
-        with self._transaction() as db, storage.small_cache(db):
-            return segments.read_all(db, self._width)
 
     def _read_model(self, db: sqlite3.Connection) -> bytes:
         (model,) = storage.read_row(db, "SELECT data FROM model", bytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -131,6 +132,19 @@ class ItemReader(TransactionalFile):
         """
         with self._transaction() as db:
             return list(_containers(db).values())
+
+    def rows_of_unknown_origin(self) -> list[Item]:
+        """Return the rows of matrices, named as ``MATRIX#17``, that version 0.1 added without their origins.
+
+        Returns
+        -------
+        list of Item
+            Ids, paths and origins, in any order.
+        """
+        with self._transaction() as db:
+            unknown = "AND container IS NULL" if version(db) == VERSION else ""
+            rows = db.execute(f"{_select(db)} WHERE digest IS NULL {unknown}")
+            return [item for item in _items(db, map(_checked, rows)) if re.search(r"#\d+\Z", item.path)]
 
     def find_path(self, path: str) -> Ids:
         """Return the ids of the items with exactly this path.

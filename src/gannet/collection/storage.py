@@ -34,10 +34,12 @@ class Connection(sqlite3.Connection):
     """A connection to a collection file.
 
     ``frozen`` is the size and time of a file that is read without locks, as its disk has no room for them, or None.
+    ``full`` is whether the disk itself was full then, and not, for example, the quota of a user.
     ``birth`` are the unchangeable values of the file's header, and ``generation`` is the largest seen so far.
     """
 
     frozen: tuple[int, int] | None = None
+    full = False
     birth: tuple[object, ...] = ()
     generation = 0
 
@@ -117,23 +119,28 @@ def _connect_on_full_disk(path: Path, readonly: bool, timeout: float) -> Connect
     To read a file with a write-ahead log, SQLite needs a further file, unless it has the file for itself. Without
     pending changes in a log or a journal, the file is read without any locks, and `check_unchanged` detects changes.
     """
-    info = path.stat()
+    frozen = stamp(path)
     logs = (side_file(path, "-wal"), side_file(path, "-journal"))
     if any(log.exists() and log.stat().st_size for log in logs):
         db = _connect(path, "rw", timeout)
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         return _prepared(db, path, readonly)
     db = _prepared(_connect(path, "ro&immutable=1", timeout), path, readonly)
-    db.frozen = info.st_size, info.st_mtime_ns
+    db.frozen, db.full = frozen, lacks_space_to_read(path)
     return db
 
 
 def check_unchanged(db: Connection, path: Path) -> None:
     """Raise a `GannetError` if a file that is read without locks has changed."""
-    if db.frozen is not None:
-        info = path.stat()
-        if db.frozen != (info.st_size, info.st_mtime_ns):
-            raise GannetError(f"{path} was changed while it was read on a full disk; open it again")
+    if db.frozen is not None and stamp(path) != db.frozen:
+        raise GannetError(f"{path} was changed while it was read on a full disk; open it again")
+
+
+def is_outdated(db: Connection, path: Path) -> bool:
+    """Return whether a file that is read without locks should be opened again: it has changed, or its disk has room."""
+    if db.frozen is None or not path.exists():
+        return False
+    return stamp(path) != db.frozen or (db.full and not lacks_space_to_read(path))
 
 
 def begin_change(db: Connection, path: Path, identity: tuple[int, int] | None, timeout: float) -> None:
@@ -144,29 +151,39 @@ def begin_change(db: Connection, path: Path, identity: tuple[int, int] | None, t
     """
     if db.execute("PRAGMA query_only").fetchone()[0]:
         raise GannetError(errors.read_only(path))
+    if is_outdated(db, path):
+        raise GannetError(f"{path} was opened on a full disk, for reading only; open it again")
     if db.frozen is not None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    _check_same(db, path, identity)
+    if _is_other(db, path, identity):
+        raise GannetError(errors.moved(path))
     _start_log(db, path, timeout)
     db.execute("BEGIN IMMEDIATE")
     try:
-        header = _check_same(db, path, identity)
-        base = read_base(path)
-        # The cache and the log of SQLite do not describe a file that was overwritten in place.
-        if base is None or (base.state != header.state and not has_state(path, base)):
+        if is_replaced(db, path, identity):
             raise GannetError(errors.moved(path))
-        write_header(db, header.next())
+        write_header(db, read_header(db).next())
     except BaseException:
         db.rollback()
         raise
 
 
-def _check_same(db: Connection, path: Path, identity: tuple[int, int] | None) -> Header:
-    """Return the header of a file, and raise a `GannetError` if another file or an older copy took its place."""
+def is_replaced(db: Connection, path: Path, identity: tuple[int, int] | None) -> bool:
+    """Return whether another file or another copy of it has taken the place of an open file.
+
+    A change that another program makes at this moment may be taken for that, too.
+    """
+    if _is_other(db, path, identity):
+        return True
+    # The cache and the log of SQLite do not describe a file that was overwritten in place.
+    base = read_base(path)
+    return base is None or (base.state != read_header(db).state and not has_state(path, base))
+
+
+def _is_other(db: Connection, path: Path, identity: tuple[int, int] | None) -> bool:
+    """Return whether an open file has another place, other unchangeable values or an older state than it had."""
     header = read_header(db)
-    if identify(path) != identity or _birth(header) != db.birth or header.generation < db.generation:
-        raise GannetError(errors.moved(path))
-    return header
+    return identify(path) != identity or _birth(header) != db.birth or header.generation < db.generation
 
 
 def _start_log(db: Connection, path: Path, timeout: float) -> None:
@@ -289,6 +306,15 @@ def identify(path: Path) -> tuple[int, int] | None:
     return info.st_dev, info.st_ino
 
 
+def stamp(path: Path) -> tuple[int, int] | None:
+    """Return the size and the time of change of the file at ``path``, or None if there is no file."""
+    try:
+        info = path.stat()
+    except OSError:
+        return None
+    return info.st_size, info.st_mtime_ns
+
+
 def close(db: Connection, path: Path, identity: tuple[int, int] | None) -> None:
     """Close a connection; the last one leaves a single file.
 
@@ -310,7 +336,8 @@ def rows_in(db: sqlite3.Connection, query: str, values: Sequence[Any]) -> Iterat
     """Yield the rows of ``query IN (values)``, by 500 values at a time, as SQLite limits their number."""
     for start in range(0, len(values), 500):
         batch = values[start : start + 500]
-        yield from db.execute(f"{query} IN ({', '.join('?' * len(batch))})", batch)
+        # Fetched at once: a caller that stops, at a damaged row for example, leaves no open cursor.
+        yield from db.execute(f"{query} IN ({', '.join('?' * len(batch))})", batch).fetchall()
 
 
 def _birth(header: Header) -> tuple[object, ...]:

@@ -76,6 +76,17 @@ class TransactionalFile:
         with self._transaction():
             yield
 
+    def is_replaced(self) -> bool:
+        """Return whether another file, or another copy of this one, has taken its place since it was opened.
+
+        Returns
+        -------
+        bool
+            If True, open the collection again. A change that another program makes at this moment may give True, too.
+        """
+        with self._lock, explained(self._file):
+            return storage.is_replaced(self._db, self._file, self._identity)
+
     @contextlib.contextmanager
     def _transaction(self, write: bool = False) -> Iterator[storage.Connection]:
         """Run a block on one state of the file; its changes are kept only if it raises no exception."""

@@ -18,6 +18,7 @@ _SAMPLE_PIXELS = 1 << 20
 _LEVELS = (255, 1023, 4095, 16383, 65535)
 _NO_VALUE = 1e30  # larger values are markers of missing ones, such as -3.4e38
 _GAP = 10
+_LEAST_RANGE = 1 / 8  # 16-bit values that span less of the range, as of a thermal camera, are nearly one gray
 _MIN_SAMPLE_VALUE, _MAX_SAMPLE_VALUE, _S_MIN, _S_MAX, _GDAL_NODATA = 280, 281, 340, 341, 42113
 
 _GROUNDS = (255, 0, 128)
@@ -35,7 +36,7 @@ def to_8_bit(image: Image.Image, wanted: int) -> Image.Image:
     if factor == 1 and image.width * image.height <= LARGE_PIXELS:
         return convert(image)
     out: Image.Image | None = None
-    for top, strip in _strips(image, factor):
+    for top, strip in strips(image, factor):
         small = convert(strip).reduce(factor)
         if out is None:
             out = Image.new(small.mode, (-(-image.width // factor), -(-image.height // factor)))
@@ -75,7 +76,7 @@ def _ground(pixels: NDArray[np.uint8]) -> int:
     return _GROUNDS[good[0] if good else int(shares.argmin())]
 
 
-def _strips(image: Image.Image, factor: int) -> Iterator[tuple[int, Image.Image]]:
+def strips(image: Image.Image, factor: int) -> Iterator[tuple[int, Image.Image]]:
     """Yield the image in strips of whole rows, each with its first row, a multiple of ``factor``."""
     rows = max(1, _STRIP_PIXELS // (image.width * factor)) * factor
     for top in range(0, image.height, rows):
@@ -102,16 +103,18 @@ def _from_gray(values: NDArray[Any], low: float, high: float) -> Image.Image:
 def _gray_range(image: Image.Image) -> tuple[float, float]:
     """Return the values of black and white of an image with more than 8 bits per gray value."""
     step = max(1, round((image.width * image.height / _SAMPLE_PIXELS) ** 0.5))
-    values = np.concatenate([np.asarray(strip)[::step, ::step].ravel() for _, strip in _strips(image, step)])
+    values = np.concatenate([np.asarray(strip)[::step, ::step].ravel() for _, strip in strips(image, step)])
     values = values.astype(np.float64)
-    values = values[np.isfinite(values) & (np.abs(values) < _NO_VALUE) & (values != _tag(image, _GDAL_NODATA))]
+    values = values[np.isfinite(values) & (np.abs(values) < _NO_VALUE) & (values != tiff_tag(image, _GDAL_NODATA))]
     if not len(values):
         return 0.0, 0.0
     if image.mode.startswith("I;16"):
-        return 0.0, _white_level(values, _tag(image, _MAX_SAMPLE_VALUE))
+        white = _white_level(values, tiff_tag(image, _MAX_SAMPLE_VALUE))
+        low, high = np.percentile(values, (0.1, 99.9))
+        return (float(low), float(high)) if 0 < high - low < _LEAST_RANGE * white else (0.0, white)
     values = _without_markers(values)
     for first, last in ((_S_MIN, _S_MAX), (_MIN_SAMPLE_VALUE, _MAX_SAMPLE_VALUE)):
-        low, high = _tag(image, first), _tag(image, last)
+        low, high = tiff_tag(image, first), tiff_tag(image, last)
         if low < high and _fits(values, low, high):
             return low, high
     low, high = float(values.min()), float(values.max())
@@ -151,7 +154,7 @@ def _fits(values: NDArray[np.float64], low: float, high: float) -> bool:
     return 2 * len(inside) >= len(values) and float(np.ptp(inside)) * _GAP >= high - low
 
 
-def _tag(image: Image.Image, number: int) -> float:
+def tiff_tag(image: Image.Image, number: int) -> float:
     """Return the number that a TIFF tag holds; NaN if there is none."""
     with contextlib.suppress(Exception):  # tags hold anything
         value = image.tag_v2[number]  # type: ignore[attr-defined]

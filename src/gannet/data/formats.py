@@ -13,7 +13,8 @@ _ALWAYS = {
     "PNG": (".png", ".apng"),
     "WEBP": (".webp",),
     "GIF": (".gif",),
-    "BMP": (".bmp", ".dib"),
+    "BMP": (".bmp",),
+    "DIB": (".dib",),
     "TIFF": (".tif", ".tiff"),
 }
 _AVIF = {"AVIF": (".avif",)}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, _imaging
 
-from gannet.data._eight_bit import LARGE_PIXELS, on_ground, reduction, to_8_bit
+from gannet.data._eight_bit import LARGE_PIXELS, on_ground, reduction, strips, tiff_tag, to_8_bit
 from gannet.data.formats import FORMATS, HEIF_HINT, is_heif, register_heif
 from gannet.errors import GannetError
 from gannet.support.memory import decoding_budget
@@ -25,13 +25,21 @@ RawImage = bytes | NDArray[np.uint8]
 #: Larger images are refused before a pixel is decoded. Pillow refuses the same size by default.
 MAX_PIXELS = 178_956_970
 
+#: Larger JPEG 2000 images are refused by `check_image`: their decoder stops all other threads while it works.
+MAX_CHECKED_JPEG_2000_PIXELS = 4_000_000
+
 #: Length in pixels to which `load_rgb` reduces the shorter side of larger images.
 MAX_WHOLE_SIDE = 1024
 
 # No format stores more pixels in a byte, unless nearly all of them are equal.
 _PIXELS_PER_BYTE = 50_000
+# A progressive JPEG has about ten scans. Each takes as long as the pixels demand, however few bytes it has.
+_MAX_SCANS = 500
+_SCAN_MARKER = b"\xff\xda"
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323
 # What decoders take in addition to the decoded image, measured.
 _EXTRA_BYTES_PER_PIXEL = {"WEBP": 12, "AVIF": 12, "JPEG2000": 16, "HEIF": 12, "TIFF": 4, "GIF": 4}
+_NO_MEMORY = "not enough memory for this image"
 _EXIF_ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -71,8 +79,9 @@ def decode(raw: RawImage, size: int) -> NDArray[np.uint8]:
     EXIF orientation is applied, the shorter side is resized to ``size`` (bicubic) and the center is cut out. For an
     animation, the first frame is used. Transparent pixels are blended with white, or with black or gray if the visible
     part would disappear in white. 16-bit gray values are scaled from the range of 8, 10, 12, 14 or 16 bits that nearly
-    all of them need. 32-bit gray values are scaled from the range that the file declares, or from their minimum and
-    maximum, without infinities, missing values and a few values far from the others.
+    all of them need, or from their own range if it is less than an eighth of that. 32-bit gray values are scaled from
+    the range that the file declares, or from their minimum and maximum, without infinities, missing values and a few
+    values far from the others.
 
     Parameters
     ----------
@@ -153,27 +162,36 @@ def thumbnail(raw: RawImage, size: int, truncated: bool = False) -> bytes:
 def pixel_digest(raw: RawImage) -> bytes:
     """Return 16 bytes that identify the pixels, upright and in full depth, whatever format they are stored in."""
     if isinstance(raw, np.ndarray):
-        return _pixel_digest(Image.fromarray(raw).convert("RGBA"))
+        return _pixel_digest(Image.fromarray(raw))
     image = _open(raw)
-    with _reserved(image, image.size, max(image.size)), _damaged():
-        image.load()
-        orientation = _orientation(image)
-        is_deep = image.mode in ("I", "F") or image.mode.startswith("I;")
-        return _pixel_digest(_turn(image if is_deep else image.convert("RGBA"), orientation))
+    with _reserved(image, _stored_size(image), max(image.size)), _damaged():
+        _load_pixels(image, isinstance(raw, PartialImage))
+        return _pixel_digest(_turn(image, _orientation(image)))
 
 
 def _pixel_digest(image: Image.Image) -> bytes:
-    return hashlib.blake2b(f"{image.mode} {image.size} ".encode() + image.tobytes(), digest_size=16).digest()
+    is_deep = image.mode in ("I", "F") or image.mode.startswith("I;")
+    mode = image.mode if is_deep else "RGBA"
+    state = hashlib.blake2b(f"{mode} {image.size} ".encode(), digest_size=16)
+    for _, strip in strips(image, 1):
+        state.update(strip.convert(mode).tobytes())
+    return state.digest()
 
 
 def check_image(raw: bytes, max_pixels: int) -> None:
-    """Check the header of an image file. No pixel is decoded.
+    """Check the header of an image file that a server is asked to decode. No pixel is decoded.
 
-    Raises a `GannetError` if the data are empty, not an image, or above ``max_pixels``.
+    Raises a `GannetError` if the data are empty, not an image, or above ``max_pixels``, which is lower for JPEG 2000.
     """
     if not raw:
         raise GannetError("empty file")
-    _open(raw, max_pixels)
+    image = _open(raw, max_pixels)
+    width, height = image.size
+    if image.format == "JPEG2000" and width * height > MAX_CHECKED_JPEG_2000_PIXELS:
+        raise GannetError(
+            f"too many pixels for JPEG 2000 ({width} x {height}, above {MAX_CHECKED_JPEG_2000_PIXELS // 10**6} "
+            "million): send a smaller image or another format"
+        )
 
 
 def digest(raw: RawImage) -> bytes:
@@ -202,7 +220,7 @@ def _loaded(raw: RawImage, wanted: int) -> Iterator[tuple[Image.Image, int]]:
     if not raw:
         raise GannetError("empty file")
     image = _open(raw)
-    full_size = image.size
+    full_size = _stored_size(image)
     with _damaged():
         image.draft("RGB", (wanted, wanted))
     with _reserved(image, full_size, wanted):
@@ -233,6 +251,8 @@ def _damaged() -> Iterator[None]:
     """Turn the errors of decoders, which raise any type on damaged data, into one short reason."""
     try:
         yield
+    except MemoryError as error:
+        raise GannetError(_NO_MEMORY) from error
     except Exception as error:
         truncated = "truncated" in str(error)
         raise GannetError("truncated image file" if truncated else "damaged image file") from error
@@ -271,16 +291,30 @@ def _open(raw: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         raise GannetError(f"not an image ({', '.join(FORMATS[:-1])} or {FORMATS[-1]})") from None
     except Image.DecompressionBombError:
         raise GannetError(f"too many pixels (above {max_pixels // 10**6} million)") from None
+    except MemoryError as error:
+        raise GannetError(_NO_MEMORY) from error
     except Exception as error:  # format plugins raise errors of any type on damaged headers
         raise GannetError("damaged image file") from error
-    width, height = image.size
-    if width < 1 or height < 1:
+    if 0 in image.size:
         raise GannetError("image without pixels")
+    width, height = _stored_size(image)
     if width * height > max_pixels:
         raise GannetError(f"too many pixels ({width} x {height}, above {max_pixels // 10**6} million)")
     if width * height > max(LARGE_PIXELS, _PIXELS_PER_BYTE * len(raw)):
         raise GannetError(f"too many pixels ({width} x {height}) for a file of {len(raw):,} bytes")
+    if image.format in ("JPEG", "MPO") and raw.count(_SCAN_MARKER) > _MAX_SCANS:
+        raise GannetError(f"too many scans ({raw.count(_SCAN_MARKER):,}, above {_MAX_SCANS})")
     return image
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    """Return width and height of an opened image, or of its tiles if these are larger: a tile is decoded whole."""
+    width, height = image.size
+    if image.format != "TIFF":
+        return width, height
+    # A tag that is missing is NaN, and may be any other number.
+    tile_width, tile_height = (min(tiff_tag(image, tag), 1 << 32) for tag in (_TILE_WIDTH, _TILE_HEIGHT))
+    return int(max(width, tile_width)), int(max(height, tile_height))
 
 
 def _orientation(image: Image.Image) -> int:

@@ -14,6 +14,11 @@ from gannet.data.options import DEFAULT_EXCLUDE
 from gannet.errors import GannetError
 
 _KINDS_SHOWN = 12
+#: Photos, films and drawings that are not read: their kinds are always shown.
+_PICTURES = (
+    ".3fr .3gp .ai .arw .avi .cr2 .cr3 .crw .dng .eps .erf .exr .hdr .iiq .insv .kdc .kra .m2ts .m4v .mkv .mov .mp4 "
+    ".mpeg .mpg .mrw .mts .nef .nrw .orf .pef .psb .psd .raf .raw .rw2 .rwl .srf .srw .tga .webm .wmv .x3f .xcf"
+)
 
 
 class Listing:
@@ -68,9 +73,11 @@ class Listing:
         notes = []
         if self._passed_over:
             kinds = self._passed_over.most_common()
-            parts = [f"{count:,} {kind}" for kind, count in kinds[:_KINDS_SHOWN]]
-            if len(kinds) > _KINDS_SHOWN:
-                parts.append(f"{sum(count for _, count in kinds[_KINDS_SHOWN:]):,} of other kinds")
+            names = {kind for kind, _ in kinds[:_KINDS_SHOWN]} | set(_PICTURES.split())
+            parts = [f"{count:,} {kind}" for kind, count in kinds if kind in names]
+            rest = sum(count for kind, count in kinds if kind not in names)
+            if rest:
+                parts.append(f"{rest:,} of other kinds")
             notes.append(f"passed over: {', '.join(parts)}")
         if self._left_out:
             parts = [f"{count:,} {pattern}" for pattern, count in self._left_out.most_common()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,7 +23,8 @@ ARRAY_NAMES = ("features", "embeddings", "X")
 #: Names by which the names of the items are found, compared without case, spaces, ``_`` and ``-``. The first counts.
 ITEM_NAMES = (
     "id", "path", "name", "names", "ids", "paths", "imagepath", "filepath", "filename", "filenames", "imagename",
-    "imageid", "itemid", "image", "file", "key", "url", "uri",
+    "imageid", "itemid", "imgpath", "imgname", "imgid", "photopath", "photoname", "photoid", "uid", "uuid", "image",
+    "file", "key", "url", "uri",
 )  # fmt: skip
 _ROWS_AT_ONCE = 1 << 16
 _SHOWN = 6
@@ -142,17 +145,33 @@ def item_names(path: str, values: Sequence[Any], where: str) -> list[str]:
             f"{path}: {len(missing):,} of {where} are missing (first in row {missing[0]}): fill them in, or choose "
             "other names with --names"
         )
-    return [value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value) for value in values]
+    return [_item_name(value) for value in values]
 
 
-def names_of(file: str) -> list[str]:
-    """Return the names in a text file, one per line, or in an .npy file of texts."""
+def _item_name(value: Any) -> str:
+    """Return a name as text; pandas stores whole numbers as floats in a column in which some are missing."""
+    if isinstance(value, bytes):
+        return value.decode(errors="surrogateescape")
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def names_of(file: str, known: Iterable[str] = ()) -> list[str]:
+    """Return the names in a text file, one per line, or in an .npy file of texts.
+
+    ``known`` are the columns or arrays that could have been meant.
+    """
     if not is_file(file):
-        raise GannetError(f"--names {file} is neither a column or array of names, nor a file of names")
+        near = difflib.get_close_matches(file, list(known), n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise GannetError(f"--names {file} is neither a column or array of names, nor a file of names{hint}")
     with reading("is not a file of names, one per line", file):
         if file.lower().endswith(".npy"):
             return text_array(file, np.load(file, allow_pickle=False))
-        return Path(file).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        content = Path(file).read_bytes()
+        encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+        text = content.decode(encoding, errors="strict" if encoding == "utf-16" else "surrogateescape")
+        lines = text.replace("\r\n", "\n").split("\n")  # `splitlines` would also split at characters within names
+        return lines if lines[-1] else lines[:-1]
 
 
 def text_array(where: str, array: Any) -> list[Any]:

@@ -23,6 +23,7 @@ from gannet.errors import GannetError
 if TYPE_CHECKING:
     from gannet.registry import Registry
 
+_NO_OPTIONS = ReadOptions()
 _ROW = re.compile(r"(?P<matrix>.+)#(?P<row>\d{1,18})", re.DOTALL)
 
 
@@ -102,8 +103,7 @@ def open_source(
                 (exclude,) if isinstance(exclude, str) else tuple(exclude),
                 truncated,
             )
-            kind.check_options(text, options)
-            return kind.open_with(text, options) if options.given() else kind.open(text)
+            return _open_with(kind, text, options)
     try:
         Path(absolute(path)).stat()
     except (OSError, ValueError) as error:
@@ -147,23 +147,23 @@ def read_item(path: str) -> RawImage:
     return source.read(source.find(container + member))
 
 
-def open_several(text: str) -> ImageSource | MatrixSource | None:
+def open_several(text: str, options: ReadOptions) -> ImageSource | MatrixSource | None:
     """Open a folder, an archive, a matrix or another source of several items.
 
     Returns None for an image file, and for a text that no kind of source takes. Raises a `GannetError` if the source is
-    empty or damaged.
+    empty or damaged, or if an option does not concern it.
     """
     full = _resolved(text)
     kind = next((kind for kind in _kinds() if kind.takes(full)), None)
     if kind is None or (kind.items == "files" and is_file(full)):
         return None
-    return kind.open(full)
+    return _open_with(kind, full, options)
 
 
-def open_row(text: str) -> NDArray[Any] | None:
+def open_row(text: str, features: tuple[str, ...] = ()) -> NDArray[Any] | None:
     """Return the row ``(1, d)`` of a matrix for a text such as ``MATRIX.npy#17``; None if the text is not of this form.
 
-    Raises a `GannetError` if there is no such matrix or row.
+    ``features`` are the columns, as for `open_source`. Raises a `GannetError` if there is no such matrix or row.
     """
     match = _ROW.fullmatch(text)
     if match is None:
@@ -174,7 +174,8 @@ def open_row(text: str) -> NDArray[Any] | None:
     full = _resolved(matrix)
     kind = next((kind for kind in _kinds() if kind.takes(full)), None)
     rows = kind is not None and kind.items == "rows"
-    source = _open_container(kind, full, _modified(full)) if kind is not None and rows else None
+    options = ReadOptions(features)
+    source = _open_container(kind, full, _modified(full), options) if kind is not None and rows else None
     if not isinstance(source, MatrixSource):
         return None
     if row >= len(source):
@@ -213,6 +214,13 @@ def _modified(text: str) -> int:
 
 
 @functools.lru_cache(maxsize=4)
-def _open_container(kind: SourceKind, container: str, modified: int) -> ImageSource | MatrixSource:
+def _open_container(
+    kind: SourceKind, container: str, modified: int, options: ReadOptions = _NO_OPTIONS
+) -> ImageSource | MatrixSource:
     """Open a container, or return it if it is among the last four: a page reads many items of one container."""
-    return kind.open(container)
+    return _open_with(kind, container, options)
+
+
+def _open_with(kind: SourceKind, text: str, options: ReadOptions) -> ImageSource | MatrixSource:
+    kind.check_options(text, options)
+    return kind.open_with(text, options) if options.given() else kind.open(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 #: Entries of folders and archives that are left out by default: hidden files, and what systems add beside pictures.
-DEFAULT_EXCLUDE = (".*", "@eaDir", "#recycle", "$RECYCLE.BIN", "*.photoslibrary", "__MACOSX")
+DEFAULT_EXCLUDE = (".*", "@eaDir", "#recycle", "#snapshot", "@Recycle", "$RECYCLE.BIN", "*.photoslibrary", "__MACOSX")
 
 
 @dataclass(frozen=True)

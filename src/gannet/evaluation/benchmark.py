@@ -24,6 +24,7 @@ from gannet.evaluation.training_curve import TrainingCurve
 from gannet.hashers import all_hashers, get_hasher
 from gannet.hashers.pairwise import PairwiseHasher
 from gannet.hashers.settings import defaults, make_hasher
+from gannet.model import Model
 
 if TYPE_CHECKING:
     from gannet.hashers.base import Hasher
@@ -190,7 +191,9 @@ def _run_cell(cell: Cell, run: Run, ceiling: float) -> Record:
     with config_context(transform_output="default"):
         query, database = hasher.transform(arrays.query), hasher.transform(arrays.database)
     encode_seconds = time.perf_counter() - started
-    result = evaluate(query, database, data.query_labels, data.database_labels, cell.bits, top=map_at)
+    labels = data.query_labels, data.database_labels
+    values = Model.of(hasher, None).bit_weights(arrays.query)
+    result = evaluate(query, database, *labels, cell.bits, top=map_at, query_values=values)
     figures = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(result).items()}
     del figures["n_bits"]
     statistics = code_statistics(database, cell.bits)

@@ -11,6 +11,8 @@ from gannet.errors import GannetError
 from gannet.evaluation.histograms import DistanceHistograms, check_pair, distance_histograms
 from gannet.evaluation.labels import relevance
 from gannet.evaluation.metrics import cutoff, recall_at
+from gannet.evaluation.score_ranking import check_values, mean_by_score
+from gannet.evaluation.sort_keys import sort_keys
 from gannet.support.arrays import unit_rows
 
 #: Similarities that are held in memory at a time; their sort keys take 8 bytes each, 32 MiB in all.
@@ -86,10 +88,12 @@ def neighbor_recall(
     n_bits: int,
     k: int = 10,
     n: int = 100,
+    query_values: npt.ArrayLike | None = None,
 ) -> float:
     """Return the share of the ``k`` nearest items by cosine similarity that are among the ``n`` nearest by code.
 
-    It needs no labels. The value is expected over all orders of items at equal Hamming distance. Of items with equal
+    It needs no labels. The value is expected over all orders of items at equal Hamming distance, or with equal scores.
+    Of items with equal
     cosine similarity, those in lower rows are nearer. The queries should not be in the database, where each would find
     itself.
 
@@ -109,6 +113,9 @@ def neighbor_recall(
         Number of nearest items by cosine similarity, at most the size of the database.
     n : int, default=100
         Number of nearest items by code, at most the size of the database.
+    query_values : array-like of shape (q, n_bits), default=None
+        Real values of the queries, as `gannet.Model.bit_weights` or a hasher's ``decision_function`` returns them: take
+        the nearest items by `gannet.scoring.asymmetric_scores`, not by Hamming distance.
 
     Returns
     -------
@@ -118,7 +125,7 @@ def neighbor_recall(
     Raises
     ------
     GannetError
-        If codes or features are malformed, if their numbers do not match, or if ``k`` or ``n`` is below 1.
+        If codes, features or values are malformed, if their numbers do not match, or if ``k`` or ``n`` is below 1.
 
     Examples
     --------
@@ -137,16 +144,38 @@ def neighbor_recall(
             f"{len(items)} rows of features: give one row per code"
         )
     k = cutoff(k, len(items))
+    if query_values is not None:
+        values = check_values(query_values, len(codes), n_bits)
+        return mean_by_score(
+            values,
+            database,
+            n_bits,
+            relevant=lambda rows: _nearest(queries[rows], items, k),
+            measure=lambda counts: recall_at(counts, n),
+        )
     unlabeled = np.zeros(len(codes), np.int64), np.zeros(len(database), np.int64)
     counts = distance_histograms(codes, database, *unlabeled, n_bits).items
     kept = np.zeros_like(counts)
     for rows, keys in _sort_keys(queries, items):
-        nearest = (np.partition(keys, k - 1, axis=1)[:, :k] & np.uint64(0xFFFFFFFF)) >> np.uint64(1)
-        differing = database[nearest.astype(np.int64)] ^ codes[rows, None, :]
+        differing = database[_first_rows(keys, k)] ^ codes[rows, None, :]
         distances = np.bitwise_count(differing).sum(axis=2, dtype=np.int64)
         for row, found in zip(range(rows.start, rows.stop), distances, strict=True):
             kept[row] = np.bincount(found, minlength=n_bits + 1)
     return float(recall_at(DistanceHistograms(counts, kept), n).mean())
+
+
+def _nearest(queries: npt.NDArray[np.float32], items: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.bool_]:
+    """Return, bool ``(q, m)``, which items are the ``k`` nearest to each query by cosine similarity."""
+    marked = np.zeros((len(queries), len(items)), bool)
+    for rows, keys in _sort_keys(queries, items):
+        np.put_along_axis(marked[rows], _first_rows(keys, k), True, axis=1)
+    return marked
+
+
+def _first_rows(keys: npt.NDArray[np.uint64], k: int) -> npt.NDArray[np.int64]:
+    """Return the database rows of the ``k`` smallest sort keys of each query, in any order."""
+    nearest = (np.partition(keys, k - 1, axis=1)[:, :k] & np.uint64(0xFFFFFFFF)) >> np.uint64(1)
+    return nearest.astype(np.int64)
 
 
 def _unit_pair(
@@ -175,14 +204,10 @@ def _sort_keys(
 ) -> Iterator[tuple[slice, npt.NDArray[np.uint64]]]:
     """Yield blocks of queries with one sort key per database item, which orders by similarity, highest first, then row.
 
-    The upper 32 bits of a key order the similarity, and the lower 32 bits are twice the row. Sorting integers is much
-    faster than a stable argsort, and the lowest bit is free for the relevance of the item.
+    The lower 32 bits of a key are twice the row, so that the lowest bit is free for the relevance of the item.
     """
     rows = np.arange(len(database), dtype=np.uint64) << np.uint64(1)
     step = max(1, MAX_SIMILARITIES // len(database))
     for start in range(0, len(queries), step):
         block = slice(start, min(start + step, len(queries)))
-        distances = 0 - queries[block] @ database.T  # not -x, which would distinguish 0 from -0
-        bits = distances.view(np.uint32)
-        ordered = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(1 << 31))
-        yield block, ordered.astype(np.uint64) << np.uint64(32) | rows
+        yield block, sort_keys(queries[block] @ database.T, rows)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gannet.evaluation.histograms import distance_histograms
+from gannet.evaluation.histograms import check_pair, distance_histograms, pair_relevance
 from gannet.evaluation.metrics import (
     Floats,
     average_precision,
@@ -17,6 +17,7 @@ from gannet.evaluation.metrics import (
     recall_at,
     within_radius,
 )
+from gannet.evaluation.score_ranking import check_values, mean_by_score
 
 #: Ranks at which precision and recall are computed by default.
 RANKS = (1, 10, 100, 1000)
@@ -55,6 +56,9 @@ class Evaluation:
         Number of items in the database.
     n_without_relevant : int
         Number of queries without a relevant item in the database.
+    map_asymmetric : float or None
+        Mean average precision of ranking by the asymmetric score, with the same cutoff and denominator as ``map``; None
+        without the values of the queries. All other metrics are those of ranking by Hamming distance.
 
     Examples
     --------
@@ -79,6 +83,7 @@ class Evaluation:
     n_queries: int
     n_database: int
     n_without_relevant: int
+    map_asymmetric: float | None = None
 
 
 def evaluate(
@@ -89,6 +94,7 @@ def evaluate(
     n_bits: int,
     top: int | None = None,
     ranks: Sequence[int] = RANKS,
+    query_values: npt.ArrayLike | None = None,
 ) -> Evaluation:
     """Rank the database by Hamming distance from each query, and score the rankings against labels.
 
@@ -109,6 +115,9 @@ def evaluate(
         Cutoff of average precision. By default, the whole database is ranked.
     ranks : sequence of int, default=(1, 10, 100, 1000)
         Numbers of nearest items at which precision and recall are computed.
+    query_values : array-like of shape (q, n_bits), optional
+        Real values of the queries, as `gannet.Model.bit_weights` or a hasher's ``decision_function`` returns them: also
+        rank the whole database by `gannet.scoring.asymmetric_scores`. Items with equal scores are ties.
 
     Returns
     -------
@@ -118,7 +127,7 @@ def evaluate(
     Raises
     ------
     GannetError
-        If codes or labels are malformed, if their numbers do not match, or if a cutoff is below 1.
+        If codes, labels or values are malformed, if their numbers do not match, or if a cutoff is below 1.
 
     Examples
     --------
@@ -129,7 +138,8 @@ def evaluate(
     >>> round(result.map, 3), round(result.map_best, 3), round(result.map_worst, 3)
     (0.667, 0.833, 0.5)
     """
-    histograms = distance_histograms(query_codes, database_codes, query_labels, database_labels, n_bits)
+    sides, labels = (query_codes, database_codes), (query_labels, database_labels)
+    histograms = distance_histograms(*sides, *labels, n_bits)
     ap = average_precision(histograms, top)
     precision, recall = (curve.mean(axis=0) for curve in within_radius(histograms))
     return Evaluation(
@@ -147,4 +157,22 @@ def evaluate(
         n_queries=histograms.n_queries,
         n_database=histograms.n_items,
         n_without_relevant=int(np.count_nonzero(histograms.relevant.sum(axis=1) == 0)),
+        map_asymmetric=None if query_values is None else _map_asymmetric(*sides, *labels, n_bits, query_values, top),
+    )
+
+
+def _map_asymmetric(
+    query_codes: npt.ArrayLike,
+    database_codes: npt.ArrayLike,
+    query_labels: npt.ArrayLike,
+    database_labels: npt.ArrayLike,
+    n_bits: int,
+    query_values: npt.ArrayLike,
+    top: int | None,
+) -> float:
+    queries, database = check_pair(query_codes, database_codes, n_bits)
+    labels = pair_relevance(queries, database, query_labels, database_labels)
+    values = check_values(query_values, len(queries), n_bits)
+    return mean_by_score(
+        values, database, n_bits, labels.rows, measure=lambda counts: average_precision(counts, top).expected
     )

@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from gannet.errors import GannetError
 from gannet.hashers.settings import current_settings
 
+_COUNTS = frozenset({"bits", "n_queries", "n_database", "n_train", "distinct_codes", "step"})
 _Types = type | tuple[type, ...]
 _PLAIN: dict[Any, tuple[_Types, str]] = {
     str: (str, "a text"),
@@ -60,6 +61,8 @@ class Record:
         Fields of `gannet.evaluation.Evaluation`.
     precision_radius_2, radius_precision, radius_recall, n_queries, n_database, n_without_relevant
         Fields of `gannet.evaluation.Evaluation`.
+    map_asymmetric : float or None
+        Field of `gannet.evaluation.Evaluation`. None in records of older versions.
     fit_seconds : float
         Seconds to fit the method.
     encode_seconds : float
@@ -114,6 +117,7 @@ class Record:
     n_queries: int
     n_database: int
     n_without_relevant: int
+    map_asymmetric: float | None = None
     bit_entropy: float
     distinct_codes: int
     bits_on: tuple[float, float] | None = None
@@ -157,10 +161,13 @@ class Record:
             If a field is missing or has another type. The message names the field.
         """
         record: Record = _read(cls, values, "a record")
+        for name in ("radius_precision", "radius_recall"):
+            if len(getattr(record, name)) != record.bits + 1:
+                raise GannetError(f"{name} must be a list of {record.bits + 1:,} values, one per radius")
         for name, value in record.settings.items():
             if not isinstance(value, str | int | float | None):
                 raise GannetError(f"the setting {name} must be a text, a number, true, false or null")
-            if isinstance(value, int):
+            if isinstance(value, int | float):
                 _check_range(name, value)
         settings = current_settings(record.settings)
         return dataclasses.replace(record, settings=settings)
@@ -223,12 +230,12 @@ def _read_key(kind: Any, key: str, name: str) -> Any:
 def _checked(value: Any, types: _Types, wanted: str, name: str) -> Any:
     if not isinstance(value, types) or isinstance(value, bool):
         raise GannetError(f"{name} must be {wanted}, not {reprlib.repr(value)}")
-    if isinstance(value, int):
+    if isinstance(value, int | float):
         _check_range(name, value)
     return value
 
 
-def _check_range(name: str, value: int) -> None:
-    """Raise a `GannetError` for a number that neither an index nor a float can hold."""
-    if abs(value) > sys.maxsize:
+def _check_range(name: str, value: float) -> None:
+    """Raise a `GannetError` for NaN, infinity, numbers that no index can hold, and counts of nothing."""
+    if not (1 if name in _COUNTS else -sys.maxsize) <= value <= sys.maxsize:
         raise GannetError(f"{name} is out of range")

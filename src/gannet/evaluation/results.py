@@ -126,6 +126,19 @@ def text_table(records: Sequence[Record]) -> str:
     return _markdown(["method", *[f"{bits} bits" for bits in columns]], rows)
 
 
+def asymmetric_table(records: Sequence[Record]) -> str | None:
+    """Return a Markdown table like `text_table` of MAP by asymmetric score, or None if no record has it."""
+    groups = grouped(records)
+
+    def cell(bits: int, records: Sequence[Record]) -> str:
+        figure = Figure.of_map_asymmetric(records)
+        return "-" if figure is None else figure.text()
+
+    if all(record.map_asymmetric is None for record in records):
+        return None
+    return _markdown(["method", *[f"{bits} bits" for bits in lengths(groups)]], _rows(groups, cell))
+
+
 def sweep_tables(records: Sequence[Record], protocol: str) -> list[tuple[str, str]]:
     """Return a title and a Markdown table for each setting that was run at several values, with values as rows.
 
@@ -146,6 +159,7 @@ def report(run: Run, records: Sequence[Record], command: str) -> str:
     seconds = _markdown(
         heads, _rows(groups, lambda _, of: Figure.of([record.fit_seconds for record in of]).text(".1f"))
     )
+    by_score = asymmetric_table(mine)
     parts = [
         f"# {protocol.name}",
         f"{protocol.reading}\nSource: {protocol.citation}.",
@@ -157,6 +171,7 @@ def report(run: Run, records: Sequence[Record], command: str) -> str:
         "× the ratio to ITQ",
         "## Measured",
         text_table(mine),
+        *([] if by_score is None else ["## Measured, ranked by asymmetric score", by_score]),
         "## Seconds to fit",
         seconds,
     ]

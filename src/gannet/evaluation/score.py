@@ -26,13 +26,15 @@ class CodesFile:
     query_labels: npt.NDArray[Any]
     database_labels: npt.NDArray[Any]
     n_bits: int
+    query_values: npt.NDArray[Any] | None = None
 
 
 def read_codes_file(path: str | Path) -> CodesFile:
     """Read an ``.npz`` file with ``query_codes``, ``database_codes``, ``query_labels`` and ``database_labels``.
 
     Codes are 0/1 or -1/+1 of shape ``(n, n_bits)``, or packed uint8 of shape ``(n, ceil(n_bits / 8))`` with a scalar
-    ``bits``. Labels are class ids ``(n,)`` or 0/1 rows ``(n, n_labels)``. Pickled objects are refused. A `GannetError`
+    ``bits``. Labels are class ids ``(n,)`` or 0/1 rows ``(n, n_labels)``. ``query_values (n, n_bits)``, the real values
+    of the queries, are optional. Pickled objects are refused. A `GannetError`
     names the array that is missing or malformed.
     """
     arrays = _load(Path(path))
@@ -57,7 +59,7 @@ def read_codes_file(path: str | Path) -> CodesFile:
         packed = check_codes(queries, n_bits, "query_codes"), check_codes(database, n_bits, "database_codes")
     else:
         packed = _pack_pair(queries, database, n_bits)
-    return CodesFile(*packed, arrays["query_labels"], arrays["database_labels"], n_bits)
+    return CodesFile(*packed, arrays["query_labels"], arrays["database_labels"], n_bits, arrays.get("query_values"))
 
 
 def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -65,7 +67,7 @@ def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
         with np.load(path, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise GannetError(f"{path} holds one array; save {', '.join(_REQUIRED)} with np.savez")
-            return {name: archive[name] for name in (*_REQUIRED, "bits") if name in archive}
+            return {name: archive[name] for name in (*_REQUIRED, "bits", "query_values") if name in archive}
     except FileNotFoundError:
         raise GannetError(f"{path} does not exist") from None
     except GannetError:
@@ -121,7 +123,8 @@ def score(path: str | Path, top: int | None = None, compat: str | None = None) -
     path : str or Path
         An ``.npz`` file with the arrays ``query_codes`` and ``database_codes``, 0/1 or -1/+1 of shape ``(n, n_bits)``,
         or packed uint8 of shape ``(n, ceil(n_bits / 8))`` with a scalar ``bits``; and ``query_labels`` and
-        ``database_labels``, class ids ``(n,)`` or 0/1 rows ``(n, n_labels)``.
+        ``database_labels``, class ids ``(n,)`` or 0/1 rows ``(n, n_labels)``. With ``query_values``, the real values
+        of the queries ``(n, n_bits)``, the file is also ranked by asymmetric score.
     top : int, optional
         Cutoff of average precision. By default, the whole database is ranked.
     compat : str, optional
@@ -152,7 +155,7 @@ def score(path: str | Path, top: int | None = None, compat: str | None = None) -
     published = evaluator(compat) if compat is not None else None
     file = read_codes_file(path)
     arrays = (file.query_codes, file.database_codes, file.query_labels, file.database_labels, file.n_bits)
-    result = evaluate(*arrays, top=top)
+    result = evaluate(*arrays, top=top, query_values=file.query_values)
     values = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(result).items()}
     values["notes"] = _notes(result)
     if compat is not None and published is not None:

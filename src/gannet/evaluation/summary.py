@@ -36,8 +36,14 @@ class Figure:
 
     @classmethod
     def of_map(cls, records: Sequence[Record]) -> Figure:
-        """Return the figure of MAP."""
+        """Return the figure of MAP by Hamming distance."""
         return cls.of([record.map for record in records])
+
+    @classmethod
+    def of_map_asymmetric(cls, records: Sequence[Record]) -> Figure | None:
+        """Return the figure of MAP by asymmetric score, or None if a record has none."""
+        values = [record.map_asymmetric for record in records if record.map_asymmetric is not None]
+        return cls.of(values) if len(values) == len(records) else None
 
     def text(self, form: str = ".4f") -> str:
         """Return "mean ± deviation"."""
@@ -99,8 +105,9 @@ def variants(groups: Groups) -> list[str]:
 
 
 def baseline(groups: Groups) -> dict[int, float]:
-    """Return the mean MAP of ITQ as code length -> MAP, for the lengths at which it was run."""
-    return {bits: Figure.of_map(records).mean for (name, bits), records in groups.items() if name == BASELINE}
+    """Return the mean MAP of ITQ as code length -> MAP, for the lengths at which it was run and found anything."""
+    means = {bits: Figure.of_map(records).mean for (name, bits), records in groups.items() if name == BASELINE}
+    return {bits: mean for bits, mean in means.items() if mean > 0}
 
 
 def sweeps(records: Sequence[Record], protocol: str) -> list[SweptMethod]:

@@ -49,3 +49,9 @@ class IdRuns:
         if not self._n:
             return positions
         return positions + self.shifts[np.searchsorted(self.starts, positions, side="right") - 1]
+
+    def find(self, ids: Ids) -> npt.NDArray[np.int64]:
+        """Return the positions of ``ids``, an array of any shape; all of them are present."""
+        if not self._n:
+            return ids
+        return ids - self.shifts[np.searchsorted(self.starts + self.shifts, ids, side="right") - 1]

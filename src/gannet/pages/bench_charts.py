@@ -23,21 +23,28 @@ _TRAINING = {
 _LONGEST_NAME = 20
 
 
-def map_chart(shown: Sequence[str], groups: Groups, float_map: float, at: str) -> Chart:
-    """Return the chart of MAP against code length, on a logarithmic scale, with MAP of the float features as a line."""
+def map_chart(shown: Sequence[str], groups: Groups, float_map: float, at: str, by_score: bool = False) -> Chart | None:
+    """Return the chart of MAP against code length, on a logarithmic scale, with MAP of the float features as a line.
+
+    MAP is by Hamming distance or ``by_score``; None if it was not measured.
+    """
     columns = lengths(groups)
+    figure_of = Figure.of_map_asymmetric if by_score else Figure.of_map
     series = []
     for style, name in enumerate(shown):
-        here = [bits for bits in columns if (name, bits) in groups]
-        figures = [Figure.of_map(groups[name, bits]) for bits in here]
-        points = [(math.log2(bits), figure.mean) for bits, figure in zip(here, figures, strict=True)]
-        series.append(Series(name, points, style, spread=[figure.deviation or 0.0 for figure in figures]))
+        measured = [(bits, figure_of(groups[name, bits])) for bits in columns if (name, bits) in groups]
+        figures = [(bits, figure) for bits, figure in measured if figure is not None]
+        if figures:
+            points = [(math.log2(bits), figure.mean) for bits, figure in figures]
+            series.append(Series(name, points, style, spread=[figure.deviation or 0.0 for _, figure in figures]))
+    if not series:
+        return None
     if len(columns) > 1:
         ends = [(math.log2(bits), float_map) for bits in (columns[0], columns[-1])]
         series.append(Series("float cosine", ends, None, dashed=True, marked=False))
     return line_chart(
         series,
-        "MAP against the number of bits; the table above has the same figures",
+        f"MAP {'by score ' if by_score else ''}against the number of bits; the table above has the same figures",
         "bits",
         f"MAP@{at}",
         [(math.log2(bits), str(bits)) for bits in columns],

@@ -20,6 +20,7 @@ from gannet.evaluation.summary import (
     grouped,
     lengths,
     sweeps,
+    variant,
     variants,
 )
 from gannet.pages.bench_charts import (
@@ -80,11 +81,13 @@ def bench_page(protocol: Protocol, records: Sequence[Record], command: str, data
         at=at,
         n_seeds=len({record.seed for record in records}),
         measured=_measured(groups, f"Measured MAP@{at}, features of {first.backbone}", first.float_map),
+        by_score=_by_score(groups, f"Measured MAP@{at} of ranking by asymmetric score"),
         printed=_printed(protocol.name, at),
         source=published.SOURCE,
         paper_backbone=published.BACKBONE,
         gains=_gains(records, protocol.name, first.backbone),
         map_chart=map_chart(shown, groups, first.float_map, at),
+        score_chart=map_chart(shown, groups, first.float_map, at, by_score=True),
         curves=[(bits, precision_recall_chart(shown, groups, bits)) for bits in lengths(groups)],
         compared=compared_sweeps(swept, at),
         sweeps=[_sweep(each, at, first.backbone) for each in swept],
@@ -136,6 +139,22 @@ def _measured(groups: Groups, caption: str, float_map: float) -> _Table:
         _Cell(f"{float_map:.4f}", " ".join(_ratio(float_map, of_baseline.get(bits)))) for bits in lengths(groups)
     ]
     return _Table(table.caption, table.heads, [*table.rows, ("float cosine", ceiling)], last_apart=True)
+
+
+def _by_score(groups: Groups, caption: str) -> _Table | None:
+    """Return the table of MAP by asymmetric score, with the gain over MAP by distance; None if it was not measured."""
+    figures = {key: figure for key, of in groups.items() if (figure := Figure.of_map_asymmetric(of)) is not None}
+    if not figures:
+        return None
+    best = {bits: max(figure.mean for (_, b), figure in figures.items() if b == bits) for _, bits in figures}
+
+    def cell(records: Sequence[Record]) -> _Cell:
+        bits, figure = records[0].bits, figures[variant(records[0]), records[0].bits]
+        spread = [] if figure.deviation is None else [f"± {figure.deviation:.4f}"]
+        gain = f"{figure.mean - Figure.of_map(records).mean:+.4f}".replace("-", "−")
+        return _Cell(f"{figure.mean:.4f}", " ".join([*spread, gain]), figure.mean == best[bits])
+
+    return _table(caption, {key: groups[key] for key in figures}, cell)
 
 
 def _ratio(value: float, of_baseline: float | None) -> list[str]:

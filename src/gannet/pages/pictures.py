@@ -39,12 +39,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Neighbor:
-    """One result of a query: its picture, its caption, and the number of bits that differ."""
+    """One result of a query: its picture, its caption, the number of bits that differ, and its score, if it has one."""
 
     picture: Picture
     label: str
     distance: int
     same_class: bool | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def search_page(answers: Sequence[Answer], title: str, n_bits: int, picture: Cal
         for item in answer["results"][:RESULTS]:
             changed = item.get("changed", False)
             shown = album.picture(item["path"], changed, hidden=changed)
-            near.append(Neighbor(shown, shown.name, item["distance"]))
+            near.append(Neighbor(shown, shown.name, item["distance"], score=item.get("score")))
         queries.append(Query(asked, asked.name, near, len(answer["results"]), error))
     return render(
         "search.html",
@@ -45,5 +45,6 @@ def search_page(answers: Sequence[Answer], title: str, n_bits: int, picture: Cal
         n_queries=len(answers),
         queries=queries,
         left_out=album.left_out,
+        scored=any(neighbor.score is not None for query in queries for neighbor in query.neighbors),
         tiny=all_tiny(pictures_of(queries)),
     )

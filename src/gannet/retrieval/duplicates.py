@@ -93,9 +93,8 @@ def find_duplicates(
     """
     with collection.snapshot():
         ids, codes = collection.ids, collection.codes()
-    groups = group_items(collection, ids, codes, *limits(collection, radius, cosine))
-    groups = (pictures or Pictures(collection)).split(groups)
-    return _named(collection, _without_ignored(collection, groups))
+    groups = group_items(collection, ids, codes, *limits(collection, radius, cosine), pictures or Pictures(collection))
+    return _named(collection, groups)
 
 
 def find_exact(collection: Collection, pictures: Pictures | None = None) -> list[list[Member]]:
@@ -197,16 +196,15 @@ def limits(collection: Collection, radius: int | None = None, cosine: float | No
     return radius, cosine
 
 
-def group_items(collection: Collection, ids: Ids, codes: Codes, radius: int, cosine: float) -> list[Ids]:
-    """Return the ids, ascending, of each group of linked items, given all ids ``(n,)`` and codes.
-
-    Their pictures are not compared.
-    """
+def group_items(
+    collection: Collection, ids: Ids, codes: Codes, radius: int, cosine: float, pictures: Pictures
+) -> list[Ids]:
+    """Return the ids, ascending, of each group of linked items, given all ids ``(n,)``, codes and pictures."""
     if cosine:
         groups = group_alike(codes, collection.n_bits, radius, lambda some: collection.features(ids[some]), cosine)
     else:
         groups = group_codes(codes, collection.n_bits, radius)
-    return _without_ignored(collection, [ids[group] for group in groups])
+    return _without_ignored(collection, pictures.split([ids[group] for group in groups]))
 
 
 def group_codes(codes: Codes, n_bits: int, radius: int) -> list[Positions]:

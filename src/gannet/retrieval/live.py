@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from gannet.codes import Codes, Ids
-from gannet.collection import storage
-from gannet.collection.collection import Collection
-from gannet.collection.errors import explained
-from gannet.collection.stored_model import read_model
 from gannet.errors import GannetError
 from gannet.index import DEFAULT_INDEX, Index, IndexFactory
-from gannet.index.protocol import Distances
+from gannet.retrieval._live_file import LiveFile
 from gannet.retrieval.duplicates import group_items, limits
-
-if TYPE_CHECKING:
-    from gannet.image_hasher import ImageHasher
+from gannet.retrieval.found import CodedItem, EncodedImage, Group, Matches
+from gannet.retrieval.plan import Ranked, make_plan
 
 T = TypeVar("T")
 
@@ -35,33 +28,6 @@ _TRIES = 5
 
 class UnknownItemError(GannetError):
     """The collection has no item with this id, or no longer has it."""
-
-
-@dataclass(frozen=True)
-class CodedItem:
-    """An item of the collection with its code ``(w,)``, packed uint8."""
-
-    id: int
-    path: str
-    code: npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Matches:
-    """The ``m`` items that a search found, with their packed codes ``(m, w)``, by distance in bits, then by id."""
-
-    ids: Ids
-    distances: Distances
-    paths: Sequence[str]
-    codes: Codes
-
-
-@dataclass(frozen=True)
-class Group:
-    """A group of ``size`` near-duplicates, and the ids and paths of the first of them by id."""
-
-    size: int
-    items: Sequence[tuple[int, str]]
 
 
 class LiveCollection:
@@ -114,7 +80,7 @@ class LiveCollection:
         self.editable = editable
         self._index = index
         self._lock = threading.Lock()
-        self._state = _State.read(_File(self.path, editable, index))
+        self._state = _State.read(LiveFile(self.path, editable, index))
 
     def __len__(self) -> int:
         return len(self._current().ids)
@@ -216,7 +182,9 @@ class LiveCollection:
 
         return self._on_one_state(find)
 
-    def search(self, code: npt.ArrayLike, k: int, radius: int | None = None) -> Matches:
+    def search(
+        self, code: npt.ArrayLike, k: int, radius: int | None = None, weights: npt.ArrayLike | None = None
+    ) -> Matches:
         """Return the items nearest to a code.
 
         Parameters
@@ -227,34 +195,43 @@ class LiveCollection:
             Largest number of results.
         radius : int, default=None
             Leave out items that differ in more than this many bits.
+        weights : array-like of shape (n_bits,), default=None
+            Weights of the query's bits, from `encode`: order the nearest 1,000 items, or ``k`` if that is more, by
+            their scores, and return the first ``k``.
 
         Returns
         -------
         Matches
-            The items, ordered by distance, then by id.
+            The items, ordered by distance, then by id; with weights, by score, then by distance, then by id.
 
         Raises
         ------
         GannetError
-            If the code has another length, or if ``k`` or ``radius`` is out of range.
+            If the code or the weights have another length, or if ``k`` or ``radius`` is out of range.
         """
         if radius is not None and radius < 0:
             raise GannetError(f"the radius must be 0 bits or more, not {radius}")
 
+        plan = make_plan(k, None, None, weights is not None)
+
         def find(state: _State) -> Matches:
-            (distances,), (ids,) = state.index.search(np.atleast_2d(np.asarray(code)), k)
+            queries = np.atleast_2d(np.asarray(code))
+            ((distances, ids),) = plan.candidates(state.index, queries, weighed=weights is not None)
+            found = Ranked(ids, distances)
             if radius is not None:
-                near = distances <= radius
-                distances, ids = distances[near], ids[near]
-            return Matches(ids, distances, self._paths(state, ids), state.codes[np.searchsorted(state.ids, ids)])
+                found = found.take(np.flatnonzero(distances <= radius))
+            if weights is not None:
+                found = found.by_score(weights, state.codes_at(found.ids)).first(k)
+            codes = state.codes_at(found.ids)
+            return Matches(found.ids, found.distances, self._paths(state, found.ids), codes, found.scores)
 
         return self._on_one_state(find)
 
     def duplicates(self, radius: int, offset: int, limit: int, members: int) -> tuple[int, list[Group]]:
         """Return the number of groups of near-duplicates, and a page of them.
 
-        The groups are those of `gannet.retrieval.duplicates.find_duplicates`. The groups of the last radius are kept in
-        memory, so that further pages are fast.
+        The groups are those of `gannet.retrieval.duplicates.find_duplicates`, with pictures compared. The groups of the
+        last radius are kept in memory, so that further pages are fast.
 
         Parameters
         ----------
@@ -286,7 +263,7 @@ class LiveCollection:
 
         return self._on_one_state(find)
 
-    def encode(self, image: bytes) -> npt.NDArray[np.uint8]:
+    def encode(self, image: bytes) -> EncodedImage:
         """Encode an image; the first call loads the backbone, which takes seconds.
 
         Parameters
@@ -296,8 +273,8 @@ class LiveCollection:
 
         Returns
         -------
-        ndarray of shape (w,), dtype uint8
-            Packed code.
+        EncodedImage
+            Its packed code, and the weights of its bits for `search`.
 
         Raises
         ------
@@ -348,8 +325,8 @@ class LiveCollection:
         """Return the present state of the collection, which is immutable; with ``wait``, after a change in progress."""
         with self._lock:
             file = self._state.file
-            if file.is_replaced():
-                self._state = _State.read(_File(self.path, self.editable, self._index))
+            if file.is_outdated(self._state.version, self._state.state):
+                self._state = _State.read(LiveFile(self.path, self.editable, self._index))
                 file.close()
             elif file.version(wait) != self._state.version:
                 self._state = _State.read(file)
@@ -378,79 +355,27 @@ class _StaleError(Exception):
     """The file has changed since its codes were read, and an item that was found is no longer in it."""
 
 
-class _File:
-    """The open collection, its model, and a second connection that sees all changes, including this program's own."""
-
-    def __init__(self, path: Path, editable: bool, index: str | IndexFactory) -> None:
-        self._path = path
-        self._identity = storage.identify(path)
-        self.collection = Collection.open(path, readonly=not editable, index=index)
-        self._monitor = storage.connect(path, readonly=True)
-        self._version = 0
-        self._encoding = threading.Lock()
-
-    def is_replaced(self) -> bool:
-        """Return whether another file has replaced this one."""
-        identity = storage.identify(self._path)
-        return identity is not None and identity != self._identity
-
-    def version(self, wait: bool = False) -> int:
-        """Return a number that differs after every change.
-
-        At the end of a change, the writer locks the file for a moment. Without ``wait``, the number stays the same
-        until the lock is released.
-        """
-        with explained(self._path):
-            self._monitor.execute(f"PRAGMA busy_timeout = {1000 * storage.TIMEOUT if wait else 0:.0f}")
-            try:
-                (self._version,) = storage.read_row(self._monitor, "PRAGMA data_version", int)
-            except sqlite3.OperationalError as error:
-                if wait or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                    raise
-        return self._version
-
-    def encode(self, image: bytes) -> npt.NDArray[np.uint8]:
-        # One image at a time: the backbone uses all cores by itself, and images take much memory.
-        with self._encoding:
-            found = self._hasher.features([image])
-            if found.skipped:
-                raise GannetError(f"the image cannot be used: {found.skipped[0].reason}")
-            code: npt.NDArray[np.uint8] = self._hasher.model.encoder.encode(found.values)[0]
-        return code
-
-    @cached_property
-    def _hasher(self) -> ImageHasher:
-        model = read_model(self.collection)
-        if model.backbone is None:
-            raise GannetError("this collection is of vectors, not of images: search it by the id of an item")
-        from gannet.image_hasher import ImageHasher
-
-        return ImageHasher(model=model)
-
-    def close(self) -> None:
-        self._monitor.close()
-        self.collection.close()
-
-
 @dataclass(frozen=True)
 class _State:
     """One state of the file: all ids ``(n,)``, ascending, their codes ``(n, w)``, and an index over them."""
 
-    file: _File
+    file: LiveFile
     version: int
+    state: bytes
     ids: Ids
     codes: Codes
     index: Index
     grouping: _Grouping
 
     @classmethod
-    def read(cls, file: _File) -> _State:
+    def read(cls, file: LiveFile) -> _State:
         # The version is read first, so that a later change gives another version at the next check.
-        version = file.version()
+        version, state = file.version(), file.state()
         collection = file.collection
         with collection.snapshot():
             ids, codes = collection.ids, collection.codes()
-        return cls(file, version, ids, codes, collection.index_factory(codes, collection.n_bits, ids=ids), _Grouping())
+        index = collection.index_factory(codes, collection.n_bits, ids=ids)
+        return cls(file, version, state, ids, codes, index, _Grouping())
 
     @property
     def n_bits(self) -> int:
@@ -463,13 +388,17 @@ class _State:
         code: npt.NDArray[np.uint8] = self.codes[position]
         return code
 
+    def codes_at(self, ids: Ids) -> Codes:
+        """Return the codes of ``ids (m,)``, which are all present."""
+        return self.codes[np.searchsorted(self.ids, ids)]
+
     def groups(self, radius: int) -> Sequence[Ids]:
         """Return the groups of near-duplicates, largest first, each its ids ``(m,)``, ascending."""
         with self.grouping.lock:
             if self.grouping.radius != radius:
                 collection = self.file.collection
                 _, cosine = limits(collection, radius)
-                self.grouping.groups = group_items(collection, self.ids, self.codes, radius, cosine)
+                self.grouping.groups = group_items(collection, self.ids, self.codes, radius, cosine, self.file.pictures)
                 self.grouping.radius = radius
             return self.grouping.groups
 

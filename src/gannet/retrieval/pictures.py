@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import io
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy.ndimage import uniform_filter1d
 
 from gannet.codes import Ids
 from gannet.collection.collection import Collection
 from gannet.collection.items import Item
 from gannet.data import RawImage, decode, digest, read_item
 from gannet.data.formats import FORMATS
-from gannet.data.images import pixel_digest
+from gannet.data.images import PartialImage, pixel_digest
 from gannet.errors import GannetError
 from gannet.support.progress import progress
 from gannet.support.threads import cores
@@ -28,11 +30,13 @@ from gannet.support.threads import cores
 _SIDE = 256
 _LEAST_CONTRAST = 3.0
 """Least standard deviation of a color channel, of 255, of a picture that features can describe."""
-_LEVELS = 12
+_LEVELS, _BLOCK = 12, 32
+_GROUND_PERCENTILES = (15, 85)
 _PAGE_SHARE, _NEARLY = 0.5, 0.4
 """A picture with more than this share of pixels within 12 levels of one color is a drawing or a page of text."""
-_LEAST_CORRELATION = 0.6
-"""Of pages with different text, sketches had correlations of up to 0.45; of copies, at least 0.7."""
+_NEIGHBORHOOD = 17
+_LEAST_CORRELATION = 0.45
+"""Of pages with different text, sketches had correlations of up to 0.2; of copies, scanned or turned a little, 0.65."""
 _EXIF_TIMES = ((0x8769, 0x9003), (None, 0x0132))
 _PICTURES_PER_TASK = 16
 
@@ -43,7 +47,7 @@ class Picture:
 
     ``taken`` is the time at which it was taken, or its file's time of change, in ISO 8601. ``is_page`` says whether it
     looks like a page of text or a drawing, which features cannot distinguish from others. ``sketch`` are the details of
-    such pictures, and of those that nearly look so, without the mean of each row and column, at unit length.
+    such pictures, and of those that nearly look so, at unit length.
     """
 
     n_bytes: int
@@ -153,7 +157,8 @@ def _read_all(items: Sequence[Item], use: Any) -> list[Any]:
             with contextlib.suppress(GannetError):
                 content = read_item(item.path)
                 if digest(content) == item.digest:
-                    result = use(item, content)
+                    # The item may have been indexed with --truncated.
+                    result = use(item, PartialImage(content) if isinstance(content, bytes) else content)
             results.append(result)
         return results
 
@@ -198,14 +203,36 @@ def _header(content: RawImage) -> tuple[int, int, str | None]:
 
 
 def _ground_share(colors: npt.NDArray[np.float32]) -> float:
-    """Return the share of pixels of nearly the same color as the ground, which is the median if it is the majority."""
-    return float((np.abs(colors - np.median(colors, axis=(0, 1))).max(axis=2) <= _LEVELS).mean())
+    """Return the share of pixels of nearly the same color as the ground, which is the median if it is the majority.
+
+    For uneven light, as in a scan, the ground is a quadratic surface through the light or the dark parts of blocks.
+    """
+    n = _SIDE // _BLOCK
+    blocks = colors.reshape(n, _BLOCK, n, _BLOCK, 3)
+    grounds = [np.median(colors, axis=(0, 1))]
+    for parts in np.percentile(blocks, _GROUND_PERCENTILES, axis=(1, 3)):
+        surface = np.linalg.lstsq(_quadratic(n), parts.reshape(-1, 3), rcond=None)[0]
+        grounds.append((_quadratic(_SIDE) @ surface).reshape(colors.shape))
+    return max(float((np.abs(colors - ground).max(axis=2) <= _LEVELS).mean()) for ground in grounds)
+
+
+@functools.cache
+def _quadratic(n: int) -> npt.NDArray[np.float32]:
+    """Return the terms of quadratic surfaces at the places of ``n`` x ``n`` blocks: float32 ``(n * n, 6)``."""
+    at = (np.arange(n, dtype=np.float32) + 0.5) / n - 0.5
+    y, x = np.repeat(at, n), np.tile(at, n)
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
 
 
 def _sketch(gray: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
-    """Return the details of a picture at half its size, without margins and the rhythm of lines, at unit length."""
-    half = gray.reshape(_SIDE // 2, 2, _SIDE // 2, 2).mean(axis=(1, 3))
-    details = half - half.mean(axis=0) - half.mean(axis=1, keepdims=True) + half.mean()
+    """Return the details of a picture at half its size, at unit length.
+
+    The means of the neighborhoods in each row and then in each column are subtracted, and with them margins, the shape
+    of paragraphs and the rhythm of lines, which pages with different text share.
+    """
+    details = gray.reshape(_SIDE // 2, 2, _SIDE // 2, 2).mean(axis=(1, 3))
+    for axis in (1, 0):
+        details = details - uniform_filter1d(details, _NEIGHBORHOOD, axis)
     length = float(np.linalg.norm(details))
     sketch: npt.NDArray[np.float16] = (details / (length or 1)).ravel().astype(np.float16)
     return sketch

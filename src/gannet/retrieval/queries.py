@@ -16,6 +16,8 @@ from gannet.collection.feature_rows import half_unit
 from gannet.collection.items import Item
 from gannet.collection.stored_model import read_model
 from gannet.data.base import ImageSource, absolute
+from gannet.data.options import ReadOptions
+from gannet.encoders import Floats
 from gannet.errors import GannetError
 from gannet.retrieval.contents import read_digests
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("gannet")
 
 _LARGEST_ID = 2**63 - 1
+_DEFAULTS = ReadOptions()
 
 
 def is_id(query: str) -> bool:
@@ -46,7 +49,8 @@ class Query:
     """A query, whose fields are filled in when it is read.
 
     A query that was read has either an ``item``, whose stored code answers, or a code ``(w,)`` of its own with its
-    ``values``: features ``(d,)`` or pixels. A query that cannot be answered has an ``error``. ``changed`` is set if an
+    ``values``: features ``(d,)`` or pixels. Its bits have ``weights (n_bits,)`` if they were asked for and the query is
+    an image or a row that could be read. A query that cannot be answered has an ``error``. ``changed`` is set if an
     item has the path of the query, but was indexed with other content.
     """
 
@@ -56,26 +60,35 @@ class Query:
     item: int | None = None
     code: npt.NDArray[np.uint8] | None = None
     values: npt.NDArray[Any] | None = None
+    weights: Floats | None = None
     error: str | None = None
     changed: bool = False
 
 
-def read_queries(collection: Collection, texts: Sequence[str]) -> list[Query]:
+def read_queries(
+    collection: Collection, texts: Sequence[str], weigh: bool = False, options: ReadOptions = _DEFAULTS
+) -> list[Query]:
     """Read queries; the content of a file counts, so that one file has one answer by whichever path it is given.
 
     A folder of images, an archive or a matrix becomes one query per item. Images are read and encoded together, as by
     ``gannet index``. The collection's model is only read if a query needs it. An image whose content the collection
-    holds is answered from the stored code. So is the path of an item whose file cannot be read anymore.
+    holds is answered from the stored code. So is the path of an item whose file cannot be read anymore. ``options`` say
+    how sources of several queries, rows of matrices and images are read.
+
+    With ``weigh``, the values of every image and row are scored by the model, so that an image is also encoded if the
+    collection holds its content: its features are usually in the cache. If the network is missing, such an image is
+    still answered from the stored code, without weights.
     """
-    reader = _Reader(collection)
+    reader = _Reader(collection, weigh, options)
     return reader.read([query for text in texts for query in reader.expand(text)])
 
 
 class _Reader:
     """Reads queries of one collection."""
 
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
+    def __init__(self, collection: Collection, weigh: bool, options: ReadOptions) -> None:
+        self._collection, self._weigh, self._options = collection, weigh, options
+        self._unweighed: list[str] = []  # why images of the collection have no weights, one reason per image
 
     def expand(self, text: str) -> list[Query]:
         """Return the queries that a text stands for, not read yet."""
@@ -85,14 +98,14 @@ class _Reader:
             return [Query(text, error=str(error))]
 
     def _expand(self, text: str) -> list[Query]:
-        from gannet.data import MatrixSource, open_row, read_item
+        from gannet.data import MatrixSource, open_row
         from gannet.data.opening import open_several
 
         if is_id(text):
             return [Query(text, item=parse_id(text))]
         item = self._items([text]).get(text)
         try:
-            row = open_row(text)
+            row = open_row(text, self._options.features)
         except GannetError:
             if item is None:
                 raise
@@ -100,7 +113,7 @@ class _Reader:
         if row is not None:
             return [Query(text, row=row[0])]
         try:
-            source = open_several(text) if text and item is None else None
+            source = open_several(text, self._options) if text and item is None else None
         except GannetError:
             if not set(text) & set("#!"):
                 raise
@@ -114,10 +127,24 @@ class _Reader:
             left_out = [Query(skipped.path, error=f"{skipped.path}: {skipped.reason}") for skipped in source.skipped]
             reads = (functools.partial(source.read, i) for i in range(len(source)))
             return [*(Query(path, read=read) for path, read in zip(source.paths, reads, strict=True)), *left_out]
-        return [Query(text, read=functools.partial(read_item, text))]
+        return [Query(text, read=functools.partial(self._read_item, text))]
+
+    def _read_item(self, path: str) -> RawImage:
+        from gannet.data import read_item
+        from gannet.data.images import PartialImage
+
+        raw = read_item(path)
+        return PartialImage(raw) if self._options.truncated and isinstance(raw, bytes) else raw
 
     def read(self, queries: list[Query]) -> list[Query]:
-        """Fill in queries."""
+        """Fill in queries, and log if images of the collection are answered from stored codes alone."""
+        self._read(queries)
+        if self._unweighed:
+            more = f" (and so are {len(self._unweighed) - 1:,} more)" if len(self._unweighed) > 1 else ""
+            log.warning("%s; its stored code is used, by distance%s", self._unweighed[0], more)
+        return queries
+
+    def _read(self, queries: list[Query]) -> None:
         items = self._items([query.name for query in queries if query.read or query.row is not None])
         images = [query for query in queries if query.read is not None]
         rows = [query for query in queries if query.row is not None]
@@ -128,7 +155,7 @@ class _Reader:
             except GannetError as error:
                 for query in (*rows, *images):
                     _answer_from(query, items.get(query.name), str(error))
-                return queries
+                return
             if of_images:
                 for query in rows:
                     query.error = f"{query.name} is a row of a matrix, but this collection is of images: give an image"
@@ -142,13 +169,12 @@ class _Reader:
                         "a row of a matrix, as in vectors.npy#17",
                     )
                 self._read_rows(rows, items)
-        return queries
 
     def _read_images(self, queries: Sequence[Query], items: Mapping[str, Item]) -> None:
         digests = read_digests({i: query.read for i, query in enumerate(queries) if query.read is not None})
         found = {digest for digest in digests.values() if isinstance(digest, bytes)}
         known = self._collection.find_digests(list(found))
-        fresh = []
+        encoded = []
         for i, query in enumerate(queries):
             digest, item = digests[i], items.get(query.name)
             if isinstance(digest, GannetError):
@@ -158,20 +184,20 @@ class _Reader:
             query.changed = item is not None and item.digest not in (None, digest)
             if digest in known:
                 query.item = known[digest][0]
-            else:
-                fresh.append(query)
-        if not fresh:
+            if query.item is None or self._weigh:
+                encoded.append(query)
+        if not encoded:
             return
         try:
-            found_features = self._hasher.features(_Images(fresh))
+            found_features = self._hasher.features(_Images(encoded))
         except GannetError as error:
-            for query in fresh:
-                query.error = f"{query.name} cannot be encoded: {error}"
+            for query in encoded:
+                self._fail(query, f"{query.name} cannot be encoded: {error}")
             return
         for skipped in found_features.skipped:
-            query = fresh[_place(skipped.path)]
-            query.error = f"{query.name} cannot be used as a query: {skipped.reason}"
-        self._encode([fresh[_place(path)] for path in found_features.paths], found_features.values)
+            query = encoded[_place(skipped.path)]
+            self._fail(query, f"{query.name} cannot be used as a query: {skipped.reason}")
+        self._encode([encoded[_place(path)] for path in found_features.paths], found_features.values)
 
     def _read_rows(self, queries: Sequence[Query], items: Mapping[str, Item]) -> None:
         by_length: dict[tuple[int, np.dtype[Any]], list[Query]] = {}
@@ -189,15 +215,25 @@ class _Reader:
         """Encode values ``(n, ...)`` together; if some cannot be encoded, each one by itself."""
         try:
             codes = self._model.encoder.encode(values)
+            weights = self._model.bit_weights(values) if self._weigh else [None] * len(values)
         except GannetError as error:
             if len(queries) == 1:
-                queries[0].error = f"{queries[0].name} cannot be encoded: {error}"
+                self._fail(queries[0], f"{queries[0].name} cannot be encoded: {error}")
                 return
             for i, query in enumerate(queries):
                 self._encode([query], values[i : i + 1])
             return
-        for query, code, row in zip(queries, codes, values, strict=True):
-            query.code, query.values = code, row
+        for query, code, row, of_bits in zip(queries, codes, values, weights, strict=True):
+            query.weights = of_bits
+            if query.item is None:
+                query.code, query.values = code, row
+
+    def _fail(self, query: Query, error: str) -> None:
+        """Give a query an error, unless a stored code answers it."""
+        if query.item is None:
+            query.error = error
+        else:
+            self._unweighed.append(error)
 
     def _items(self, names: Sequence[str]) -> dict[str, Item]:
         """Return the first item with each name, or with its absolute path, by name."""

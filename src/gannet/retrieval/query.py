@@ -6,30 +6,37 @@ from collections.abc import Sequence
 from typing import NotRequired, TypedDict
 
 import numpy as np
-import numpy.typing as npt
 
-from gannet.codes import Ids, n_bytes
 from gannet.collection.collection import Collection
 from gannet.data.base import absolute
+from gannet.data.options import ReadOptions
 from gannet.errors import GannetError
-from gannet.retrieval.queries import is_id, parse_id, read_queries, stored_features
+from gannet.retrieval.plan import Ranked, make_plan
+from gannet.retrieval.queries import Query, is_id, parse_id, read_queries
+
+QUERIES_AT_ONCE = 1000
+"""Queries that are searched together: their candidates are in memory at the same time."""
+
+_DEFAULTS = ReadOptions()
 
 
 class Neighbor(TypedDict):
-    """One result: an item and its distance in bits; re-ranked results also have the cosine of the features.
+    """One result: an item and its distance in bits.
 
-    ``changed`` is present, and true, if the item's file was found to have changed since it was indexed.
+    Results that are ordered by score also have their ``score``, -1 to 1, and re-ranked ones the ``cosine`` of the
+    features. ``changed`` is present, and true, if the item's file was found to have changed since it was indexed.
     """
 
     id: int
     path: str
     distance: int
+    score: NotRequired[float]
     cosine: NotRequired[float]
     changed: NotRequired[bool]
 
 
 class Answer(TypedDict):
-    """The neighbors of one query, by distance, then id; re-ranked neighbors by cosine, largest first.
+    """The neighbors of one query: by score or, if they have none, by distance, then id; re-ranked ones by cosine.
 
     ``error`` is present if the query could not be answered. ``changed`` is present, and true, if the query names an
     item whose content has changed since it was indexed.
@@ -60,7 +67,13 @@ def find_items(collection: Collection, names: Sequence[str]) -> list[int]:
 
 
 def search(
-    collection: Collection, queries: Sequence[str], k: int = 10, radius: int | None = None, rerank: int | None = None
+    collection: Collection,
+    queries: Sequence[str],
+    k: int = 10,
+    radius: int | None = None,
+    rerank: int | None = None,
+    asymmetric: int | bool | None = None,
+    options: ReadOptions = _DEFAULTS,
 ) -> list[Answer]:
     """Find the items of a collection that are nearest to each query.
 
@@ -79,20 +92,28 @@ def search(
     rerank : int, default=None
         Order the nearest ``rerank`` items by the cosine of their features, and return the first ``k`` of them. The
         collection must keep features.
+    asymmetric : int or bool, default=None
+        Order the nearest ``asymmetric`` items, 1,000 if True, by their score (`gannet.scoring.asymmetric_scores`): it
+        weighs each bit by the real values of the query, which is more accurate than counting the bits that differ.
+        True orders all items within ``radius``. With ``rerank``, the items with the best scores are re-ranked. By
+        default, a query is answered in this way if it is an image or a row that can be read, and neither ``radius`` nor
+        ``rerank`` is given. A query by id has no values; if ``asymmetric`` is given, it is not answered.
+    options : ReadOptions, default=ReadOptions()
+        How matrices, folders, archives and images among the queries are read.
 
     Returns
     -------
     list of Answer
-        One dict per query, with ``query`` and ``results``. A result has ``id``, ``path``, ``distance`` in bits and, if
-        re-ranked, ``cosine``. Results are ordered by distance, then id; re-ranked results by cosine, largest first. A
-        query that cannot be answered has no results, and an ``error``. A query by the path of an item whose content has
-        changed since it was indexed has a true ``changed``.
+        One dict per query, with ``query`` and ``results``. A result has ``id``, ``path``, ``distance`` in bits, if
+        ordered by score ``score``, and if re-ranked ``cosine``. Results are ordered by cosine or else by score, largest
+        first, then by distance, then by id. A query that cannot be answered has no results, and an ``error``. A query
+        by the path of an item whose content has changed since it was indexed has a true ``changed``.
 
     Raises
     ------
     GannetError
-        If no query can be answered, if ``k``, ``radius`` or ``rerank`` is out of range, or if the collection keeps no
-        features for ``rerank``.
+        If no query can be answered, if ``k``, ``radius``, ``rerank`` or ``asymmetric`` is out of range, or if the
+        collection keeps no features for ``rerank``.
 
     Examples
     --------
@@ -115,53 +136,61 @@ def search(
     >>> answers[1]["results"][0]
     {'id': 1, 'path': 'b.jpg', 'distance': 0}
     """
-    answers = answer_all(collection, queries, k, radius, rerank)
+    answers = answer_all(collection, queries, k, radius, rerank, asymmetric, options)
     check_answered(answers)
     return answers
 
 
 def answer_all(
-    collection: Collection, queries: Sequence[str], k: int = 10, radius: int | None = None, rerank: int | None = None
+    collection: Collection,
+    queries: Sequence[str],
+    k: int = 10,
+    radius: int | None = None,
+    rerank: int | None = None,
+    asymmetric: int | bool | None = None,
+    options: ReadOptions = _DEFAULTS,
 ) -> list[Answer]:
     """Return the answers of `search`, also if no query could be answered."""
+    plan = make_plan(k, radius, rerank, asymmetric)
     if rerank is not None:
-        if radius is not None:
-            raise GannetError("a search is by radius or re-ranked, not both: give one of them")
-        if k < 1:
-            raise GannetError(f"k must be 1 or more, not {k}")
-        if rerank < k:
-            raise GannetError(f"there must be as many candidates to re-rank as results: {rerank} are below {k}")
         collection.features([])  # raises an error early if the collection keeps none
-    read = read_queries(collection, queries)
+    read = read_queries(collection, queries, plan.n_scored is not None, options)
     answers = [Answer(query=query.name, results=[]) for query in read]
     with collection.snapshot():
-        for query in read:
-            if query.item is not None:
-                try:
-                    query.code = collection.codes([query.item])[0]
-                except GannetError as error:
-                    query.error = str(error)
-        answered = [i for i, query in enumerate(read) if query.code is not None]
-        empty = np.empty((0, n_bytes(collection.n_bits)), np.uint8)
-        codes = np.array([read[i].code for i in answered], np.uint8) if answered else empty
-        index = collection.index()
-        if radius is not None:
-            found = index.radius(codes, radius)
-        else:
-            found = list(zip(*index.search(codes, k if rerank is None else rerank), strict=True))
-        for i, (distances, ids) in zip(answered, found, strict=True):
-            cosines = None
-            if rerank is not None:
-                features = stored_features(collection, read[i])
-                order, cosines = rank_by_cosine(features, collection.features(ids), k)
-                distances, ids = distances[order], ids[order]
-            answers[i]["results"] = _neighbors(collection, distances, ids, cosines)
+        _look_up_codes(collection, read, must_weigh=plan.n_scored is not None and asymmetric is not None)
+        stored = collection.read_codes()
+        index = stored.index(collection.index_factory)
+        for weighed in (False, True):
+            places = [
+                i for i, query in enumerate(read) if query.code is not None and (query.weights is not None) is weighed
+            ]
+            for start in range(0, len(places), QUERIES_AT_ONCE):
+                some = places[start : start + QUERIES_AT_ONCE]
+                codes = np.array([read[i].code for i in some], np.uint8)
+                for i, found in zip(some, plan.candidates(index, codes, weighed), strict=True):
+                    answers[i]["results"] = _neighbors(collection, plan.order(collection, stored, read[i], found))
     for query, answer in zip(read, answers, strict=True):
         if query.error is not None:
             answer["error"] = query.error
         if query.changed:
             answer["changed"] = True
     return answers
+
+
+def _look_up_codes(collection: Collection, queries: Sequence[Query], must_weigh: bool) -> None:
+    """Fill in the codes of queries that are items; a query without the weights that it must have gets an error."""
+    for query in queries:
+        if query.item is not None:
+            try:
+                query.code = collection.codes([query.item])[0]
+            except GannetError as error:
+                query.error = str(error)
+        if must_weigh and query.code is not None and query.weights is None:
+            query.code = None
+            query.error = (
+                f"{query.name} is answered from its stored code, which has no values to score with: give an image or a "
+                "row that can be read, or search without `asymmetric`"
+            )
 
 
 def check_answered(answers: Sequence[Answer]) -> None:
@@ -172,26 +201,13 @@ def check_answered(answers: Sequence[Answer]) -> None:
         raise GannetError(errors[0] + more)
 
 
-def rank_by_cosine(
-    query: npt.NDArray[np.float16], features: npt.NDArray[np.float16], k: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Return the rows ``(min(k, n),)`` with the largest cosines to a query, in descending order, and the cosines.
-
-    ``query (1, d)`` and ``features (n, d)`` have unit length. Rows with equal cosines keep their order.
-    """
-    cosines = features.astype(np.float32) @ query[0].astype(np.float32)
-    order = np.argsort(-cosines, kind="stable")[:k]
-    return order, cosines[order]
-
-
-def _neighbors(
-    collection: Collection, distances: npt.NDArray[np.int64], ids: Ids, cosines: npt.NDArray[np.float32] | None
-) -> list[Neighbor]:
+def _neighbors(collection: Collection, found: Ranked) -> list[Neighbor]:
     results = [
         Neighbor(id=int(id_), path=path, distance=int(distance))
-        for id_, path, distance in zip(ids, collection.paths(ids), distances, strict=True)
+        for id_, path, distance in zip(found.ids, collection.paths(found.ids), found.distances, strict=True)
     ]
-    if cosines is not None:
-        for result, cosine in zip(results, cosines, strict=True):
-            result["cosine"] = round(float(cosine), 6)
+    for key, values in (("score", found.scores), ("cosine", found.cosines)):
+        if values is not None:
+            for result, value in zip(results, values, strict=True):
+                result[key] = round(float(value), 6)  # type: ignore[literal-required]
     return results

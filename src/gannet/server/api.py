@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from starlette.responses import Response
 from gannet.codes import Codes, check_codes, unpack
 from gannet.data import check_image
 from gannet.errors import GannetError
-from gannet.retrieval.live import LiveCollection, Matches
+from gannet.retrieval.found import EncodedImage, Matches
+from gannet.retrieval.live import LiveCollection
 from gannet.server.problems import json_answer
 from gannet.server.questions import ImageQuestion, is_form, read_question
 from gannet.server.schemas import (
@@ -170,22 +172,32 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _answer(collection: LiveCollection, question: Question | ImageQuestion, max_pixels: int) -> Response:
-    limits: Limits
+    weights: Sequence[float] | None
     if isinstance(question, ImageQuestion):
-        code, limits = _image_code(collection, question.image, max_pixels), question.limits
+        image = _encoded(collection, question.image, max_pixels)
+        limits, code, weights = question.limits, image.code, image.weights.tolist()
+    elif question.id is not None:
+        limits, code, weights = question, collection.item(question.id).code, None
     else:
-        limits = question
-        code = (
-            collection.item(question.id).code
-            if question.id is not None
-            else _given_code(question.code or "", collection.n_bits)
-        )
-    found = collection.search(code, limits.k, limits.radius)
-    results = _results(found, code, collection.n_bits)
-    return json_answer({"bits": collection.n_bits, "code": code.tobytes().hex(), "results": results})
+        limits, code, weights = question, _given_code(question.code or "", collection.n_bits), question.weights
+    found = collection.search(code, limits.k, limits.radius, _used_weights(limits, weights, collection.n_bits))
+    answer = {"bits": collection.n_bits, "code": code.tobytes().hex()}
+    if weights is not None:
+        answer["weights"] = weights
+    return json_answer({**answer, "results": _results(found, code, collection.n_bits)})
 
 
-def _image_code(collection: LiveCollection, image: bytes, max_pixels: int) -> npt.NDArray[np.uint8]:
+def _used_weights(limits: Limits, weights: Sequence[float] | None, n_bits: int) -> Sequence[float] | None:
+    """Return the weights by which the results are ordered, or None if they are ordered by distance."""
+    if weights is None and limits.asymmetric:
+        raise HTTPException(422, "an id and a code without weights have no values to score with: give an image")
+    if weights is not None and len(weights) != n_bits:
+        raise HTTPException(422, f"there must be {n_bits} weights, one per bit, not {len(weights)}")
+    by_score = limits.radius is None if limits.asymmetric is None else limits.asymmetric
+    return weights if by_score else None
+
+
+def _encoded(collection: LiveCollection, image: bytes, max_pixels: int) -> EncodedImage:
     try:
         check_image(image, max_pixels)
         return collection.encode(image)
@@ -204,9 +216,13 @@ def _given_code(text: str, n_bits: int) -> npt.NDArray[np.uint8]:
 
 def _results(found: Matches, code: npt.NDArray[np.uint8], n_bits: int) -> list[dict[str, Any]]:
     different: Codes = unpack(found.codes ^ code, n_bits)
-    return [
+    results = [
         {"id": id_, "path": path, "distance": distance, "differing_bits": np.flatnonzero(bits).tolist()}
         for id_, path, distance, bits in zip(
             found.ids.tolist(), found.paths, found.distances.tolist(), different, strict=True
         )
     ]
+    if found.scores is not None:
+        for result, score in zip(results, found.scores.tolist(), strict=True):
+            result["score"] = round(score, 6)
+    return results

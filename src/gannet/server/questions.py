@@ -56,7 +56,7 @@ def _content_type(request: Request) -> str:
 
 async def _read_form(request: Request) -> FormData:
     try:
-        return await request.form(max_files=1, max_fields=4, max_part_size=_MAX_FIELD_BYTES)
+        return await request.form(max_files=1, max_fields=5, max_part_size=_MAX_FIELD_BYTES)
     except (HTTPException, ClientDisconnect):
         raise
     except Exception as error:  # the parser raises HTTPExceptions; an unknown charset raises other errors

@@ -11,9 +11,14 @@ from gannet.codes import n_bytes
 MAX_ID = 2**63 - 1
 MAX_RESULTS = 1000
 MAX_BITS = 1 << 16
+MAX_WEIGHT = 3e38  # of 32-bit floats
 
 Id = Annotated[int, Field(ge=0, le=MAX_ID, description="Id of an item in the collection.")]
 Code = Annotated[str, Field(pattern="^([0-9a-f]{2})+$", description="Packed code in hexadecimal, two digits per byte.")]
+Weights = Annotated[
+    list[Annotated[float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT)]],
+    Field(max_length=MAX_BITS, description="Weights of the bits of a code, from the answer to a search by image."),
+]
 
 
 class Limits(BaseModel):
@@ -23,20 +28,29 @@ class Limits(BaseModel):
 
     k: int = Field(50, ge=1, le=MAX_RESULTS, description="Maximum number of results.")
     radius: int | None = Field(None, ge=0, le=MAX_BITS, description="Maximum Hamming distance of the results in bits.")
+    asymmetric: bool | None = Field(
+        None,
+        description="Whether the nearest items are ordered by score, which weighs each bit by the real values of the "
+        "query. By default, an image and a code with weights are searched in this way unless a radius is given. An id "
+        "and a code without weights have no values.",
+    )
 
 
 class Question(Limits):
-    """A search by the id of an item, or by a code from an earlier answer."""
+    """A search by the id of an item, or by a code from an earlier answer, with its weights if it has any."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["id"]}, {"required": ["code"]}]})
 
     id: Id | None = None
     code: Code | None = None
+    weights: Weights | None = None
 
     @model_validator(mode="after")
     def _one_query(self) -> Self:
         if (self.id is None) == (self.code is None):
             raise ValueError("give either the id of an item or a code (or, in a form, an image)")
+        if self.weights is not None and self.code is None:
+            raise ValueError("weights belong to a code: give the code of the same answer")
         return self
 
 
@@ -49,19 +63,28 @@ class Item(BaseModel):
 
 
 class Result(BaseModel):
-    """A neighbor. ``differing_bits`` are bit positions; 0 is the most significant bit of the code."""
+    """A neighbor. ``differing_bits`` are bit positions; 0 is the most significant bit of the code.
+
+    ``score``, -1 to 1, is present if the results are ordered by it.
+    """
 
     id: Id
     path: str
     distance: int
+    score: float | None = None
     differing_bits: list[int]
 
 
 class Answer(BaseModel):
-    """Results by distance, then id. ``code`` is the code of the query; a search by it gives the same results."""
+    """Results by score, if they have scores, then by distance, then by id.
+
+    ``code`` is the code of the query. If the query was an image, ``weights`` are the weights of its bits. A search by
+    both gives the same results.
+    """
 
     bits: int
     code: Code
+    weights: Weights | None = None
     results: list[Result]
 
 
@@ -128,8 +151,12 @@ def search_body(n_bits: int) -> dict[str, Any]:
     for code in question["properties"]["code"]["anyOf"]:
         if code["type"] == "string":
             code["minLength"] = code["maxLength"] = 2 * n_bytes(n_bits)
+    for weights in question["properties"]["weights"]["anyOf"]:
+        if weights["type"] == "array":
+            weights["minItems"] = weights["maxItems"] = n_bits
     form = Limits.model_json_schema()
-    form["properties"]["radius"] = _without_null(form["properties"]["radius"])  # a form holds no null
+    for name in ("radius", "asymmetric"):
+        form["properties"][name] = _without_null(form["properties"][name])  # a form holds no null
     form["properties"] = {"image": {"type": "string", "format": "binary"}, **form["properties"]}
     form["required"] = ["image"]
     form["title"] = "ImageQuestion"

@@ -48,9 +48,12 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
-            return super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)
         except Exception:  # unpickling a damaged file can fail in any way
-            return None
+            found = None
+        if found is None:
+            say_compiling()
+        return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:
@@ -63,6 +66,12 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
                 super().save_overload(sig, data)
         except OSError as error:
             _warn_not_cached(error.strerror or str(error))
+
+
+@functools.cache
+def say_compiling() -> None:
+    """Log that functions are being compiled, once per process, since nothing else shows for some seconds."""
+    log.warning("compiling functions for this computer; this happens once and takes some seconds")
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gannet.data.base import is_file, reading
-from gannet.data.matrix import ARRAY_NAMES, MatrixSource, first_item_name, make_source, names_of, text_array
+from gannet.data.matrix import ARRAY_NAMES, MatrixSource, first_item_name, make_source, names_of, shown, text_array
 from gannet.data.options import MATRIX_OPTIONS, ReadOptions
 from gannet.data.source_kind import SourceKind
 from gannet.errors import GannetError
@@ -47,7 +47,10 @@ class NumpyMatrix(SourceKind):
                 return _open(text, options)
             except ValueError as error:
                 if "allow_pickle" in str(error):
-                    raise GannetError(f"{text} holds Python objects, which are not read: save it as float32") from error
+                    raise GannetError(
+                        f"{text} holds Python objects, which are not read: save numbers as float32, and names as texts "
+                        "(dtype str)"
+                    ) from error
                 raise
 
 
@@ -69,8 +72,10 @@ def _open(path: str, options: ReadOptions) -> MatrixSource:
             raise GannetError(f"{path} is damaged: {array_name} is not an array")
         names = None if names_array is None else text_array(f"{path}: {names_array}", loaded[names_array])
     if options.names is not None and names is None:
-        names = names_of(options.names)
-    notes = [f"features: array {array_name}" + (f"; names: array {names_array}" if names_array else "")]
+        names = names_of(options.names, held)
+    left = [name for name in held if name not in (array_name, names_array)]
+    note = f"features: array {array_name}" + (f"; names: array {names_array}" if names_array else "")
+    notes = [note + (f"; not taken: {shown(left)}" if left else "")]
     return make_source(path, array, names, options, notes if len(held) > 1 else ())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,8 +33,10 @@ _OTHER_WORDS = frozenset({
     "height", "w", "h", "size", "bytes", "length", "year", "month", "day", "hour", "date", "time", "timestamp",
     "created", "modified", "index", "idx", "row", "rank", "count", "num", "number", "id", "ids", "key", "score",
     "rating", "similarity", "aesthetic", "nsfw", "punsafe", "pwatermark", "status", "lat", "latitude", "lon",
-    "lng", "longitude", "price", "age", "weight",
+    "lng", "longitude", "price", "age", "weight", "aspect", "ratio", "iso", "quality", "exposure", "aperture",
+    "duration", "user", "version", "views", "likes",
 })  # fmt: skip
+_MOST, _LISTED = 0.75, 4
 
 
 class ParquetMatrix(SourceKind):
@@ -68,9 +71,11 @@ class ParquetMatrix(SourceKind):
             features = _values(text, table, columns, options.skip_nan)
             values = table[names].to_pylist() if names else None
         if names is None and options.names is not None:
-            values = names_of(options.names)
+            values = names_of(options.names, kinds)
         width = 0 if features.ndim < 2 else features.shape[1]
+        left = [name for name in kinds if name != names and name not in columns]
         note = f"{width:,} features: {shown(columns)}" + (f"; names: {names}" if names else "")
+        note += f"; not taken: {shown(left)}" if left else ""
         return make_source(text, features, values, options, [note], f"the names in column {names}")
 
 
@@ -98,12 +103,12 @@ def _opened(text: str) -> tuple[Any, dict[str, Any], list[str]]:
 
 
 def _names_column(kinds: dict[str, Any], index: Sequence[str], chosen: str | None) -> str | None:
-    """Return the column that names the items, if any: a text column by its name, a text index, or a numbered id."""
+    """Return the column that names the items, if any: a text column by its name, a text index, or one of numbers."""
     if chosen is not None:
         return chosen if chosen in kinds else None
     texts = [name for name, kind in kinds.items() if _is_text(kind)]
     by_text = first_item_name(texts) or next((name for name in index if name in texts), None)
-    return by_text or first_item_name(name for name, kind in kinds.items() if _is_integer(kind))
+    return by_text or first_item_name(name for name, kind in kinds.items() if _is_number(kind))
 
 
 def _feature_columns(path: str, kinds: dict[str, Any], others: set[str], chosen: Sequence[str]) -> list[str]:
@@ -123,8 +128,7 @@ def _feature_columns(path: str, kinds: dict[str, Any], others: set[str], chosen:
         )
     doubtful = _doubtful(numbers, kinds)
     if doubtful:
-        rest = [name for name in numbers if name not in doubtful]
-        pattern = _pattern(rest) if rest else "NAME,NAME"
+        pattern = _pattern([name for name in numbers if name not in doubtful] or numbers, doubtful)
         raise GannetError(
             f"{path} has {len(numbers):,} numeric columns, of which {shown(doubtful)} may be no features: name the "
             f"features, as in --features '{pattern}', and the names of the items with --names COLUMN"
@@ -152,10 +156,14 @@ def _chosen(
 def _doubtful(numbers: Sequence[str], kinds: dict[str, Any]) -> list[str]:
     """Return the numeric columns that may be no features, by their names, or because they differ from most others."""
     numbered = _numbered(numbers)
-    suspects = {name for name in numbers if (name not in numbered if numbered else _words(name) & _OTHER_WORDS)}
-    floats = {name for name in numbers if not _is_integer(kinds[name])}
+    family = numbered or _prefixed(numbers)
+    suspects = {name for name in numbers if (name not in family if family else _words(name) & _OTHER_WORDS)}
+    floats = [name for name in numbers if not _is_integer(kinds[name])]
     if floats:
-        suspects |= set(numbers) - floats
+        suspects |= set(numbers) - set(floats)
+        if not numbered:
+            usual, _ = Counter(kinds[name] for name in floats).most_common(1)[0]
+            suspects |= {name for name in floats if kinds[name] != usual}
     return [name for name in numbers if name in suspects]
 
 
@@ -169,15 +177,26 @@ def _numbered(numbers: Sequence[str]) -> list[str]:
     return largest if len(largest) > 1 else []
 
 
+def _prefixed(numbers: Sequence[str]) -> list[str]:
+    """Return the columns that share a first part of their names, such as clip_a, clip_b, if these are most columns."""
+    prefix, count = Counter(re.split(r"[\W_]", name)[0] for name in numbers).most_common(1)[0]
+    family = [name for name in numbers if re.split(r"[\W_]", name)[0] == prefix]
+    return family if count > _MOST * len(numbers) else []
+
+
 def _words(name: str) -> set[str]:
     """Return the words of a column's name, split at underscores, spaces, capitals and digits."""
     return set(re.sub(r"([a-z])([A-Z])", r"\1 \2", re.sub(r"[\W\d_]+", " ", name)).lower().split())
 
 
-def _pattern(names: Sequence[str]) -> str:
-    """Return a pattern for --features that stands for these columns."""
+def _pattern(names: Sequence[str], others: Sequence[str]) -> str:
+    """Return a pattern for --features that stands for these columns, and not for others."""
     stems = {re.sub(r"\d+$", "", name) for name in names}
-    return f"{stems.pop()}*" if len(names) > 3 and len(stems) == 1 else ",".join(names[:3]) + ",..." * (len(names) > 3)
+    patterns = [f"{stem}{end}" for stem in stems for end in ("*", "[0-9]*")] if len(stems) == 1 else []
+    fit = [pattern for pattern in patterns if not fnmatch.filter(set(others) - set(names), pattern)]
+    if fit and len(names) > _LISTED:
+        return fit[0]
+    return ",".join(names[:_LISTED]) + ",..." * (len(names) > _LISTED)
 
 
 def _values(path: str, table: Any, columns: Sequence[str], missing_as_nan: bool) -> NDArray[Any]:
@@ -225,7 +244,9 @@ def _is_text(kind: Any) -> bool:
     if pa.types.is_dictionary(kind):
         return _is_text(kind.value_type)
     is_view = getattr(pa.types, "is_string_view", lambda _: False)
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or is_view(kind))
+    is_bytes_view = getattr(pa.types, "is_binary_view", lambda _: False)
+    kinds = (pa.types.is_string, pa.types.is_large_string, is_view, pa.types.is_binary, pa.types.is_large_binary)
+    return any(is_kind(kind) for is_kind in (*kinds, is_bytes_view)) or str(kind) == "extension<arrow.uuid>"
 
 
 def _is_integer(kind: Any) -> bool:

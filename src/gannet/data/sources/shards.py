@@ -57,8 +57,8 @@ class MatrixFolder(SourceKind):
     def open(self, text: str) -> MatrixSource:
         """Read all parts, in the order of the numbers in their names.
 
-        The names of the items are in Parquet files: one beside each .npy file with the same name, or ``metadata_0`` in
-        the folder ``metadata`` for ``img_emb_0``. All parts together are held in memory.
+        The names of the items are in Parquet or text files: one beside each .npy file with the same name, or
+        ``metadata_0`` in the folder ``metadata`` for ``img_emb_0``. All parts together are held in memory.
         """
         return self.open_with(text, ReadOptions())
 
@@ -112,13 +112,14 @@ def _numbers(name: str) -> list[tuple[int, str]]:
 
 
 def _names_beside(part: Path, column: str | None) -> Sequence[Any] | None:
-    """Return the names of the rows of an .npy file from the Parquet file that belongs to it; None without one."""
+    """Return the names of the rows of an .npy file from the Parquet or text file that belongs to it, if any."""
     number = re.search(r"[0-9]+$", part.stem)
     metadata = f"{_METADATA}_{number[0]}.parquet" if number else f"{_METADATA}.parquet"
     for file in (part.with_suffix(".parquet"), part.parent.parent / _METADATA / metadata, part.parent / metadata):
         if file.is_file():
             return names_in(str(file), column)
-    return None
+    lines = part.with_suffix(".txt")
+    return names_of(str(lines)) if lines.is_file() and column is None else None
 
 
 def _checked(part: Path, names: Sequence[Any], source: MatrixSource) -> Sequence[Any]:

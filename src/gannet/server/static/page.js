@@ -33,6 +33,9 @@ function readUrl() {
 
 const limitsOf = ({ k, radius }) => (radius < nBits ? { k, radius } : { k });
 
+/** The code of an image, and, unless its page was opened by its URL, the weights that order the results by score. */
+const codeOf = ({ code }) => (history.state?.weights ? { code, weights: history.state.weights, asymmetric: true } : { code });
+
 function urlOfState(state) {
   if (state.same !== null && state.same !== undefined) return `/?duplicates=${state.same}`;
   const query = new URLSearchParams();
@@ -92,7 +95,7 @@ async function searchItem(state, signal) {
 }
 
 async function searchCode(state, signal) {
-  const answer = await api.search({ code: state.code }, limitsOf(state), signal);
+  const answer = await api.search(codeOf(state), limitsOf(state), signal);
   const { name, picture } = history.state ?? {};
   const shown = picture ? frame(urlOf(picture), name, name) : null;
   showQuestion(name ?? "An image from an earlier search", picture ? "" : "The URL contains the code of the image, not the image.", answer.code, shown);
@@ -110,7 +113,7 @@ async function searchImage(file) {
   $("status").textContent = "Searching …";
   await run(async (signal) => {
     const answer = await api.search({ image: file }, limitsOf(state), signal);
-    const kept = { name: visible(file.name), picture: await shrink(file) };
+    const kept = { name: visible(file.name), picture: await shrink(file), weights: answer.weights };
     history.pushState(kept, "", urlOfState({ ...state, id: null, code: answer.code, same: null }));
     await show();
     $("title").focus({ preventScroll: true });
@@ -177,9 +180,11 @@ function showQuestion(title, path, code, picture) {
 }
 
 function showAnswer({ results }, id) {
-  const [near, far] = [results[0]?.distance, results.at(-1)?.distance];
+  const distances = results.map((item) => item.distance);
+  const [near, far] = [Math.min(...distances), Math.max(...distances)];
+  const order = results[0]?.score === undefined ? "" : ", in the order of their scores";
   $("status").textContent = results.length
-    ? `${plural(results.length, "result")}, ${near === far ? "" : `${near} to `}${plural(far, "bit")} away`
+    ? `${plural(results.length, "result")}, ${near === far ? "" : `${near} to `}${plural(far, "bit")} away${order}`
     : "No results within this radius: increase it";
   showCards(results.map((item) => card(item, fromItem(item.id), item.id === id)));
 }

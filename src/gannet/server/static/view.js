@@ -85,6 +85,7 @@ export function card(item, url, isQuery) {
     const line = element("span", { className: "distance" }, element("b", { textContent: item.distance }));
     line.append(` of ${nBits} ${nBits === 1 ? "bit" : "bits"}`, element("span", { className: "unseen", textContent: " differ. " }));
     const which = item.differing_bits.length ? `Positions of the differing bits, from 0: ${item.differing_bits.join(", ")}` : "No bit differs";
+    if (item.score !== undefined) line.append(`, score ${item.score.toFixed(3)}`);
     link.append(line, element("span", { className: "strip", title: which }, cells(item.differing_bits, "differing")));
   }
   link.append(element("span", { className: "label" }, element("bdi", { textContent: name })));

@@ -1,0 +1,113 @@
+"""The order of a search's results: by distance, by score, or by the cosine of stored features."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from gannet.codes import Codes, Ids
+from gannet.collection.collection import Collection
+from gannet.collection.stored_codes import StoredCodes
+from gannet.encoders import Floats
+from gannet.errors import GannetError
+from gannet.index import Index
+from gannet.index.protocol import Distances
+from gannet.retrieval.queries import Query, stored_features
+from gannet.scoring import DEFAULT_CANDIDATES, asymmetric_scores, best_first
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The ids ``(m,)`` of items in their order, with distances and, if they were computed, scores and cosines."""
+
+    ids: Ids
+    distances: Distances
+    scores: Floats | None = None
+    cosines: Floats | None = None
+
+    def take(self, order: npt.NDArray[np.int64]) -> Ranked:
+        """Return the items at the places ``order``."""
+        scores = None if self.scores is None else self.scores[order]
+        return replace(self, ids=self.ids[order], distances=self.distances[order], scores=scores)
+
+    def first(self, n: int) -> Ranked:
+        """Return the first ``n`` items, or all if there are fewer."""
+        return self.take(np.arange(min(n, len(self.ids))))
+
+    def by_score(self, weights: npt.ArrayLike, codes: Codes) -> Ranked:
+        """Return the items by their scores for the weights of a query; items with equal scores keep their order."""
+        scores = asymmetric_scores(weights, codes)
+        return replace(self, scores=scores).take(best_first(scores))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many results a search returns, and how many items it orders by score and by cosine on the way.
+
+    ``n_scored`` is the number of nearest items that are ordered by score; it is None if none are. With ``radius``, all
+    items within that distance are results. With ``rerank``, so many items are ordered by cosine.
+    """
+
+    k: int
+    radius: int | None
+    rerank: int | None
+    n_scored: int | None
+
+    def candidates(self, index: Index, codes: Codes, weighed: bool) -> Sequence[tuple[Distances, Ids]]:
+        """Return the nearest items to each code, by distance, then id; ``weighed`` queries are ordered by score."""
+        if self.radius is not None:
+            return index.radius(codes, self.radius)
+        n = self.n_scored if weighed else self.rerank
+        return list(zip(*index.search(codes, n or self.k), strict=True))
+
+    def order(
+        self, collection: Collection, stored: StoredCodes, query: Query, candidates: tuple[Distances, Ids]
+    ) -> Ranked:
+        """Return the results of a query among its candidates."""
+        distances, ids = candidates
+        found = Ranked(ids, distances)
+        if query.weights is not None:
+            found = found.by_score(query.weights, stored.at(ids))
+        if self.radius is not None:
+            return found
+        if self.rerank is None:
+            return found.first(self.k)
+        found = found.first(self.rerank)
+        cosines = collection.features(found.ids).astype(np.float32) @ stored_features(collection, query)[0].astype(
+            np.float32
+        )
+        order = best_first(cosines)[: self.k]
+        return replace(found.take(order), cosines=cosines[order])
+
+
+def make_plan(k: int, radius: int | None, rerank: int | None, asymmetric: int | bool | None) -> Plan:
+    """Return the plan of a search; the arguments are those of `gannet.search`, and so are the errors."""
+    if radius is not None and rerank is not None:
+        raise GannetError("a search is by radius or re-ranked, not both: give one of them")
+    if radius is None and k < 1:
+        raise GannetError(f"k must be 1 or more, not {k}")
+    if rerank is not None and rerank < k:
+        raise GannetError(f"there must be as many candidates to re-rank as results: {rerank} are below {k}")
+    return Plan(k, radius, rerank, _n_scored(k, radius, rerank, asymmetric))
+
+
+def _n_scored(k: int, radius: int | None, rerank: int | None, asymmetric: int | bool | None) -> int | None:
+    needed = k if rerank is None else rerank
+    if asymmetric is False or (asymmetric is None and (radius is not None or rerank is not None)):
+        return None
+    if asymmetric is None or asymmetric is True:
+        return max(DEFAULT_CANDIDATES, needed)
+    if radius is not None:
+        raise GannetError("a search by radius scores all items that it finds: give no number of them to score")
+    try:
+        n = operator.index(asymmetric)
+    except TypeError:
+        raise GannetError(f"the number of items to score must be a whole number, not {asymmetric!r}") from None
+    if n < needed:
+        what = "results" if rerank is None else "items to re-rank"
+        raise GannetError(f"there must be as many items to score as {what}: {n} are below {needed}")
+    return n
