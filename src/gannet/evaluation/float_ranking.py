@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -129,24 +129,90 @@ def neighbor_recall(
     >>> neighbor_recall(codes[:1], codes, features[:1], features, n_bits=2, k=2, n=2)
     0.75
     """
-    codes, database = check_pair(query_codes, database_codes, n_bits)
+    nearest = nearest_by_cosine(query_features, database_features, k)
+    return recall_of_nearest(query_codes, database_codes, nearest, n_bits, [n])[n]
+
+
+def nearest_by_cosine(
+    query_features: npt.ArrayLike, database_features: npt.ArrayLike, k: int = 10
+) -> npt.NDArray[np.int64]:
+    """Return the rows of the ``k`` nearest items of each query by cosine similarity, in no order.
+
+    Of items with equal cosine similarity, those in lower rows are nearer.
+
+    Parameters
+    ----------
+    query_features : array-like of shape (q, d)
+        Features of the queries.
+    database_features : array-like of shape (m, d)
+        Features of the database.
+    k : int, default=10
+        Number of nearest items, at most the size of the database.
+
+    Returns
+    -------
+    ndarray of shape (q, min(k, m)), dtype int64
+        Rows of the database.
+
+    Raises
+    ------
+    GannetError
+        If the features are malformed, or if ``k`` is below 1.
+    """
     queries, items = _unit_pair(query_features, database_features)
-    if (len(codes), len(database)) != (len(queries), len(items)):
-        raise GannetError(
-            f"{len(codes)} query and {len(database)} database codes do not match {len(queries)} and "
-            f"{len(items)} rows of features: give one row per code"
-        )
     k = cutoff(k, len(items))
+    nearest = np.empty((len(queries), k), np.int64)
+    for rows, keys in _sort_keys(queries, items):
+        nearest[rows] = (np.partition(keys, k - 1, axis=1)[:, :k] & np.uint64(0xFFFFFFFF)) >> np.uint64(1)
+    return nearest
+
+
+def recall_of_nearest(
+    query_codes: npt.ArrayLike,
+    database_codes: npt.ArrayLike,
+    nearest: npt.NDArray[np.int64],
+    n_bits: int,
+    depths: Sequence[int],
+) -> dict[int, float]:
+    """Return the share of given items that are among the nearest by code, as `neighbor_recall`, at several depths.
+
+    Parameters
+    ----------
+    query_codes : array-like of shape (q, ceil(n_bits / 8)), dtype uint8
+        Packed codes of the queries.
+    database_codes : array-like of shape (m, ceil(n_bits / 8)), dtype uint8
+        Packed codes of the database.
+    nearest : ndarray of shape (q, k), dtype int64
+        Rows of the items to find for each query, as `nearest_by_cosine` returns them.
+    n_bits : int
+        Length of the codes in bits.
+    depths : sequence of int
+        Numbers of nearest items by code.
+
+    Returns
+    -------
+    dict of int to float
+        Mean over the queries by depth.
+
+    Raises
+    ------
+    GannetError
+        If the codes are malformed, if their numbers do not match, or if a depth is below 1.
+    """
+    codes, database = check_pair(query_codes, database_codes, n_bits)
+    if len(codes) != len(nearest) or nearest.max() >= len(database):
+        raise GannetError(
+            f"{len(codes)} query and {len(database)} database codes do not match the rows of features: give one row "
+            "per code"
+        )
     unlabeled = np.zeros(len(codes), np.int64), np.zeros(len(database), np.int64)
     counts = distance_histograms(codes, database, *unlabeled, n_bits).items
     kept = np.zeros_like(counts)
-    for rows, keys in _sort_keys(queries, items):
-        nearest = (np.partition(keys, k - 1, axis=1)[:, :k] & np.uint64(0xFFFFFFFF)) >> np.uint64(1)
-        differing = database[nearest.astype(np.int64)] ^ codes[rows, None, :]
-        distances = np.bitwise_count(differing).sum(axis=2, dtype=np.int64)
-        for row, found in zip(range(rows.start, rows.stop), distances, strict=True):
-            kept[row] = np.bincount(found, minlength=n_bits + 1)
-    return float(recall_at(DistanceHistograms(counts, kept), n).mean())
+    for row, wanted in enumerate(nearest):
+        distances = np.bitwise_count(database[wanted] ^ codes[row]).sum(axis=1, dtype=np.int64)
+        kept[row] = np.bincount(distances, minlength=n_bits + 1)
+    histograms = DistanceHistograms(counts, kept)
+    return {depth: float(recall_at(histograms, depth).mean()) for depth in depths}
 
 
 def _unit_pair(

@@ -33,6 +33,7 @@ class ViewsHasher(Hasher):
     """
 
     original_first: ClassVar[bool] = False
+    sample_size: ClassVar[int] = 10_000
 
     n_views: int = 4
 
@@ -74,6 +75,7 @@ class PixelHasher(Hasher):
     """
 
     side: ClassVar[int]
+    sample_size: ClassVar[int] = 10_000
 
     @property
     def takes(self) -> FromPixels:
