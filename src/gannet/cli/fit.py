@@ -23,7 +23,7 @@ Examples:
   gannet fit ~/Pictures -o photos.model --train-backbone --checkpoint run1 --set batch_size=32 --set n_steps=200
   torchrun --nproc-per-node 2 --no-python gannet fit ~/Pictures -o photos.model --train-backbone
 """
-_QUICK_SECONDS = 10
+_QUICK_SECONDS = 5
 _NOT_MEASURED = "not measured: too few items to hold some out; measure with 100 or more, and more than there are bits"
 
 

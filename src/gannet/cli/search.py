@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     help="Order the nearest N items by the cosine of their float features, and return the first k.",
 )
 @click.option("--index", default="hamming", show_default=True, metavar="NAME", help="The index to search with.")
+@click.option(
+    "--part",
+    default=None,
+    metavar="kind|nearest",
+    help="Of hybrid codes: compare the bits for things of the same kind alone, or those for the nearest features.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--html", "page", default=None, metavar="FILE", help="Write an HTML page with the pictures to FILE.")
 def search(
@@ -43,6 +49,7 @@ def search(
     radius: int | None,
     rerank: int | None,
     index: str,
+    part: str | None,
     as_json: bool,
     page: str | None,
 ) -> None:
@@ -56,16 +63,20 @@ def search(
     were indexed are marked. A query that cannot be answered is named in its place; the exit status is 2 only if none
     could be answered.
 
+    --part compares only some bits of the codes of a model that `gannet fit --method hybrid` learned.
+
     --rerank orders the results by cosine instead. It needs a collection that was created with
     `gannet index --keep-features`.
     """
     from gannet.collection import Collection
     from gannet.retrieval import query as search_query
     from gannet.retrieval.contents import mark_items
+    from gannet.retrieval.parts import part_index
 
     if page is not None:
         check_page(Path(page))
-    with Collection.open(collection, readonly=True, index=index) as store:
+    make_index = index if part is None else part_index(collection, part, index)
+    with Collection.open(collection, readonly=True, index=make_index) as store:
         answers = search_query.answer_all(store, queries, k, radius, rerank)
         if len(answers) == 1:
             search_query.check_answered(answers)
