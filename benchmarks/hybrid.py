@@ -43,7 +43,7 @@ def read_protocol(name: str, path: str | None, kind: str) -> tuple[Data, Array]:
     """Return the features of a protocol, and its training set in the form that the method of the first bits takes."""
     data, _ = read_split(*find_protocol(name, path), FeatureReader())
     views = data.given_to(get_hasher(kind)()).train
-    return Data(*data.features.__dict__.values(), data.query_labels, data.database_labels), views
+    return Data(*data.features, data.query_labels, data.database_labels), views
 
 
 def read_arrays(path: str) -> tuple[Data, Array]:
