@@ -47,8 +47,9 @@ clean:
 	$(BIN)/pip install --disable-pip-version-check -e '.[all]'
 	touch $@
 
+# torch is named again because the newest torchvision would replace it by a newer one.
 .venv/.dev: .venv/.setup
-	$(BIN)/pip install --disable-pip-version-check -e '.[dev]'
+	$(BIN)/pip install --disable-pip-version-check '$(TORCH)' -e '.[dev]'
 	touch $@
 
 .venv/.bench: .venv/.setup

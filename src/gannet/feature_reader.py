@@ -24,6 +24,7 @@ from gannet.hashers.takes import FEATURES, FromFeatures, FromPixels, FromViews, 
 from gannet.support.progress import progress
 
 if TYPE_CHECKING:
+    from gannet.backbones.provenance import Provenance
     from gannet.model import Model
 
 _CHANNELS = {1, 3, 4}
@@ -115,7 +116,7 @@ class FeatureReader:
         name, size = str(model.backbone), model.image_size
         if backbone is None:
             try:
-                extractor = make_extractor(name, size, model.weights)
+                extractor = make_extractor(name, size, model.weights, model.provenance)
             except GannetError as error:
                 raise GannetError(
                     f"the model needs the image network {name!r}, which it does not hold: install it, or pass it as in "
@@ -123,7 +124,9 @@ class FeatureReader:
                 ) from None
         else:
             extractor = make_extractor(backbone, weights=model.weights)
-        if (extractor.name, extractor.size) != (name, size):
+        if model.provenance is not None:
+            _check_weights(extractor, model.provenance)
+        elif (extractor.name, extractor.size) != (name, size):
             raise GannetError(
                 f"the model was made with the image network {name!r} at {size} pixels, not with {extractor.name!r} at "
                 f"{extractor.size}"
@@ -273,6 +276,19 @@ def _listed(images: Iterable[Any]) -> ImageSource:
     if is_one or isinstance(items, Mapping | Set) or not isinstance(items, Iterable):
         raise GannetError("images must be a path, a source or a list of images: put a single image into a list")
     return _Listed(items if isinstance(items, Sequence | np.ndarray) else list(items))
+
+
+def _check_weights(extractor: Extractor, expected: Provenance) -> None:
+    """Raise an error if the network's weights are not those that a model was made with."""
+    found = extractor.provenance
+    if found is not None and found.digest == expected.digest:
+        return
+    revision = f" (revision {expected.revision})" if expected.revision else ""
+    other = f"those of {extractor.name!r} here have {found.digest[:16]}…" if found else f"not with {extractor.name!r}"
+    raise GannetError(
+        f"the model was made with weights whose SHA-256 is {expected.digest[:16]}…{revision}; {other}: give the same "
+        "weights, or fit the model again"
+    )
 
 
 def _is_one_array(items: Any) -> bool:

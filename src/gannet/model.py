@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from gannet.support.atomic import write_atomically
 
 if TYPE_CHECKING:
     from gannet.backbones.extractor import Extractor
+    from gannet.backbones.provenance import Provenance
     from gannet.hashers.base import Hasher
 
 FORMAT = "gannet-model"
@@ -55,6 +56,8 @@ class Model:
         Side in pixels of the images that the network, or the encoder, sees.
     weights : mapping of str to ndarray, default={}
         Weights of the image network; empty if there is none or if it can't be stored.
+    provenance : Provenance or None, default=None
+        Revision, digest and license of a network of another library; None for any other network.
     scorer : Scorer or None, default=None
         From the features of a query to one weight per bit; None if the encoder's values are the weights.
     """
@@ -65,6 +68,7 @@ class Model:
     backbone: str | None = None
     image_size: int | None = None
     weights: Arrays = field(default_factory=dict)
+    provenance: Provenance | None = None
     scorer: Scorer | None = None
 
     @classmethod
@@ -86,7 +90,8 @@ class Model:
             return cls(hasher.encoder_, hasher.name, settings, PIXELS, takes.side)
         if extractor is None:
             return cls(hasher.encoder_, hasher.name, settings)
-        return cls(hasher.encoder_, hasher.name, settings, extractor.name, extractor.size, dict(extractor.weights))
+        network = extractor.name, extractor.size, dict(extractor.weights), extractor.provenance
+        return cls(hasher.encoder_, hasher.name, settings, *network)
 
     @property
     def takes(self) -> Takes:
@@ -169,6 +174,8 @@ class Model:
             "backbone": self.backbone,
             "image_size": self.image_size,
         }
+        if self.provenance is not None:
+            header["network"] = asdict(self.provenance)
         text = json.dumps(header, default=str)
         contiguous = {name: np.asarray(value, order="C") for name, value in tensors.items()}
         # safetensors writes the memory of an array unchanged, so the order must be C.
@@ -216,6 +223,7 @@ class Model:
                 header["backbone"],
                 header["image_size"],
                 _parts(tensors, "backbone."),
+                _provenance(header),
                 Scorer(**of_scorer) if of_scorer else None,
             )
             consistent = model.n_bits == header["n_bits"] and _names_backbone(model) and _has_fitting_scorer(model)
@@ -315,6 +323,14 @@ def _names_backbone(model: Model) -> bool:
     if model.backbone is None:
         return model.image_size is None and len(shape) == 1
     return isinstance(model.backbone, str) and isinstance(model.image_size, int) and len(shape) == 1
+
+
+def _provenance(header: Mapping[str, Any]) -> Provenance | None:
+    if "network" not in header:
+        return None
+    from gannet.backbones.provenance import Provenance
+
+    return Provenance.from_header(header["network"])
 
 
 def _encoder_kind(kind: str, header: Mapping[str, Any], origin: str) -> type[Encoder]:

@@ -37,7 +37,7 @@ def test_a_size_the_network_cannot_take_is_refused(name, size):
 
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(GannetError, match="did you mean 'efficientnet-lite0'"):
-        get_backbone("efficientnet_lite")
+        get_backbone("efficientnet_lite0")
 
 
 def test_listing_imports_no_heavy_library():

@@ -65,7 +65,7 @@ def quick(words: list[str]) -> list[str]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
     """Make a home folder with the files that the examples use, and change to it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -85,7 +85,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     vectors = random.normal(size=(300, 128)).astype(np.float32)
     np.save(tmp_path / "embeddings.npy", vectors)
     np.save(tmp_path / "new.npy", vectors[:5] + 1)
+    if request.node.callspec.params.get("page") == ROOT / "docs" / "networks.md":
+        save_networks(tmp_path / "networks")
     return tmp_path
+
+
+def save_networks(folder: Path) -> None:
+    """Save a small network of each library."""
+    import tiny_networks
+
+    folder.mkdir()
+    tiny_networks.timm_folder(folder / "timm")
+    tiny_networks.open_clip_folder(folder / "open_clip", n_features=64)
+    tiny_networks.hf_folder(folder / "vit")
+    tiny_networks.onnx_file(folder / "network.onnx", n_features=64)
 
 
 @pytest.fixture

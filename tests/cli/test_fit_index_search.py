@@ -262,7 +262,14 @@ def test_lists_and_help(run) -> None:
     assert "n_steps=" in run("methods").out
     backbones = json.loads(run("backbones", "--json").out)
     assert [row["name"] for row in backbones if row["default"]] == ["efficientnet-lite0"]
+    assert {row["name"]: row["example"] for row in backbones if "example" in row} == {
+        "hf:NAME_OR_FOLDER": "hf:facebook/dinov2-small",
+        "onnx:FILE": "onnx:network.onnx",
+        "open_clip:NAME/PRETRAINED": "open_clip:ViT-B-32/laion2b_s34b_b79k",
+        "timm:NAME": "timm:vit_small_patch14_dinov2.lvd142m",
+    }
     assert "efficientnet-lite0 (default): 1280 features" in run("backbones").out
+    assert "timm:NAME: for example timm:vit_small_patch14_dinov2.lvd142m\n" in run("backbones").out
     for command in ("fit", "index", "add", "remove", "search", "methods", "backbones"):
         result = run(command, "--help")
         assert (result.status, result.err) == (0, "") and re.search(r"Examples?:\s+gannet", result.out)

@@ -8,7 +8,9 @@ from typing import Any
 
 from gannet.backbones.base import Backbone, Weights
 from gannet.backbones.extractor import Extractor, FeatureExtractor
+from gannet.backbones.library import LibraryExtractor, NetworkLibrary, network_libraries
 from gannet.backbones.outside import Encodes, OutsideExtractor, OutsideNetwork
+from gannet.backbones.provenance import Provenance
 from gannet.errors import GannetError
 from gannet.registry import Registry
 
@@ -23,10 +25,14 @@ __all__ = [
     "BackboneLike",
     "Extractor",
     "FeatureExtractor",
+    "LibraryExtractor",
+    "NetworkLibrary",
     "OutsideExtractor",
+    "Provenance",
     "all_backbones",
     "get_backbone",
     "make_extractor",
+    "network_libraries",
 ]
 
 
@@ -73,20 +79,27 @@ def get_backbone(name: str = DEFAULT_BACKBONE, size: int | None = None) -> Backb
 
 
 def make_extractor(
-    backbone: BackboneLike | None = None, size: int | None = None, weights: Weights | None = None
+    backbone: BackboneLike | None = None,
+    size: int | None = None,
+    weights: Weights | None = None,
+    provenance: Provenance | None = None,
 ) -> Extractor:
     """Return a backbone ready to run.
 
     Parameters
     ----------
     backbone : str, Backbone, type or object, default=None
-        The name of a backbone (None: the default one), a `Backbone`, an object with
+        The name of a backbone (None: the default one) or of a network of another library, such as
+        ``"timm:resnet18"``, a `Backbone`, an object with
         ``encode(list of PIL images) -> (n, d)`` or a callable that does the same, a class of any of these, or an
         extractor, which is returned.
     size : int, default=None
         Side in pixels of the images; only for a backbone given by its name.
     weights : mapping of str to ndarray, default=None
-        Weights in place of the published ones; only for a `Backbone`.
+        Weights in place of the published ones; only for a `Backbone`, and with ``provenance`` for a network of another
+        library.
+    provenance : Provenance, default=None
+        Record of the network in the model file that holds the weights.
 
     Returns
     -------
@@ -99,11 +112,13 @@ def make_extractor(
         If the name is unknown, or the object can't be used as a backbone.
     """
     made: Any = backbone
+    if isinstance(backbone, str) and ":" in backbone:
+        return LibraryExtractor(backbone, size, weights, provenance)
     if backbone is None or isinstance(backbone, str):
         made = get_backbone(backbone or DEFAULT_BACKBONE, size)
     elif isinstance(backbone, type):
         made = backbone()
-    if isinstance(made, FeatureExtractor | OutsideExtractor):
+    if isinstance(made, FeatureExtractor | OutsideExtractor | LibraryExtractor):
         return made
     if isinstance(made, Backbone):
         return FeatureExtractor(made, weights)

@@ -52,6 +52,8 @@ class Backbone(ABC):
         Normalization of the red, green and blue channels, for pixels from 0 to 1.
     requires : tuple of str
         Import names of the libraries that the network needs.
+    extra : str
+        The extra of this package that installs them.
 
     Raises
     ------
@@ -67,6 +69,7 @@ class Backbone(ABC):
     mean: ClassVar[tuple[float, float, float]]
     std: ClassVar[tuple[float, float, float]]
     requires: ClassVar[tuple[str, ...]] = ("torch",)
+    extra: ClassVar[str] = "images"
 
     def __init__(self, size: int | None = None) -> None:
         self.size = self.default_size if size is None else size
@@ -89,7 +92,7 @@ class Backbone(ABC):
         """Raise `MissingExtraError` if a library that the backbone needs is not installed; import nothing heavy."""
         for library in cls.requires:
             if importlib.util.find_spec(library) is None:
-                raise MissingExtraError(library, "images", f"the backbone {cls.name!r}")
+                raise MissingExtraError(library, cls.extra, f"the backbone {cls.name!r}")
 
     @classmethod
     def unavailable(cls) -> str | None:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from gannet.backbones.augment import View
 from gannet.backbones.base import Backbone, Weights
+from gannet.backbones.provenance import Provenance
 from gannet.data.images import RawImage, decode
 from gannet.errors import GannetError
 from gannet.support.arrays import array_digest, log
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-Images = NDArray[np.uint8]
+Images = NDArray[Any]
 Vectors = NDArray[np.float32]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["f32", "bf16"]
@@ -44,13 +45,19 @@ class Extractor(Protocol):
     """An image network that is ready to run.
 
     ``size`` is the side in pixels of the images that it sees, and ``n_features`` the length of its vectors. A model
-    file stores ``weights``, which are empty if the network cannot be stored. ``cache_key`` identifies everything that
+    file stores ``weights``, which are empty if the network cannot be stored, and the ``provenance`` of a network of
+    another library. ``cache_key`` identifies everything that
     the vectors depend on, apart from the image; if it is None, they are not cached.
     """
 
     name: str
     size: int
     weights: Mapping[str, NDArray[Any]]
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """Record of a network of another library, or None."""
+        ...
 
     @property
     def n_features(self) -> int:
@@ -101,6 +108,7 @@ class FeatureExtractor:
         self.weights: Weights = (
             backbone.weights(weights) if weights is None or isinstance(weights, (str, Path)) else weights
         )
+        self.provenance: Provenance | None = None
         self.device = device
         self.precision = precision
 
@@ -119,7 +127,7 @@ class FeatureExtractor:
     @functools.cached_property
     def engine(self) -> Engine:
         """The runtime, loaded when first used in a process."""
-        _loaded.add(self)
+        forget_after_fork(self)
         has_openvino = importlib.util.find_spec("openvino") is not None
         on_gpu = self.device == "cuda" or (self.device == "auto" and has_gpu())
         if on_gpu or not has_openvino:
@@ -128,7 +136,8 @@ class FeatureExtractor:
             return TorchEngine(self._network(), "cuda" if on_gpu else "cpu", self.precision)
         from gannet.backbones._openvino_engine import OpenVINOEngine
 
-        return OpenVINOEngine(self._network, self.cache_key, self.backbone, self.precision)
+        shape = (self.size, self.size, 3)
+        return OpenVINOEngine.of_torch(self._network, self.cache_key, self.name, shape, precision=self.precision)
 
     def __call__(self, images: Images) -> Vectors:
         """Map uint8 images ``(n, size, size, 3)`` to features, float32 ``(n, n_features)``."""
@@ -238,7 +247,12 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-_loaded: weakref.WeakSet[FeatureExtractor] = weakref.WeakSet()
+_loaded: weakref.WeakSet[Extractor] = weakref.WeakSet()
+
+
+def forget_after_fork(extractor: Extractor) -> None:
+    """Let the child processes of this one make the extractor's cached property ``engine`` anew."""
+    _loaded.add(extractor)
 
 
 def _forget_engines() -> None:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gannet.backbones.augment import View
+from gannet.backbones.provenance import Provenance
+from gannet.backbones.vectors import checked_vectors
 from gannet.data.images import RawImage, decode, load_rgb
-from gannet.errors import GannetError
 from gannet.support.threads import limit_torch
 
 _DEFAULT_SIZE = 224
@@ -59,6 +60,7 @@ class OutsideExtractor:
         self.size = int(getattr(network, "size", None) or _DEFAULT_SIZE)
         self.weights: Mapping[str, NDArray[Any]] = {}
         self.cache_key: str | None = None
+        self.provenance: Provenance | None = None
 
     @cached_property
     def n_features(self) -> int:
@@ -81,17 +83,9 @@ class OutsideExtractor:
     def _encode(self, batch: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         limit_torch()
         with _without_gradients():
-            vectors = np.asarray(_on_cpu(self._call([Image.fromarray(image) for image in batch])))
+            vectors = _on_cpu(self._call([Image.fromarray(image) for image in batch]))
         expected = vars(self).get("n_features")  # known after the first batch
-        if vectors.ndim != 2 or len(vectors) != len(batch) or expected not in (None, vectors.shape[1]):
-            width = "d" if expected is None else expected
-            raise GannetError(
-                f"the network {self.name!r} must return an array of shape ({len(batch)}, {width}) for {len(batch)} "
-                f"images, not {vectors.shape}"
-            )
-        if vectors.dtype.kind not in "fiu":
-            raise GannetError(f"the network {self.name!r} must return numbers, not {vectors.dtype}")
-        return vectors.astype(np.float32)
+        return checked_vectors(self.name, vectors, len(batch), expected)
 
     def _call(self, images: list[Image.Image]) -> Any:
         if callable(getattr(self.network, "encode", None)):

@@ -79,7 +79,6 @@ def bench(**given: Any) -> None:
     (CLASS/x.jpg, or train/CLASS/x.jpg and test/CLASS/x.jpg) or a .zip of them, a folder with the lists database.txt,
     test.txt and train.txt, or one list. Labels are used only for scoring.
     """
-    from gannet.backbones import DEFAULT_BACKBONE, get_backbone
     from gannet.evaluation.benchmark import Run
     from gannet.evaluation.items import find_protocol
     from gannet.evaluation.results import ResultsFolder
@@ -90,7 +89,7 @@ def bench(**given: Any) -> None:
     if options.curves and options.output is None:
         raise GannetError("--curves needs a folder for the page with the curves: name one with -o")
     cells = options.cells()
-    reader = FeatureReader(get_backbone(options.backbone or DEFAULT_BACKBONE))
+    reader = FeatureReader(options.backbone)
     protocol, items = find_protocol(options.protocol, options.data)
     with nullcontext() if options.output is None else ResultsFolder(options.output, protocol.name) as folder:
         data, skipped = read_split(protocol, items, reader)

@@ -41,11 +41,11 @@ def methods(as_json: bool) -> None:
 @click.command(epilog="Example: gannet backbones --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def backbones(as_json: bool) -> None:
-    """List the image networks.
+    """List the image networks, and the libraries whose networks can be named.
 
-    Each network is listed with its paper and, if it cannot run on this machine, the reason.
+    Each is listed with its paper or address and, if it cannot run on this machine, the reason.
     """
-    from gannet.backbones import DEFAULT_BACKBONE, all_backbones
+    from gannet.backbones import DEFAULT_BACKBONE, all_backbones, network_libraries
 
     # A network of another distribution need not have the attributes of `Backbone`.
     rows = [
@@ -59,12 +59,24 @@ def backbones(as_json: bool) -> None:
         }
         for name, backbone in all_backbones().items()
     ]
+    rows += [
+        {
+            "name": f"{name}:{library.form}",
+            "reference": library.reference,
+            "example": library.example,
+            "default": False,
+            "unavailable": library.unavailable(),
+        }
+        for name, library in network_libraries().all().items()
+    ]
     if as_json:
         say_json(rows)
         return
     for row in rows:
         mark = " (default)" if row["default"] else ""
-        facts = [f"{row[key]} {unit}" for key, unit in _UNITS.items() if row[key] is not None]
+        facts = [f"{row[key]} {unit}" for key, unit in _UNITS.items() if row.get(key) is not None]
+        if "example" in row:
+            facts = [f"for example {row['example']}"]
         say(f"{row['name']}{mark}: {', '.join(facts) or 'no details'}")
         if row["reference"]:
             say(f"    {row['reference']}")

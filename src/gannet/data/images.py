@@ -117,15 +117,16 @@ def decode(raw: RawImage, size: int) -> NDArray[np.uint8]:
     return np.array(_turn(on_ground(square), orientation), dtype=np.uint8)
 
 
-def load_rgb(raw: RawImage) -> NDArray[np.uint8]:
+def load_rgb(raw: RawImage, max_side: int | None = MAX_WHOLE_SIDE) -> NDArray[np.uint8]:
     """Return the whole image as RGB pixels ``(h, w, 3)``, uint8.
 
-    It is turned upright and blended with a ground as by `decode`. An image with more than `MAX_WHOLE_SIDE` pixels on
-    its shorter side is reduced to that.
+    It is turned upright and blended with a ground as by `decode`. An image with more than ``max_side`` pixels on its
+    shorter side is reduced to that; with None, it is not reduced.
     """
-    with _loaded(raw, 2 * MAX_WHOLE_SIDE) as (image, orientation):
+    limit = max_side or MAX_PIXELS
+    with _loaded(raw, 2 * limit) as (image, orientation):
         width, height = image.size
-        factor = MAX_WHOLE_SIDE / min(width, height)
+        factor = limit / min(width, height)
         if factor < 1:
             image = image.resize((round(factor * width), round(factor * height)), Image.Resampling.BICUBIC)
         return np.array(_turn(on_ground(image), orientation), dtype=np.uint8)
