@@ -65,7 +65,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-FIT = ("fit", "m.npy", "-o", "m.model", "--bits", "8", "--set", "n_steps=20")
+FIT = ("fit", "m.npy", "-o", "m.model", "--bits", "8", "--method", "uhga", "--set", "n_steps=20")
 ENCODE = ("fit", "photos", "-o", "p.model", "--bits", "8", "--method", "itq")
 SCORE = ("score", "codes.npz", "--json")
 

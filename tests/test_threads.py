@@ -108,7 +108,7 @@ def run(arguments: list[str], folder: Path, **variables: str) -> str:
     return done.stderr.splitlines()[-1]
 
 
-FIT = ["fit", "m.npy", "-o", "m.model", "--bits", "8", "--set", "n_steps=20"]
+FIT = ["fit", "m.npy", "-o", "m.model", "--bits", "8", "--method", "uhga", "--set", "n_steps=20"]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gannet.methods.dsh import DSH
     from gannet.methods.greedyhash import GreedyHash
     from gannet.methods.hashgan import HashGAN
+    from gannet.methods.hybrid import Hybrid
     from gannet.methods.itq import ITQ
     from gannet.methods.lsh import LSH
     from gannet.methods.sh import SH
@@ -59,6 +60,7 @@ _MODULES = {
     "HammingIndex": "gannet.index",
     "HashGAN": "gannet.methods.hashgan",
     "Hasher": "gannet.hashers.base",
+    "Hybrid": "gannet.methods.hybrid",
     "ITQ": "gannet.methods.itq",
     "ImageHasher": "gannet.image_hasher",
     "ImageSource": "gannet.data",
@@ -113,6 +115,7 @@ __all__ = [
     "HammingIndex",
     "HashGAN",
     "Hasher",
+    "Hybrid",
     "ImageHasher",
     "ImageSource",
     "Index",

@@ -12,6 +12,8 @@ from gannet.errors import GannetError
 Codes = npt.NDArray[np.uint8]
 Ids = npt.NDArray[np.int64]
 
+_ROWS_AT_ONCE = 1 << 16
+
 
 def n_bytes(n_bits: int) -> int:
     """Return the length in bytes of a packed code of ``n_bits`` bits."""
@@ -52,6 +54,18 @@ def pack(bits: npt.ArrayLike) -> Codes:
             raise GannetError("bits must be 0 or 1; for values or -1/+1 codes pass `values >= 0`")
         array = array.astype(np.bool_)
     return np.packbits(array, axis=1)
+
+
+def bits_between(codes: Codes, first: int, last: int) -> Codes:
+    """Return the bits from ``first`` to before ``last`` of packed codes ``(n, w)``, as codes of their own."""
+    if first % 8:
+        blocks = (codes[at : at + _ROWS_AT_ONCE] for at in range(0, len(codes), _ROWS_AT_ONCE))
+        parts = [np.packbits(np.unpackbits(block, axis=1)[:, first:last], axis=1) for block in blocks]
+        return np.concatenate([np.empty((0, n_bytes(last - first)), np.uint8), *parts])
+    part = np.array(codes[:, first // 8 : -(-last // 8)], order="C")
+    if last % 8:
+        part[:, -1] &= 0xFF << (8 - last % 8) & 0xFF
+    return part
 
 
 def unpack(codes: npt.ArrayLike, n_bits: int) -> npt.NDArray[np.uint8]:

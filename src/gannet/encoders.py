@@ -5,8 +5,9 @@ A hasher learns an encoder, and the encoder needs only NumPy, so that searching 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import accumulate, pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -43,6 +44,11 @@ class Encoder:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         Encoder.kinds[cls.kind] = cls
+
+    @property
+    def stored_kind(self) -> str:
+        """Text by which a model file names the encoder: its ``kind``."""
+        return self.kind
 
     @property
     def n_features(self) -> int:
@@ -193,6 +199,56 @@ class UnitLinear(Linear):
 
     def values(self, features: Floats) -> Floats:
         return np.asarray(center_and_normalize(features, self.mean) @ self.weight + self.bias, np.float32)
+
+
+@dataclass(frozen=True)
+class Joined(Encoder):
+    """The bits of several encoders of the same features, one after the other.
+
+    Parameters
+    ----------
+    parts : tuple of Encoder
+        The encoders, none of which is itself joined.
+    """
+
+    kind: ClassVar[str] = "joined"
+
+    parts: tuple[Encoder, ...]
+
+    @property
+    def stored_kind(self) -> str:
+        """Text by which a model file names the encoder: the kinds of the parts with ``+`` between them."""
+        return "+".join(part.kind for part in self.parts)
+
+    @property
+    def n_features(self) -> int:
+        return self.parts[0].n_features
+
+    @property
+    def n_bits(self) -> int:
+        return sum(part.n_bits for part in self.parts)
+
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """First bit of each part, and the one after its last."""
+        ends = [0, *accumulate(part.n_bits for part in self.parts)]
+        return list(pairwise(ends))
+
+    def values(self, features: Floats) -> Floats:
+        return np.concatenate([part.values(features) for part in self.parts], axis=1)
+
+    def arrays(self) -> dict[str, Floats]:
+        """Return the arrays of all parts, named by the number of the part and the field, as in ``0.weight``."""
+        return {f"{i}.{name}": array for i, part in enumerate(self.parts) for name, array in part.arrays().items()}
+
+    @classmethod
+    def of(cls, kinds: Sequence[type[Encoder]], arrays: Mapping[str, Floats]) -> Encoder:
+        """Return the encoder with these kinds of parts and their arrays, which `arrays` returned."""
+        numbered = [
+            {name.partition(".")[2]: array for name, array in arrays.items() if name.partition(".")[0] == str(i)}
+            for i in range(len(kinds))
+        ]
+        return cls(tuple(kind(**own) for kind, own in zip(kinds, numbered, strict=True)))
 
 
 def check_finite(features: Floats, first_row: int = 0) -> None:

@@ -15,9 +15,10 @@ from gannet.backbones import BackboneLike, Extractor, make_extractor
 from gannet.backbones.augment import View, random_views
 from gannet.backbones.cache import FeatureCache
 from gannet.backbones.extract import extract, load
-from gannet.data import ImageSource, MatrixSource, RawImage, Skipped, decode, digest, open_source, read_item
+from gannet.data import ImageSource, MatrixSource, RawImage, Sample, Skipped, decode, digest, open_source, read_item
 from gannet.data.images import PartialImage
 from gannet.data.python_images import as_raw
+from gannet.data.sample import drawn
 from gannet.errors import GannetError
 from gannet.hashers.takes import FEATURES, FromFeatures, FromPixels, FromViews, Takes
 from gannet.support.progress import progress
@@ -260,12 +261,16 @@ class _Listed(ImageSource):
         return read_item(os.fspath(image)) if isinstance(image, str | os.PathLike) else as_raw(image)
 
 
-def open_images(images: Images) -> ImageSource | MatrixSource:
-    """Return images or a matrix, given in any of the forms that `FeatureReader` takes, as a source."""
+def open_images(images: Images, sample: Sample | None = None) -> ImageSource | MatrixSource:
+    """Return images or a matrix, given in any of the forms that `FeatureReader` takes, or a sample, as a source."""
     if isinstance(images, str | os.PathLike):
-        return open_source(images)
-    if isinstance(images, ImageSource | MatrixSource):
-        return images
+        return open_source(images, sample=sample)
+    source = images if isinstance(images, ImageSource | MatrixSource) else _listed(images)
+    return source if sample is None else drawn(source, sample)
+
+
+def _listed(images: Iterable[Any]) -> ImageSource:
+    """Return a sequence, an array or a generator of images as a source."""
     items: Any = images
     is_one = isinstance(items, bytes | bytearray | PIL.Image.Image) or _is_one_array(items)
     if is_one or isinstance(items, Mapping | Set) or not isinstance(items, Iterable):

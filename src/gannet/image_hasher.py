@@ -3,21 +3,59 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
 
 from gannet.backbones import BackboneLike, FeatureExtractor
 from gannet.codes import Codes
-from gannet.data import ImageSource, MatrixSource
+from gannet.data import ImageSource, MatrixSource, Sample, Skipped
+from gannet.data.sample import n_held_out, split
 from gannet.errors import GannetError
 from gannet.feature_reader import FeatureReader, Features, Images, first_reason, open_images
 from gannet.hashers.takes import FromFeatures
 from gannet.model import Model
+from gannet.training.fine_tuning import FineTuning
 
 if TYPE_CHECKING:
     from gannet.hashers.base import Hasher
-    from gannet.training.fine_tuning import FineTuning
+
+
+_ROWS_AT_ONCE = 1 << 14
+
+
+@dataclass(frozen=True)
+class Training:
+    """The data that a method learns from, and the items that are held out to measure its codes.
+
+    Attributes
+    ----------
+    features : Features
+        Data to learn from, of the kind that the method takes.
+    source : ImageSource or MatrixSource
+        The items that they were read from. Its ``total`` is the number of items that they were drawn from.
+    held_out : Features or None
+        Data of the items that are held out, of the kind that the model encodes; None if there are too few items.
+    held_out_source : ImageSource, MatrixSource or None
+        The items that they were read from.
+    """
+
+    features: Features
+    source: ImageSource | MatrixSource
+    held_out: Features | None = None
+    held_out_source: ImageSource | MatrixSource | None = None
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the items are a random sample of the source."""
+        return self.source.total > len(self.source) + (len(self.held_out_source) if self.held_out_source else 0)
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """Items that could not be read."""
+        return [*self.features.skipped, *(self.held_out.skipped if self.held_out else ())]
 
 
 class ImageHasher:
@@ -90,13 +128,18 @@ class ImageHasher:
             raise GannetError("this ImageHasher is not fitted: call fit, or load a saved one")
         return self._model
 
-    def fit(self, images: Images) -> Self:
+    def fit(self, images: Images, sample: int | Literal["all"] | None = None) -> Self:
         """Learn from images, without labels.
+
+        Of 100 items or more, one for every ten to learn from is held out, at most 1,000; see `read_training`.
 
         Parameters
         ----------
         images : path, source or sequence of images
             Training images.
+        sample : int or "all", default=None
+            Number of items to learn from, drawn at random with the method's seed. If None, the default of the method,
+            ``sample_size``: 50,000, or 10,000 if the image network runs several times per image or is trained too.
 
         Returns
         -------
@@ -109,32 +152,71 @@ class ImageHasher:
             If no image can be read, if there are fewer images than bits, or if a matrix is given to a method that
             learns from images.
         """
-        return self.learn(self.read_training(images))
+        return self.learn(self.read_training(images, sample).features)
 
-    def read_training(self, images: Images) -> Features:
-        """Read the data that the method learns from. `learn` takes the result; `fit` does both.
+    def read_training(self, images: Images, sample: int | Literal["all"] | None = None) -> Training:
+        """Read a random sample of the items: those to learn from, for `learn`, and those that are held out.
+
+        Items that are not in the sample are not read. Items are held out only if as many are left as there are bits.
 
         Parameters
         ----------
         images : path, source or sequence of images
             Training images.
+        sample : int or "all", default=None
+            Number of items to learn from; see `fit`.
 
         Returns
         -------
-        Features
-            Features, features of views, or pixels.
+        Training
+            Features, features of views, or pixels, and the items that are held out.
 
         Raises
         ------
         GannetError
-            If a matrix is given to a method that learns from images.
+            If a matrix is given to a method that learns from images, or if ``sample`` is below 1.
         """
-        source, hasher = open_images(images), self._unfitted()
+        hasher = self._unfitted()
+        source = open_images(images, self.sample(sample))
         if isinstance(source, MatrixSource) and not isinstance(hasher.takes, FromFeatures):
             from gannet.hashers.images import learns_from_images
 
             raise learns_from_images(hasher.name)
-        return self.reader.read(source, hasher.takes)
+        if isinstance(source, MatrixSource):
+            _check_rows(source)
+        n_held = n_held_out(len(source))
+        if not n_held or len(source) - n_held < hasher.n_bits:
+            return Training(self.reader.read(source, hasher.takes), source)
+        items, held_out = split(source, n_held, hasher.random_state)
+        read = self.reader.read
+        return Training(read(items, hasher.takes), items, read(held_out, hasher.takes.encodes), held_out)
+
+    def sample(self, size: int | Literal["all"] | None = None) -> Sample | None:
+        """Return the random sample of a source that the method learns from; see `fit`.
+
+        Parameters
+        ----------
+        size : int or "all", default=None
+            Number of items to learn from; None is the default of the method.
+
+        Returns
+        -------
+        Sample or None
+            The sample, for `gannet.data.open_source`; None for all items.
+
+        Raises
+        ------
+        GannetError
+            If the number is below 1.
+        """
+        if size == "all":
+            return None
+        hasher = self._unfitted()
+        if size is None:
+            size = (self.fine_tuning or hasher).sample_size
+        if not isinstance(size, int) or size < 1:
+            raise GannetError(f"sample must be a whole number from 1, or 'all', not {size!r}")
+        return Sample(size, hasher.random_state)
 
     def learn(self, features: Features) -> Self:
         """Learn from data that `read_training` or any `FeatureReader` has read.
@@ -307,11 +389,22 @@ class ImageHasher:
         return Model.of(hasher, trained, {"train_backbone": asdict(fine_tuning)})
 
 
+def _check_rows(source: MatrixSource) -> None:
+    """Raise a `GannetError` that names the first row with NaN or infinity by its place in the whole matrix."""
+    for start in range(0, len(source), _ROWS_AT_ONCE):
+        with np.errstate(over="ignore", invalid="ignore"):
+            rows = source.features[start : start + _ROWS_AT_ONCE].astype(np.float32, copy=False)
+            bad = np.flatnonzero(~np.isfinite(rows.sum(axis=1, dtype=np.float64)))
+        if len(bad):
+            row = start + int(bad[0])
+            name = f"row {row} of the features" if source.total == len(source) else source.paths[row]
+            raise GannetError(f"{name} holds NaN or infinity: drop or repair it")
+
+
 def _fine_tuning(hasher: Hasher | None, wanted: bool | FineTuning) -> FineTuning | None:
     if not wanted:
         return None
     from gannet.hashers.whole_network import check_trains_networks
-    from gannet.training.fine_tuning import FineTuning
 
     if hasher is None:
         raise GannetError("a loaded model is not trained again: make a new ImageHasher with a hasher")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gannet.encoders import Encoder, Floats
+from gannet.encoders import Encoder, Floats, Joined
 from gannet.errors import GannetError
 from gannet.hashers.takes import FromFeatures, FromPixels, Takes
 from gannet.scoring import Scorer
@@ -169,7 +169,7 @@ class Model:
             "version": VERSION,
             "method": self.method,
             "settings": dict(self.settings),
-            "encoder": self.encoder.kind,
+            "encoder": self.encoder.stored_kind,
             "n_bits": self.n_bits,
             "backbone": self.backbone,
             "image_size": self.image_size,
@@ -208,9 +208,10 @@ class Model:
             The model.
         """
         header, tensors = _read(data, origin)
-        kind = _encoder_kind(header, origin)
+        kinds = [_encoder_kind(name, header, origin) for name in str(header.get("encoder")).split("+")]
         try:
-            made = kind(**_parts(tensors, "encoder."))
+            arrays = _parts(tensors, "encoder.")
+            made = kinds[0](**arrays) if len(kinds) == 1 else Joined.of(kinds, arrays)
             of_scorer = _parts(tensors, "scorer.")
             damaged = [
                 name for name, arrays in (("encoder", made.arrays()), ("scorer", of_scorer)) if not _are_finite(arrays)
@@ -332,8 +333,7 @@ def _provenance(header: Mapping[str, Any]) -> Provenance | None:
     return Provenance.from_header(header["network"])
 
 
-def _encoder_kind(header: Mapping[str, Any], origin: str) -> type[Encoder]:
-    kind = str(header.get("encoder"))
+def _encoder_kind(kind: str, header: Mapping[str, Any], origin: str) -> type[Encoder]:
     if kind not in Encoder.kinds:
         # Methods define encoders of their own, which are known once the methods are imported.
         from gannet.hashers import all_hashers

@@ -116,12 +116,15 @@ def asymmetric_scores(weights: npt.ArrayLike, codes: npt.ArrayLike) -> Floats:
     n_bytes = packed.shape[1]
     padded = np.zeros(8 * n_bytes, np.float32)
     total = float(np.abs(given).sum(dtype=np.float64))
-    padded[: len(given)] = given.astype(np.float64) / (total or 1.0)
+    # Dividing by a power of two is exact, so that equal weights keep the ties of the Hamming distance.
+    scale = 2.0 ** np.ceil(np.log2(total)) if total else 1.0
+    padded[: len(given)] = given / scale
     # What each value of each byte adds to the score: one look-up per byte of a code.
     tables = padded.reshape(n_bytes, 8) @ _BYTE_SIGNS.T
     scores = np.zeros(len(packed), np.float32)
     for table, column in zip(tables, packed.T, strict=True):
         scores += table.take(column)
+    scores *= np.float32(scale / (total or 1.0))
     return scores
 
 

@@ -384,12 +384,17 @@ def test_unknown_names_come_with_the_nearest(tmp_path: Path, matrix: Path, photo
     fit = ("fit", matrix, "-o", tmp_path / "m", "--bits", 8)
     refused(run("serch", "c", "1"), "unknown command 'serch'", "did you mean 'search'?")
     refused(run(*fit, "--method", "uhgaa"), "unknown method 'uhgaa'", "did you mean 'uhga'?")
-    refused(run(*fit, "--set", "n_step=3"), "unknown setting of uhga 'n_step'", "did you mean 'n_steps'?")
+    refused(run(*fit, "--goal", "nearst"), "unknown goal 'nearst'", "did you mean 'nearest'?")
+    refused(
+        run(*fit, "--method", "uhga", "--set", "n_step=3"),
+        "unknown setting of uhga 'n_step'",
+        "did you mean 'n_steps'?",
+    )
     refused(run(*fit, "--method", "lsh", "--set", "n_steps=3"), "lsh has no settings")
     refused(run(*fit, "--method", "itq", "--set", "gradient_attention=true"), "gradient attention has no place")
     wrong = run("fit", photos, "-o", tmp_path / "m", "--backbone", "efficientnet-lite1", "--method", "lsh")
     refused(wrong, "unknown backbone", "did you mean 'efficientnet-lite0'?")
-    refused(run(*fit, "--set", "similarity=cosin"), "did you mean 'cosine'?")
+    refused(run(*fit, "--method", "uhga", "--set", "similarity=cosin"), "did you mean 'cosine'?")
     assert not (tmp_path / "m").exists()
 
 
@@ -412,10 +417,13 @@ def test_unknown_names_come_with_the_nearest(tmp_path: Path, matrix: Path, photo
         (["--set", "gradient_attention=maybe"], "must be true or false"),
         (["--bogus"], "--bogus"),
         (["--method"], "--method"),
+        (["--goal", "kind"], "give one of them"),
+        (["--sample", "0"], "sample must be a whole number from 1"),
+        (["--sample", "few"], "--sample must be a whole number from 1, or all"),
     ],
 )
 def test_options_of_fit(tmp_path: Path, matrix: Path, run, arguments, words) -> None:
-    refused(run("fit", matrix, "-o", tmp_path / "m", "--bits", 8, *arguments), words)
+    refused(run("fit", matrix, "-o", tmp_path / "m", "--bits", 8, "--method", "uhga", *arguments), words)
     assert not (tmp_path / "m").exists()
 
 
@@ -503,6 +511,6 @@ def test_interruptions(matrix_collection: Path, run, monkeypatch, error, status,
     ["attention_hidden=-3", "attention_hidden=0", "attention_learning_rate=-1", "tanh_growth=-5", "n_steps=0"],
 )
 def test_settings_out_of_range(setting: str, matrix: Path, tmp_path: Path, run) -> None:
-    result = run("fit", matrix, "-o", tmp_path / "m", "--bits", 8, "--set", setting)
+    result = run("fit", matrix, "-o", tmp_path / "m", "--bits", 8, "--method", "uhga", "--set", setting)
     assert result.status == 2 and result.err.startswith("gannet: ") and result.err.count("\n") == 1
     assert setting.partition("=")[0] in result.err

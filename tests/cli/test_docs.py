@@ -21,7 +21,8 @@ import torch
 from PIL import Image
 
 from gannet import backbones
-from gannet.hashers import get_hasher
+from gannet.data import is_matrix
+from gannet.hashers import get_hasher, method_for
 from gannet.hashers.settings import defaults
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,12 @@ def quick(words: list[str]) -> list[str]:
     """Return a command with settings for few steps, if its methods have them; the last value of a setting counts."""
     if words[0] not in ("fit", "bench"):
         return words
-    option, default = ("--method", "uhga") if words[0] == "fit" else ("--methods", "itq,uhga")
+    if words[0] == "fit":
+        goal = words[words.index("--goal") + 1] if "--goal" in words else None
+        images, trains = not is_matrix(words[1]), "--train-backbone" in words
+        option, default = "--method", method_for(goal, images=images, train_backbone=trains)
+    else:
+        option, default = "--methods", "itq,uhga"
     methods = words[words.index(option) + 1] if option in words else default
     known = set().union(*(defaults(get_hasher(name)) for name in methods.split(",")))
     settings = {key: value for key, value in QUICK.items() if key in known}
@@ -76,7 +82,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
         save(f"labeled/{'cats' if i % 2 else 'dogs'}/{i}.jpg")
     for name in ("query.jpg", "holiday.jpg"):
         save(name)
-    vectors = random.normal(size=(300, 48)).astype(np.float32)
+    vectors = random.normal(size=(300, 128)).astype(np.float32)
     np.save(tmp_path / "embeddings.npy", vectors)
     np.save(tmp_path / "new.npy", vectors[:5] + 1)
     if request.node.callspec.params.get("page") == ROOT / "docs" / "networks.md":

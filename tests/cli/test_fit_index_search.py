@@ -191,9 +191,8 @@ def test_matrices_of_every_form(tmp_path: Path, vectors, form: str, run) -> None
 
 def test_uhga_on_a_matrix(tmp_path: Path, matrix: Path, run) -> None:
     model = tmp_path / "m"
-    result = run(
-        "fit", matrix, "-o", model, "--bits", 16, "--seed", 1, "--set", "n_steps=3", "--set", "loss=likelihood"
-    )
+    settings = ("--set", "n_steps=3", "--set", "loss=likelihood")
+    result = run("fit", matrix, "-o", model, "--method", "uhga", "--bits", 16, "--seed", 1, *settings)
     assert (result.status, result.err) == (0, "")
     loaded = Model.load(model)
     assert (loaded.method, loaded.n_bits, loaded.backbone) == ("uhga", 16, None)

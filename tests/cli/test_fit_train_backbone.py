@@ -28,7 +28,7 @@ def test_a_trained_network_is_searched_like_any_other(tmp_path: Path, photos: Pa
     model, collection = tmp_path / "m", tmp_path / "c"
     result = run("fit", photos, "-o", model, "--train-backbone", *SMALL)
     assert (result.status, result.err) == (0, "")
-    assert result.out.startswith("learned 8 bits from 60 items with uhga") and result.out.count("\n") == 1
+    assert result.out.startswith("learned 8 bits from 60 items with uhga") and result.out.count("\n") == 2
     assert run("index", photos, "-m", model, "-o", collection).status == 0
     found = run("search", collection, photos / "07.png", "-k", 1, "--json")
     assert found.status == 0 and '"distance": 0' in found.out

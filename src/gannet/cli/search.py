@@ -56,6 +56,12 @@ def _number_or_default(context: click.Context, parameter: click.Parameter, text:
 )
 @click.option("--no-asymmetric", is_flag=True, help="Order by Hamming distance only.")
 @click.option("--index", default="hamming", show_default=True, metavar="NAME", help="The index to search with.")
+@click.option(
+    "--part",
+    default=None,
+    metavar="kind|nearest",
+    help="Of hybrid codes: compare the bits for things of the same kind alone, or those for the nearest features.",
+)
 @reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--html", "page", default=None, metavar="FILE", help="Write an HTML page with the pictures to FILE.")
@@ -68,6 +74,7 @@ def search(
     asymmetric: int | bool | None,
     no_asymmetric: bool,
     index: str,
+    part: str | None,
     as_json: bool,
     page: str | None,
     **reading: Any,
@@ -85,6 +92,8 @@ def search(
     were indexed are marked. A query that cannot be answered is named in its place; the exit status is 2 only if none
     could be answered.
 
+    --part compares only some bits of the codes of a model that `gannet fit --method hybrid` learned.
+
     --rerank orders the nearest N by cosine instead, or with --asymmetric the N with the best scores. It needs a
     collection that was created with `gannet index --keep-features`.
     """
@@ -92,12 +101,14 @@ def search(
     from gannet.data.options import ReadOptions
     from gannet.retrieval import query as search_query
     from gannet.retrieval.contents import mark_items
+    from gannet.retrieval.parts import part_index
 
     if no_asymmetric and asymmetric is not None:
         raise GannetError("--asymmetric and --no-asymmetric exclude each other: give one of them")
     if page is not None:
         check_page(Path(page))
-    with Collection.open(collection, readonly=True, index=index) as store:
+    make_index = index if part is None else part_index(collection, part, index)
+    with Collection.open(collection, readonly=True, index=make_index) as store:
         order = False if no_asymmetric else asymmetric
         answers = search_query.answer_all(store, queries, k, radius, rerank, order, ReadOptions(**reading))
         if len(answers) == 1:

@@ -23,13 +23,23 @@ from gannet.support.libraries import load
     help="Also accept requests that address the server by this host name, such as the name of a proxy; repeatable.",
 )
 @click.option("--index", default="hamming", show_default=True, metavar="NAME", help="The index to search with.")
-def serve(collection: str, host: str, port: int, edit: bool, allowed_hosts: Sequence[str], index: str) -> None:
+@click.option(
+    "--part",
+    default=None,
+    metavar="kind|nearest",
+    help="Of hybrid codes: compare the bits for things of the same kind alone, or those for the nearest features.",
+)
+def serve(
+    collection: str, host: str, port: int, edit: bool, allowed_hosts: Sequence[str], index: str, part: str | None
+) -> None:
     """Serve COLLECTION as a web page with a JSON API.
 
     By default only this machine can open the page. /openapi.json describes the API. Ctrl+C stops the server.
     """
     for library in ("fastapi", "uvicorn", "python_multipart"):
         load(library, "serve", "gannet serve")
+    from gannet.retrieval.parts import part_index
     from gannet.server import serve as run
 
-    run(collection, host, port, edit, say, index, allowed_hosts)
+    make_index = index if part is None else part_index(collection, part, index)
+    run(collection, host, port, edit, say, make_index, allowed_hosts)

@@ -55,11 +55,11 @@ def _add(command: Command, options: Sequence[Callable[[Command], Command]]) -> C
     return command
 
 
-def open_source(source: str, **options: str | bool | Sequence[str] | None) -> ImageSource | MatrixSource:
+def open_source(source: str, **options: Any) -> ImageSource | MatrixSource:
     """Open a source with the options, and print its notes on standard error."""
     from gannet import data
 
-    opened = data.open_source(source, **options)  # type: ignore[arg-type]
+    opened = data.open_source(source, **options)
     for note in opened.notes:
         warn(note)
     return opened

@@ -6,8 +6,8 @@ from gannet.data.files import FolderSource
 from gannet.data.images import RawImage, check_image, decode, digest, thumbnail
 from gannet.data.labeled import Dataset, LabeledImages
 from gannet.data.matrix import MatrixSource
-from gannet.data.opening import open_row, open_source, read_item
-from gannet.data.options import DEFAULT_EXCLUDE, ReadOptions
+from gannet.data.opening import is_matrix, open_row, open_source, read_item
+from gannet.data.options import DEFAULT_EXCLUDE, ReadOptions, Sample
 from gannet.data.source_kind import SourceKind
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "MatrixSource",
     "RawImage",
     "ReadOptions",
+    "Sample",
     "Skipped",
     "SourceKind",
     "Subset",
@@ -28,6 +29,7 @@ __all__ = [
     "decode",
     "digest",
     "get_dataset",
+    "is_matrix",
     "open_row",
     "open_source",
     "read_item",

@@ -61,6 +61,8 @@ class ImageSource(ABC):
         One name per class number, if there are labels.
     is_test : ndarray of shape (n,), dtype bool, or None
         True for the items of the official test part, if the source has one.
+    total : int
+        Number of items that there are; more than ``len`` if the source is a random sample of them.
 
     Examples
     --------
@@ -93,6 +95,7 @@ class ImageSource(ABC):
         self.labels: NDArray[np.int64] | None = None
         self.class_names: tuple[str, ...] = ()
         self.is_test: NDArray[np.bool_] | None = None
+        self.total = len(self.members)
 
     def __len__(self) -> int:
         return len(self.members)
@@ -148,10 +151,12 @@ class ImageSource(ABC):
 class Subset(ImageSource):
     """Some images of another source, in the order of ``indices``, under the paths that they have there."""
 
-    def __init__(self, source: ImageSource, indices: Sequence[int] | NDArray[np.int64]) -> None:
+    def __init__(
+        self, source: ImageSource, indices: Sequence[int] | NDArray[np.int64], skipped: Sequence[Skipped] = ()
+    ) -> None:
         self._source = source
         self._indices = [int(i) for i in indices]
-        super().__init__(source.container, [source.members[i] for i in self._indices], "/")
+        super().__init__(source.container, [source.members[i] for i in self._indices], "/", skipped)
         self.paths = [source.paths[i] for i in self._indices]
         self.labels = None if source.labels is None else source.labels[self._indices]
         self.class_names = source.class_names

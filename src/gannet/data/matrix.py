@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import mmap
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ ITEM_NAMES = (
     "file", "key", "url", "uri",
 )  # fmt: skip
 _ROWS_AT_ONCE = 1 << 16
+_ROWS_TAKEN = 1 << 12
 _SHOWN = 6
 
 
@@ -48,6 +50,10 @@ class RowNames(Sequence[str]):
         if isinstance(index, slice):
             return RowNames(self._path, self._rows[index])
         return f"{self._path}#{self._rows[index]}"
+
+    def at(self, places: NDArray[np.int64]) -> RowNames:
+        """Return the names at some places."""
+        return RowNames(self._path, np.asarray(self._rows)[places])
 
     def __iter__(self) -> Iterator[str]:
         return (f"{self._path}#{row}" for row in self._rows)
@@ -73,6 +79,8 @@ class MatrixSource:
         A short name for people.
     container : str
         The argument ``path``.
+    total : int
+        Number of rows that there are; more than ``len`` if the source is a random sample of them.
 
     Raises
     ------
@@ -102,6 +110,7 @@ class MatrixSource:
         self.features = features
         self.paths: Sequence[str] = RowNames(path, range(len(features))) if paths is None else paths
         self.notes = list(notes)
+        self.total = len(features)
         if len(self.paths) != len(features):
             raise GannetError(f"{path} has {len(features):,} rows, but {len(self.paths):,} names: give one per row")
 
@@ -116,15 +125,27 @@ def make_source(
     options: ReadOptions,
     notes: Sequence[str] = (),
     where: str = "the names",
+    drawn: NDArray[np.int64] | None = None,
+    total: int = 0,
 ) -> MatrixSource:
     """Return a matrix with its names, without the rows that ``options.skip_nan`` leaves out.
 
-    ``names`` are texts or numbers as stored, and None for a missing one; ``where`` says where they are stored.
+    ``names`` are texts or numbers as stored, and None for a missing one; ``where`` says where they are stored. If the
+    features and names are those of a sample, ``drawn`` are their places among ``total`` rows.
     """
-    paths = None if names is None else item_names(path, names, where)
+    places = range(len(features)) if drawn is None else drawn
+    paths: Sequence[str] = RowNames(path, places) if names is None else item_names(path, names, where)
     source = MatrixSource(path, features, paths, notes)
-    if not options.skip_nan or features.dtype.kind != "f":
-        return source
+    if options.skip_nan and features.dtype.kind == "f":
+        source = _without_nan(source)
+    if drawn is not None:
+        source.total = total
+    return source
+
+
+def _without_nan(source: MatrixSource) -> MatrixSource:
+    """Return a matrix without the rows that hold NaN or infinity, and with a note of their number."""
+    features, path = source.features, source.container
     starts = range(0, len(features), _ROWS_AT_ONCE)
     finite = np.concatenate([np.isfinite(features[at : at + _ROWS_AT_ONCE]).all(axis=1) for at in starts])
     rows = np.flatnonzero(finite)
@@ -133,8 +154,32 @@ def make_source(
     note = f"skipped {len(features) - len(rows):,} rows with NaN, infinity or missing values: {path}"
     if not len(rows):
         raise GannetError(note)
-    kept = RowNames(path, rows) if paths is None else [paths[row] for row in rows]
-    return MatrixSource(path, features[rows], kept, [*notes, note])
+    return MatrixSource(path, features[rows], names_at(source.paths, rows), [*source.notes, note])
+
+
+def names_drawn(path: str, names: Sequence[Any], drawn: NDArray[np.int64] | None, total: int) -> Sequence[Any]:
+    """Return those of the names of ``total`` rows that belong to the rows drawn; None stands for all rows."""
+    if drawn is None:
+        return names
+    if len(names) != total:
+        raise GannetError(f"{path} has {total:,} rows, but {len(names):,} names: give one per row")
+    return [names[row] for row in drawn]
+
+
+def names_at(names: Sequence[str], rows: NDArray[np.int64]) -> Sequence[str]:
+    """Return the names of some rows."""
+    return names.at(rows) if isinstance(names, RowNames) else [names[row] for row in rows]
+
+
+def read_rows(features: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Return some rows of a matrix; a memory-mapped one is read in bounded memory."""
+    taken = np.empty((len(rows), *features.shape[1:]), features.dtype)
+    for start in range(0, len(rows), _ROWS_TAKEN):
+        taken[start : start + _ROWS_TAKEN] = features[rows[start : start + _ROWS_TAKEN]]
+        # Pages that were read would stay in the memory of the process as long as the file is mapped.
+        if isinstance(features.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            features.base.madvise(mmap.MADV_DONTNEED)
+    return taken
 
 
 def item_names(path: str, values: Sequence[Any], where: str) -> list[str]:

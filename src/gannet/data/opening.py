@@ -6,6 +6,7 @@ import functools
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ from gannet.data.base import ImageSource, absolute, exists, is_file, reason
 from gannet.data.files import read_file
 from gannet.data.images import RawImage
 from gannet.data.matrix import MATRIX_EXTENSIONS, MatrixSource
-from gannet.data.options import ReadOptions
+from gannet.data.options import ReadOptions, Sample
+from gannet.data.sample import drawn
 from gannet.data.source_kind import SourceKind
 from gannet.errors import GannetError
 
@@ -58,6 +60,7 @@ def open_source(
     skip_nan: bool = False,
     exclude: str | Sequence[str] = (),
     truncated: bool = False,
+    sample: Sample | None = None,
 ) -> ImageSource | MatrixSource:
     """Open a source by its path.
 
@@ -82,6 +85,8 @@ def open_source(
         and `gannet.data.DEFAULT_EXCLUDE`. An empty pattern turns those off.
     truncated : bool, default=False
         Of images: whether pictures that are cut off are read as far as they go.
+    sample : Sample, default=None
+        Random items to read in place of all. Gannet's own kinds of matrices read only the rows of the sample.
 
     Returns
     -------
@@ -94,16 +99,19 @@ def open_source(
         If the path is missing, of another kind, empty or damaged, or if an option does not concern it.
     """
     text = _resolved(os.fspath(path))
-    for kind in _kinds():
-        if kind.takes(text):
-            options = ReadOptions(
-                (features,) if isinstance(features, str) else tuple(features),
-                None if names is None else os.fspath(names),
-                skip_nan,
-                (exclude,) if isinstance(exclude, str) else tuple(exclude),
-                truncated,
-            )
-            return _open_with(kind, text, options)
+    kind = _kind_of(text)
+    if kind is not None:
+        options = ReadOptions(
+            (features,) if isinstance(features, str) else tuple(features),
+            None if names is None else os.fspath(names),
+            skip_nan,
+            (exclude,) if isinstance(exclude, str) else tuple(exclude),
+            truncated,
+        )
+        if "sample" in kind.options:
+            options = replace(options, sample=sample)
+        opened = _open_with(kind, text, options)
+        return opened if sample is None else drawn(opened, sample)
     try:
         Path(absolute(path)).stat()
     except (OSError, ValueError) as error:
@@ -154,7 +162,7 @@ def open_several(text: str, options: ReadOptions) -> ImageSource | MatrixSource 
     empty or damaged, or if an option does not concern it.
     """
     full = _resolved(text)
-    kind = next((kind for kind in _kinds() if kind.takes(full)), None)
+    kind = _kind_of(full)
     if kind is None or (kind.items == "files" and is_file(full)):
         return None
     return _open_with(kind, full, options)
@@ -172,7 +180,7 @@ def open_row(text: str, features: tuple[str, ...] = ()) -> NDArray[Any] | None:
     if matrix.lower().endswith(MATRIX_EXTENSIONS) and not is_file(matrix):
         raise GannetError(f"no such file: {matrix}")
     full = _resolved(matrix)
-    kind = next((kind for kind in _kinds() if kind.takes(full)), None)
+    kind = _kind_of(full)
     rows = kind is not None and kind.items == "rows"
     options = ReadOptions(features)
     source = _open_container(kind, full, _modified(full), options) if kind is not None and rows else None
@@ -181,6 +189,27 @@ def open_row(text: str, features: tuple[str, ...] = ()) -> NDArray[Any] | None:
     if row >= len(source):
         raise GannetError(f"{matrix} has no row {row}; its rows are 0 to {len(source) - 1}")
     return np.array(source.features[row : row + 1])
+
+
+def is_matrix(path: str | os.PathLike[str]) -> bool:
+    """Return whether a path, or another text, names a matrix and not images; nothing is read.
+
+    Parameters
+    ----------
+    path : str or path-like
+        As for `open_source`.
+
+    Returns
+    -------
+    bool
+        True for a matrix; False for images, and for what no kind of source takes.
+    """
+    kind = _kind_of(_resolved(os.fspath(path)))
+    return kind is not None and kind.items == "rows"
+
+
+def _kind_of(text: str) -> SourceKind | None:
+    return next((kind for kind in _kinds() if kind.takes(text)), None)
 
 
 def _resolved(text: str) -> str:

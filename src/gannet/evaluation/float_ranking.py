@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from gannet.codes import Codes
+from gannet.encoders import Floats
 from gannet.errors import GannetError
 from gannet.evaluation.histograms import DistanceHistograms, check_pair, distance_histograms
 from gannet.evaluation.labels import relevance
 from gannet.evaluation.metrics import cutoff, recall_at
-from gannet.evaluation.score_ranking import check_values, mean_by_score
+from gannet.evaluation.score_ranking import check_values
 from gannet.evaluation.sort_keys import sort_keys
+from gannet.scoring import asymmetric_scores
 from gannet.support.arrays import unit_rows
 
 #: Similarities that are held in memory at a time; their sort keys take 8 bytes each, 32 MiB in all.
@@ -93,9 +96,8 @@ def neighbor_recall(
     """Return the share of the ``k`` nearest items by cosine similarity that are among the ``n`` nearest by code.
 
     It needs no labels. The value is expected over all orders of items at equal Hamming distance, or with equal scores.
-    Of items with equal
-    cosine similarity, those in lower rows are nearer. The queries should not be in the database, where each would find
-    itself.
+    Of items with equal cosine similarity, those in lower rows are nearer. The queries should not be in the database,
+    where each would find itself.
 
     Parameters
     ----------
@@ -136,46 +138,112 @@ def neighbor_recall(
     >>> neighbor_recall(codes[:1], codes, features[:1], features, n_bits=2, k=2, n=2)
     0.75
     """
-    codes, database = check_pair(query_codes, database_codes, n_bits)
+    nearest = nearest_by_cosine(query_features, database_features, k)
+    return recall_of_nearest(query_codes, database_codes, nearest, n_bits, [n], query_values)[n]
+
+
+def nearest_by_cosine(
+    query_features: npt.ArrayLike, database_features: npt.ArrayLike, k: int = 10
+) -> npt.NDArray[np.int64]:
+    """Return the rows of the ``k`` nearest items of each query by cosine similarity, in no order.
+
+    Of items with equal cosine similarity, those in lower rows are nearer.
+
+    Parameters
+    ----------
+    query_features : array-like of shape (q, d)
+        Features of the queries.
+    database_features : array-like of shape (m, d)
+        Features of the database.
+    k : int, default=10
+        Number of nearest items, at most the size of the database.
+
+    Returns
+    -------
+    ndarray of shape (q, min(k, m)), dtype int64
+        Rows of the database.
+
+    Raises
+    ------
+    GannetError
+        If the features are malformed, or if ``k`` is below 1.
+    """
     queries, items = _unit_pair(query_features, database_features)
-    if (len(codes), len(database)) != (len(queries), len(items)):
-        raise GannetError(
-            f"{len(codes)} query and {len(database)} database codes do not match {len(queries)} and "
-            f"{len(items)} rows of features: give one row per code"
-        )
     k = cutoff(k, len(items))
-    if query_values is not None:
-        values = check_values(query_values, len(codes), n_bits)
-        return mean_by_score(
-            values,
-            database,
-            n_bits,
-            relevant=lambda rows: _nearest(queries[rows], items, k),
-            measure=lambda counts: recall_at(counts, n),
+    nearest = np.empty((len(queries), k), np.int64)
+    for rows, keys in _sort_keys(queries, items):
+        nearest[rows] = (np.partition(keys, k - 1, axis=1)[:, :k] & np.uint64(0xFFFFFFFF)) >> np.uint64(1)
+    return nearest
+
+
+def recall_of_nearest(
+    query_codes: npt.ArrayLike,
+    database_codes: npt.ArrayLike,
+    nearest: npt.NDArray[np.int64],
+    n_bits: int,
+    depths: Sequence[int],
+    query_values: npt.ArrayLike | None = None,
+) -> dict[int, float]:
+    """Return the share of given items that are among the nearest by code, as `neighbor_recall`, at several depths.
+
+    Parameters
+    ----------
+    query_codes : array-like of shape (q, ceil(n_bits / 8)), dtype uint8
+        Packed codes of the queries.
+    database_codes : array-like of shape (m, ceil(n_bits / 8)), dtype uint8
+        Packed codes of the database.
+    nearest : ndarray of shape (q, k), dtype int64
+        Rows of the items to find for each query, as `nearest_by_cosine` returns them.
+    n_bits : int
+        Length of the codes in bits.
+    depths : sequence of int
+        Numbers of nearest items by code.
+    query_values : array-like of shape (q, n_bits), default=None
+        Real values of the queries: the items are ordered by their scores, as in `neighbor_recall`.
+
+    Returns
+    -------
+    dict of int to float
+        Mean over the queries by depth.
+
+    Raises
+    ------
+    GannetError
+        If the codes or values are malformed, if their numbers do not match, or if a depth is below 1.
+    """
+    codes, database = check_pair(query_codes, database_codes, n_bits)
+    if len(codes) != len(nearest) or nearest.max() >= len(database):
+        raise GannetError(
+            f"{len(codes)} query and {len(database)} database codes do not match the rows of features: give one row "
+            "per code"
         )
+    for depth in depths:
+        cutoff(depth, len(database))
+    if query_values is not None:
+        return _recall_by_score(check_values(query_values, len(codes), n_bits), database, nearest, depths)
     unlabeled = np.zeros(len(codes), np.int64), np.zeros(len(database), np.int64)
     counts = distance_histograms(codes, database, *unlabeled, n_bits).items
     kept = np.zeros_like(counts)
-    for rows, keys in _sort_keys(queries, items):
-        differing = database[_first_rows(keys, k)] ^ codes[rows, None, :]
-        distances = np.bitwise_count(differing).sum(axis=2, dtype=np.int64)
-        for row, found in zip(range(rows.start, rows.stop), distances, strict=True):
-            kept[row] = np.bincount(found, minlength=n_bits + 1)
-    return float(recall_at(DistanceHistograms(counts, kept), n).mean())
+    for row, wanted in enumerate(nearest):
+        distances = np.bitwise_count(database[wanted] ^ codes[row]).sum(axis=1, dtype=np.int64)
+        kept[row] = np.bincount(distances, minlength=n_bits + 1)
+    histograms = DistanceHistograms(counts, kept)
+    return {depth: float(recall_at(histograms, depth).mean()) for depth in depths}
 
 
-def _nearest(queries: npt.NDArray[np.float32], items: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.bool_]:
-    """Return, bool ``(q, m)``, which items are the ``k`` nearest to each query by cosine similarity."""
-    marked = np.zeros((len(queries), len(items)), bool)
-    for rows, keys in _sort_keys(queries, items):
-        np.put_along_axis(marked[rows], _first_rows(keys, k), True, axis=1)
-    return marked
-
-
-def _first_rows(keys: npt.NDArray[np.uint64], k: int) -> npt.NDArray[np.int64]:
-    """Return the database rows of the ``k`` smallest sort keys of each query, in any order."""
-    nearest = (np.partition(keys, k - 1, axis=1)[:, :k] & np.uint64(0xFFFFFFFF)) >> np.uint64(1)
-    return nearest.astype(np.int64)
+def _recall_by_score(
+    values: Floats, database: Codes, nearest: npt.NDArray[np.int64], depths: Sequence[int]
+) -> dict[int, float]:
+    """Return the share of ``nearest`` items that are among the best by score, expected over orders of equal scores."""
+    recall = np.zeros(len(depths))
+    for weights, wanted in zip(values, nearest, strict=True):
+        scores = asymmetric_scores(weights, database)
+        of_wanted = scores[wanted]
+        ascending = np.sort(scores)
+        better = len(scores) - np.searchsorted(ascending, of_wanted, side="right")
+        equal = len(scores) - better - np.searchsorted(ascending, of_wanted, side="left")
+        recall += [np.clip((depth - better) / equal, 0, 1).mean() for depth in depths]
+    return {depth: float(total) / len(nearest) for depth, total in zip(depths, recall, strict=True)}
 
 
 def _unit_pair(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
+from gannet.hashers.goals import method_for
 from gannet.registry import Registry
 
 if TYPE_CHECKING:
     from gannet.hashers.base import Hasher
+
+__all__ = ["all_hashers", "get_hasher", "method_for", "registry"]
 
 
 @functools.cache

@@ -42,6 +42,9 @@ class Hasher(DeclaresSettings, TransformerMixin, BaseEstimator, ABC):
         Name of the method on the command line.
     reference : str
         The paper: authors, title and venue in one line.
+    sample_size : int
+        Number of items that `ImageHasher` and ``gannet fit`` learn from by default, drawn at random from larger
+        sources. `fit` itself learns from all items that it is given.
     encoder_ : Encoder
         Result of `fit`.
     n_features_in_ : int
@@ -50,6 +53,7 @@ class Hasher(DeclaresSettings, TransformerMixin, BaseEstimator, ABC):
 
     name: ClassVar[str]
     reference: ClassVar[str]
+    sample_size: ClassVar[int] = 50_000
 
     n_bits: int = field(default=64, kw_only=False)
     random_state: int | None = 0

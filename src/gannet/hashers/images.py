@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,6 +34,7 @@ class ViewsHasher(Hasher):
     """
 
     original_first: ClassVar[bool] = False
+    sample_size: ClassVar[int] = 10_000
 
     n_views: int = 4
 
@@ -51,12 +53,9 @@ class ViewsHasher(Hasher):
     def _checked(self, X: npt.ArrayLike, reset: bool) -> npt.NDArray[Any]:
         if not reset:
             return super()._checked(X, reset)
-        views = np.asarray(X)
-        if views.ndim != 3:
-            raise learns_from_images(self.name, "features of views (n, n_views, n_features)")
-        n_rows = len(views) * self._enough(views.shape[1])
-        rows = super()._checked(views.reshape(n_rows, views.shape[2]), reset)
-        return rows.reshape(views.shape)
+        views = checked_views(self.name, X, lambda rows: super(ViewsHasher, self)._checked(rows, reset))
+        self._enough(views.shape[1])
+        return views
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -74,6 +73,7 @@ class PixelHasher(Hasher):
     """
 
     side: ClassVar[int]
+    sample_size: ClassVar[int] = 10_000
 
     @property
     def takes(self) -> FromPixels:
@@ -93,6 +93,17 @@ class PixelHasher(Hasher):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         return tags
+
+
+def checked_views(
+    name: str, X: npt.ArrayLike, check: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+) -> npt.NDArray[Any]:
+    """Return features of views ``(n, n_views, d)`` for the method ``name``, whose rows ``(n * n_views, d)`` pass."""
+    views = np.asarray(X)
+    if views.ndim != 3:
+        raise learns_from_images(name, "features of views (n, n_views, n_features)")
+    n_rows = views.shape[0] * views.shape[1]
+    return check(views.reshape(n_rows, views.shape[2])).reshape(views.shape)
 
 
 def learns_from_images(name: str, arrays: str | None = None) -> GannetError:

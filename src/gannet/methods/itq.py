@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state
+from threadpoolctl import threadpool_limits
 
 from gannet.encoders import Floats, Linear
 from gannet.errors import GannetError
 from gannet.hashers.base import Hasher
+from gannet.support.threads import share
+
+_ROWS_AT_ONCE = 1 << 10
+_MOST_PARTS = 64
 
 
 class ITQ(Hasher):
@@ -64,8 +71,25 @@ class ITQ(Hasher):
         random = check_random_state(self.random_state)
         rotation, _ = np.linalg.qr(random.standard_normal((self.n_bits, self.n_bits)))
         rotation = rotation.astype(projected.dtype)
-        for _ in range(self.n_iterations):
-            signs = np.where(projected @ rotation >= 0, 1, -1).astype(projected.dtype)
-            left, _, right = np.linalg.svd(projected.T @ signs)
-            rotation = left @ right
+        # Blocks in the cache are much faster. Threads share them, in place of the threads of BLAS.
+        with threadpool_limits(1, user_api="blas"):
+            for _ in range(self.n_iterations):
+                left, _, right = np.linalg.svd(_correlation(projected, rotation))
+                rotation = left @ right
         return rotation
+
+
+def _correlation(projected: Floats, rotation: Floats) -> Floats:
+    """Return ``V^T sign(V R)`` for V = ``projected``; the order of the sum does not depend on the threads."""
+    bounds = np.linspace(0, len(projected), min(_MOST_PARTS, -(-len(projected) // _ROWS_AT_ONCE)) + 1).astype(int)
+    parts = np.zeros((len(bounds) - 1, *rotation.shape), rotation.dtype)
+
+    def add(numbers: Iterator[int]) -> None:
+        for number in numbers:
+            for start in range(bounds[number], bounds[number + 1], _ROWS_AT_ONCE):
+                rows = projected[start : min(start + _ROWS_AT_ONCE, bounds[number + 1])]
+                values = rows @ rotation
+                parts[number] += rows.T @ np.copysign(rotation.dtype.type(1), values, out=values)
+
+    share(range(len(parts)), add)
+    return np.asarray(parts.sum(axis=0))

@@ -54,6 +54,7 @@ class UHGAGraph(PairwiseHasher):
 
     name = "uhga-graph"
     uses_attention = True
+    sample_size = 20_000  # as many as the graph has items
     reference = (
         "Jiang, Wang, Cheng, Du, Li, Unsupervised Hashing with Gradient Attention, Symmetry 2020; similarities by "
         "Coifman, Lafon, Diffusion Maps, ACHA 2006"

@@ -19,7 +19,7 @@ from gannet.index import DEFAULT_INDEX, Index, IndexFactory
 from gannet.retrieval._live_file import LiveFile
 from gannet.retrieval.duplicates import group_items, limits
 from gannet.retrieval.found import CodedItem, EncodedImage, Group, Matches
-from gannet.retrieval.plan import Ranked, make_plan
+from gannet.retrieval.plan import Ranked, compared_weights, make_plan
 
 T = TypeVar("T")
 
@@ -221,7 +221,8 @@ class LiveCollection:
             if radius is not None:
                 found = found.take(np.flatnonzero(distances <= radius))
             if weights is not None:
-                found = found.by_score(weights, state.codes_at(found.ids)).first(k)
+                compared = compared_weights(state.index, weights)
+                found = found.by_score(compared, state.codes_at(found.ids)).first(k)
             codes = state.codes_at(found.ids)
             return Matches(found.ids, found.distances, self._paths(state, found.ids), codes, found.scores)
 

@@ -15,6 +15,7 @@ from gannet.collection.stored_codes import StoredCodes
 from gannet.encoders import Floats
 from gannet.errors import GannetError
 from gannet.index import Index
+from gannet.index.part import PartIndex
 from gannet.index.protocol import Distances
 from gannet.retrieval.queries import Query, stored_features
 from gannet.scoring import DEFAULT_CANDIDATES, asymmetric_scores, best_first
@@ -82,6 +83,17 @@ class Plan:
         )
         order = best_first(cosines)[: self.k]
         return replace(found.take(order), cosines=cosines[order])
+
+
+def compared_weights(index: Index, weights: npt.ArrayLike) -> Floats:
+    """Return the weights ``(n_bits,)`` of a query, zero for the bits that an index of one part does not compare."""
+    given = np.asarray(weights, np.float32)
+    if not isinstance(index, PartIndex) or given.shape != (index.n_bits,):
+        return given
+    compared = np.zeros_like(given)
+    part = slice(*index.bits)
+    compared[part] = given[part]
+    return compared
 
 
 def make_plan(k: int, radius: int | None, rerank: int | None, asymmetric: int | bool | None) -> Plan:

@@ -11,7 +11,7 @@ from gannet.collection.collection import Collection
 from gannet.data.base import absolute
 from gannet.data.options import ReadOptions
 from gannet.errors import GannetError
-from gannet.retrieval.plan import Ranked, make_plan
+from gannet.retrieval.plan import Ranked, compared_weights, make_plan
 from gannet.retrieval.queries import Query, is_id, parse_id, read_queries
 
 QUERIES_AT_ONCE = 1000
@@ -160,6 +160,9 @@ def answer_all(
         _look_up_codes(collection, read, must_weigh=plan.n_scored is not None and asymmetric is not None)
         stored = collection.read_codes()
         index = stored.index(collection.index_factory)
+        for query in read:
+            if query.weights is not None:
+                query.weights = compared_weights(index, query.weights)
         for weighed in (False, True):
             places = [
                 i for i, query in enumerate(read) if query.code is not None and (query.weights is not None) is weighed

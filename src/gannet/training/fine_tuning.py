@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from gannet.errors import GannetError
 
@@ -28,6 +29,11 @@ class FineTuning:
     checkpoint_every : int, default=50
         Steps from one checkpoint to the next.
 
+    Attributes
+    ----------
+    sample_size : int
+        Number of images that `ImageHasher` and ``gannet fit`` learn from by default.
+
     Raises
     ------
     GannetError
@@ -40,6 +46,8 @@ class FineTuning:
     >>> hasher.fine_tuning.backbone_rate
     0.1
     """
+
+    sample_size: ClassVar[int] = 10_000
 
     backbone_rate: float = 0.1
     warm_up: int = 1000

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gannet.data.base import is_file, reading
-from gannet.data.matrix import ARRAY_NAMES, MatrixSource, first_item_name, make_source, names_of, shown, text_array
+from gannet.data.matrix import (
+    ARRAY_NAMES,
+    MatrixSource,
+    first_item_name,
+    make_source,
+    names_drawn,
+    names_of,
+    read_rows,
+    shown,
+    text_array,
+)
 from gannet.data.options import MATRIX_OPTIONS, ReadOptions
 from gannet.data.source_kind import SourceKind
 from gannet.errors import GannetError
@@ -60,7 +72,7 @@ def _open(path: str, options: ReadOptions) -> MatrixSource:
         if options.features:
             raise GannetError(f"{path} holds one array: leave --features out")
         names = None if options.names is None else names_of(options.names)
-        return make_source(path, loaded, names, options)
+        return _sampled(path, loaded, names, options)
     with loaded:
         held = loaded.files
         names_array = options.names if options.names in held else None
@@ -76,7 +88,19 @@ def _open(path: str, options: ReadOptions) -> MatrixSource:
     left = [name for name in held if name not in (array_name, names_array)]
     note = f"features: array {array_name}" + (f"; names: array {names_array}" if names_array else "")
     notes = [note + (f"; not taken: {shown(left)}" if left else "")]
-    return make_source(path, array, names, options, notes if len(held) > 1 else ())
+    return _sampled(path, array, names, options, notes if len(held) > 1 else ())
+
+
+def _sampled(
+    path: str, features: NDArray[Any], names: Sequence[Any] | None, options: ReadOptions, notes: Sequence[str] = ()
+) -> MatrixSource:
+    """Return the matrix, or the rows of the sample that the options ask for."""
+    rows = options.rows(len(features)) if features.ndim == 2 else None
+    if rows is None:
+        return make_source(path, features, names, options, notes)
+    total = len(features)
+    names = None if names is None else names_drawn(path, names, rows, total)
+    return make_source(path, read_rows(features, rows), names, options, notes, drawn=rows, total=total)
 
 
 def _array_name(path: str, names: Sequence[str], chosen: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from gannet.data.matrix import (
     first_item_name,
     is_item_name,
     make_source,
+    names_drawn,
     names_of,
     shown,
 )
@@ -37,6 +38,8 @@ _OTHER_WORDS = frozenset({
     "duration", "user", "version", "views", "likes",
 })  # fmt: skip
 _MOST, _LISTED = 0.75, 4
+
+_ROWS_AT_ONCE = 1 << 14
 
 
 class ParquetMatrix(SourceKind):
@@ -61,22 +64,47 @@ class ParquetMatrix(SourceKind):
         return self.open_with(text, ReadOptions())
 
     def open_with(self, text: str, options: ReadOptions) -> MatrixSource:
-        """Read the file with the given columns of features and of names."""
-        file, kinds, index = _opened(text)
-        with reading("is not a readable Parquet file", text):
-            names = _names_column(kinds, index, options.names)
-            columns = _feature_columns(text, kinds, {*index, *([names] if names else ())}, options.features)
-            # A name with a dot is read as the path of a nested field, so that the columns are picked afterwards.
-            table = file.read(columns=[*columns, *([names] if names and names not in columns else ())])
-            features = _values(text, table, columns, options.skip_nan)
-            values = table[names].to_pylist() if names else None
-        if names is None and options.names is not None:
-            values = names_of(options.names, kinds)
-        width = 0 if features.ndim < 2 else features.shape[1]
-        left = [name for name in kinds if name != names and name not in columns]
-        note = f"{width:,} features: {shown(columns)}" + (f"; names: {names}" if names else "")
-        note += f"; not taken: {shown(left)}" if left else ""
-        return make_source(text, features, values, options, [note], f"the names in column {names}")
+        """Read the file, or a sample of its rows, with the given columns of features and of names."""
+        return open_rows(text, options, options.rows(count_rows(text)))
+
+
+def count_rows(text: str) -> int:
+    """Return the number of rows of a Parquet file."""
+    return int(_opened(text)[0].metadata.num_rows)
+
+
+def open_rows(text: str, options: ReadOptions, rows: NDArray[np.int64] | None) -> MatrixSource:
+    """Return the matrix in a Parquet file, or some of its rows, which are read in bounded memory."""
+    file, kinds, index = _opened(text)
+    with reading("is not a readable Parquet file", text):
+        names = _names_column(kinds, index, options.names)
+        columns = _feature_columns(text, kinds, {*index, *([names] if names else ())}, options.features)
+        # A name with a dot is read as the path of a nested field, so that the columns are picked afterwards.
+        table = _read(file, [*columns, *([names] if names and names not in columns else ())], rows)
+        features = _values(text, table, columns, options.skip_nan)
+        values = table[names].to_pylist() if names else None
+    total = file.metadata.num_rows
+    if names is None and options.names is not None:
+        values = names_drawn(text, names_of(options.names, kinds), rows, total)
+    width = 0 if features.ndim < 2 else features.shape[1]
+    note = f"{width:,} features: {shown(columns)}" + (f"; names: {names}" if names else "")
+    left = [name for name in kinds if name != names and name not in columns]
+    note += f"; not taken: {shown(left)}" if left else ""
+    return make_source(text, features, values, options, [note], f"the names in column {names}", rows, total)
+
+
+def _read(file: Any, columns: Sequence[str], rows: NDArray[np.int64] | None) -> Any:
+    """Return some columns of a Parquet file as a table: all rows, or those at ascending places."""
+    if rows is None:
+        return file.read(columns=columns)
+    import pyarrow as pa
+
+    parts, start = [], 0
+    for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
+        first, last = np.searchsorted(rows, (start, start + len(batch)))
+        parts.append(batch.take(pa.array(rows[first:last] - start)))
+        start += len(batch)
+    return pa.Table.from_batches(parts)
 
 
 def names_in(text: str, column: str | None = None) -> list[Any] | None:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gannet.data.base import exists, reading
-from gannet.data.matrix import MatrixSource, make_source, names_of
+from gannet.data.matrix import MatrixSource, make_source, names_at, names_of, read_rows
 from gannet.data.options import MATRIX_OPTIONS, ReadOptions
 from gannet.data.source_kind import SourceKind
 from gannet.data.sources.matrix import NumpyMatrix
-from gannet.data.sources.parquet import ParquetMatrix, names_in
+from gannet.data.sources.parquet import ParquetMatrix, count_rows, names_in, open_rows
 from gannet.errors import GannetError
 
 _EMBEDDINGS, _METADATA = "img_emb", "metadata"
@@ -72,6 +73,10 @@ class MatrixFolder(SourceKind):
         parts = arrays or files
         if not parts:
             raise GannetError(f"{folder} holds no .npy or .parquet file")
+        if options.sample is not None:
+            sampled = _sampled(text, parts, options)
+            if sampled is not None:
+                return sampled
         columns, names_file = options.names, None
         if columns is not None and Path(columns).is_file():
             columns, names_file = None, columns
@@ -90,16 +95,56 @@ class MatrixFolder(SourceKind):
                 names += _checked(part, found, source)
         if names and unnamed and names_file is None:
             raise GannetError(f"{folder} has names beside some parts, but not beside {unnamed[0]}: add them there")
-        widths = sorted({source.features.shape[1] for source in sources})
-        if len(widths) > 1:
-            raise GannetError(f"{folder} has parts of different widths, {widths[0]} and {widths[-1]} features")
+        features = _joined(folder, sources)
         if names_file is not None:
             names = names_of(names_file)
         elif columns is not None and unnamed:
             raise GannetError(f"{folder} has no column {columns} beside each part: name another one with --names")
-        notes = [f"{len(parts):,} parts of {widths[0]:,} features: {parts[0].name} … {parts[-1].name}"]
-        notes += list(dict.fromkeys(note for source in sources for note in source.notes))
-        return make_source(text, np.concatenate([source.features for source in sources]), names or None, options, notes)
+        return make_source(text, features, names or None, options, _notes(parts, sources))
+
+
+def _sampled(text: str, parts: Sequence[Path], options: ReadOptions) -> MatrixSource | None:
+    """Return a sample of the rows of all parts, named by part and row; None if the sample is larger than the matrix."""
+    counts = [_count_rows(part) for part in parts]
+    rows = options.rows(sum(counts))
+    if rows is None:
+        return None
+    ends = np.cumsum(counts)
+    sources = []
+    for part, start, end in zip(parts, ends - counts, ends, strict=True):
+        places = rows[np.searchsorted(rows, start) : np.searchsorted(rows, end)] - start
+        if len(places):
+            sources.append(_open_rows(part, options, places))
+    names = [name for source in sources for name in source.paths]
+    sampled = make_source(text, _joined(Path(text), sources), names, options, _notes(parts, sources))
+    sampled.total = sum(counts)
+    return sampled
+
+
+def _count_rows(part: Path) -> int:
+    return len(NumpyMatrix().open(str(part))) if part.suffix.lower() == ".npy" else count_rows(str(part))
+
+
+def _open_rows(part: Path, options: ReadOptions, rows: NDArray[np.int64]) -> MatrixSource:
+    """Return some rows of a part; missing values of a Parquet file are left out if the options say so."""
+    if part.suffix.lower() != ".npy":
+        return open_rows(str(part), ReadOptions(options.features, skip_nan=options.skip_nan), rows)
+    whole = NumpyMatrix().open(str(part))
+    return MatrixSource(str(part), read_rows(whole.features, rows), names_at(whole.paths, rows))
+
+
+def _joined(folder: Path, sources: Sequence[MatrixSource]) -> NDArray[Any]:
+    """Return the features of all parts, which must have one width."""
+    widths = sorted({source.features.shape[1] for source in sources})
+    if len(widths) > 1:
+        raise GannetError(f"{folder} has parts of different widths, {widths[0]} and {widths[-1]} features")
+    return np.concatenate([source.features for source in sources])
+
+
+def _notes(parts: Sequence[Path], sources: Sequence[MatrixSource]) -> list[str]:
+    width = sources[0].features.shape[1]
+    first = f"{len(parts):,} parts of {width:,} features: {parts[0].name} … {parts[-1].name}"
+    return list(dict.fromkeys([first, *(note for source in sources for note in source.notes)]))
 
 
 def _is_part(file: Path) -> bool:
