@@ -17,12 +17,11 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from gannet import model as model_module
-from gannet.encoders import Linear, UnitLinear
+from gannet.encoders import Decoded, Linear, UnitLinear
 from gannet.errors import GannetError
 from gannet.methods.cibhash import CIBHash
 from gannet.methods.hashgan import HashGAN
 from gannet.model import FORMAT, PIXELS, Model
-from gannet.scoring import Scorer
 
 
 def encoder(kind: type[Linear] = Linear, n_bits: int = 9) -> Linear:
@@ -36,22 +35,22 @@ def model() -> Model:
     return Model(encoder(), "lsh", {"n_bits": 9, "rate": 0.5, "on": None}, "tiny", 16, weights)
 
 
-def scorer(n_features: int = 5, n_bits: int = 9) -> Scorer:
+def decoded(n_features: int = 5, n_bits: int = 9) -> Decoded:
     random = np.random.default_rng(1)
-    return Scorer(*(random.standard_normal(s).astype(np.float32) for s in ((n_features,), (n_features, n_bits))))
+    arrays = (random.standard_normal(s).astype(np.float32) for s in ((n_features,), (n_features, n_bits)))
+    return Decoded(*arrays, np.float32([1.5]), np.float32([2]))
 
 
 DATA = Model(encoder(UnitLinear, 3), "uhga", {"n_steps": 3, "loss": "squared"}).to_bytes()
 
 
-DATA_WITH_SCORER = Model(encoder(n_bits=3), "itq", {"n_bits": 3}, scorer=scorer(n_bits=3)).to_bytes()
+DATA_OF_A_DECODER = Model(decoded(n_bits=3), "itq-refined", {"n_bits": 3}).to_bytes()
 
 
 def assert_equal(a: Model, b: Model) -> None:
     assert type(a.encoder) is type(b.encoder)
     assert (a.method, a.settings, a.backbone, a.image_size) == (b.method, b.settings, b.backbone, b.image_size)
-    scorers = [model.scorer.arrays() if model.scorer else {} for model in (a, b)]
-    for left, right in ((a.encoder.arrays(), b.encoder.arrays()), (a.weights, b.weights), scorers):
+    for left, right in ((a.encoder.arrays(), b.encoder.arrays()), (a.weights, b.weights)):
         assert left.keys() == right.keys()
         for name in left:
             np.testing.assert_array_equal(left[name], right[name])
@@ -114,11 +113,11 @@ def test_any_changed_byte(place: int, value: int) -> None:
     load_or_refuse(DATA[:place] + bytes([value]) + DATA[place + 1 :], Model.from_bytes(DATA))
 
 
-@given(st.integers(0, len(DATA_WITH_SCORER) - 1), st.integers(0, 255))
+@given(st.integers(0, len(DATA_OF_A_DECODER) - 1), st.integers(0, 255))
 @settings(max_examples=500, deadline=None)
-def test_any_changed_byte_of_a_model_with_a_scorer(place: int, value: int) -> None:
-    changed = DATA_WITH_SCORER[:place] + bytes([value]) + DATA_WITH_SCORER[place + 1 :]
-    load_or_refuse(changed, Model.from_bytes(DATA_WITH_SCORER))
+def test_any_changed_byte_of_a_model_with_a_decoder(place: int, value: int) -> None:
+    changed = DATA_OF_A_DECODER[:place] + bytes([value]) + DATA_OF_A_DECODER[place + 1 :]
+    load_or_refuse(changed, Model.from_bytes(DATA_OF_A_DECODER))
 
 
 @given(st.integers(0, len(DATA) - 1), st.binary(max_size=20))
@@ -250,59 +249,25 @@ def test_an_encoder_with_nan_is_refused(kind: type[Linear], name: str, value: fl
         Model.from_bytes(Model(kind(**arrays), "lsh").to_bytes())
 
 
-# The scorer ------------------------------------------------------------------------------------------
+# Weights of the bits ---------------------------------------------------------------------------------
 
 
-def test_a_scorer_comes_back_and_weighs_the_bits(tmp_path: Path) -> None:
+def test_the_encoder_weighs_the_bits(tmp_path: Path) -> None:
     features = np.random.default_rng(2).standard_normal((4, 5))
-    plain, scored = Model(encoder(), "itq"), Model(encoder(), "itq", scorer=scorer())
-    scored.save(tmp_path / "m")
+    plain, refined = Model(encoder(), "itq"), Model(decoded(), "itq-refined")
+    refined.save(tmp_path / "m")
     loaded = Model.load(tmp_path / "m")
-    assert_equal(loaded, scored)
-    assert loaded.id == scored.id != plain.id
+    assert_equal(loaded, refined)
     np.testing.assert_array_equal(plain.bit_weights(features), encoder().values(features.astype(np.float32)))
-    centered = features - scorer().mean
-    expected = centered / np.linalg.norm(centered, axis=1, keepdims=True) @ scorer().weight
+    centered = features / np.linalg.norm(features, axis=1, keepdims=True) - decoded().mean
+    expected = centered / np.linalg.norm(centered, axis=1, keepdims=True) @ decoded().weight
     np.testing.assert_allclose(loaded.bit_weights(features), expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(loaded.encoder.encode(features), plain.encoder.encode(features))
     assert plain.bit_weights(np.empty((0, 5))).shape == (0, 9)
 
 
-def test_a_model_without_a_scorer_is_stored_as_before() -> None:
-    """The file of a version without scorers is read, and written again byte for byte."""
+def test_a_model_of_version_01_is_stored_as_before() -> None:
     data = (Path(__file__).parent / "data_v01" / "vectors.model").read_bytes()
-    loaded = Model.from_bytes(data)
-    assert loaded.scorer is None and loaded.to_bytes() == data
-
-
-@pytest.mark.parametrize("name", ["mean", "weight"])
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_scorer_with_nan_is_refused(name: str, value: float) -> None:
-    arrays = {key: array.copy() for key, array in scorer().arrays().items()}
-    arrays[name].flat[-1] = value
-    with pytest.raises(GannetError, match="holds NaN or infinity in its scorer: make it again"):
-        Model.from_bytes(Model(encoder(), "itq", scorer=Scorer(**arrays)).to_bytes())
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"scorer.mean": np.zeros(4, np.float32)},
-        {"scorer.mean": np.zeros((5, 1), np.float32)},
-        {"scorer.mean": np.zeros(5)},
-        {"scorer.weight": np.zeros((5, 8), np.float32)},
-        {"scorer.weight": np.zeros((5, 9), np.int32)},
-        {"scorer.weight": None},
-        {"scorer.other": np.zeros(5, np.float32)},
-    ],
-)
-def test_a_scorer_that_does_not_fit_is_refused(bad: dict) -> None:
-    tensors = {f"encoder.{name}": array for name, array in encoder().arrays().items()}
-    tensors |= {f"scorer.{name}": array for name, array in scorer().arrays().items()}
-    assert Model.from_bytes(forged(GOOD, tensors)).scorer is not None
-    changed = {name: array for name, array in (tensors | bad).items() if array is not None}
-    with pytest.raises(GannetError, match="does not hold a complete model"):
-        Model.from_bytes(forged(GOOD, changed))
+    assert Model.from_bytes(data).to_bytes() == data
 
 
 def test_values_that_overflow_are_not_weights() -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gannet.methods.hashgan import HashGAN
     from gannet.methods.hybrid import Hybrid
     from gannet.methods.itq import ITQ
+    from gannet.methods.itq_refined import ITQRefined
     from gannet.methods.lsh import LSH
     from gannet.methods.sh import SH
     from gannet.methods.sph import SpH
@@ -62,6 +63,7 @@ _MODULES = {
     "Hasher": "gannet.hashers.base",
     "Hybrid": "gannet.methods.hybrid",
     "ITQ": "gannet.methods.itq",
+    "ITQRefined": "gannet.methods.itq_refined",
     "ImageHasher": "gannet.image_hasher",
     "ImageSource": "gannet.data",
     "Index": "gannet.index",
@@ -116,6 +118,7 @@ __all__ = [
     "HashGAN",
     "Hasher",
     "Hybrid",
+    "ITQRefined",
     "ImageHasher",
     "ImageSource",
     "Index",

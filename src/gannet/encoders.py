@@ -5,6 +5,7 @@ A hasher learns an encoder, and the encoder needs only NumPy, so that searching 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import accumulate, pairwise
@@ -21,6 +22,9 @@ Floats = npt.NDArray[np.float32]
 
 CHUNK_BYTES = 1 << 26
 """Bytes of features that are encoded at a time."""
+_ROWS_AT_ONCE = 1 << 11  # their arrays stay in the cache
+_MOST_ROUNDS = 20
+_LEAST_GAIN = 1e-6
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,21 @@ class Encoder:
             Values; a bit is 1 where its value is at least 0.
         """
         raise NotImplementedError
+
+    def bit_weights(self, features: Floats) -> Floats:
+        """Return the weights of the bits of queries, by which `gannet.scoring.asymmetric_scores` orders items.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n, n_features), dtype float32
+            Features of the queries.
+
+        Returns
+        -------
+        ndarray of shape (n, n_bits), dtype float32
+            One weight per bit; the values before the sign, unless a subclass returns others.
+        """
+        return self.values(features)
 
     def arrays(self) -> dict[str, Floats]:
         """Return the arrays to store.
@@ -202,6 +221,57 @@ class UnitLinear(Linear):
 
 
 @dataclass(frozen=True)
+class Decoded(Encoder):
+    """The codes from which a linear decoder reconstructs the features best.
+
+    Features are scaled to unit length, centered and scaled to unit length again, to vectors z. The decoder maps a code
+    b of -1 and +1 to ``weight @ b``. The code of z is a local minimum of ``|z - weight @ b|^2`` plus a penalty
+    ``penalty * target * (|weight @ b|^2 / target - 1)^2``, found by flipping one bit at a time from the signs of
+    ``z @ weight``. The penalty keeps the reconstructions of all codes about equally long, so that the inner product of
+    a query with a reconstruction, which is the asymmetric score, orders items as the cosine does.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n_features,), dtype float32
+        Mean of the features at unit length.
+    weight : ndarray of shape (n_features, n_bits), dtype float32
+        The decoder.
+    target : ndarray of shape (1,), dtype float32
+        Desired squared length of reconstructions, above 0.
+    penalty : ndarray of shape (1,), dtype float32
+        Weight of the penalty, at least 0.
+    """
+
+    kind: ClassVar[str] = "decoded"
+
+    mean: Floats
+    weight: Floats
+    target: Floats
+    penalty: Floats
+
+    @property
+    def n_features(self) -> int:
+        return int(self.weight.shape[0])
+
+    @property
+    def n_bits(self) -> int:
+        return int(self.weight.shape[1])
+
+    def values(self, features: Floats) -> Floats:
+        """Return how much the cost would grow if a bit were flipped, negative for bits that are 0."""
+        return flipping_costs(self.bit_weights(features), self.gram, float(self.target[0]), float(self.penalty[0]))
+
+    def bit_weights(self, features: Floats) -> Floats:
+        """Return the inner products of the query and the columns of the decoder."""
+        return np.asarray(center_and_normalize(unit_rows(features), self.mean) @ self.weight, np.float32)
+
+    @functools.cached_property
+    def gram(self) -> Floats:
+        """Inner products of the columns of the decoder, ``(n_bits, n_bits)``."""
+        return np.asarray(self.weight.T @ self.weight, np.float32)
+
+
+@dataclass(frozen=True)
 class Joined(Encoder):
     """The bits of several encoders of the same features, one after the other.
 
@@ -237,6 +307,9 @@ class Joined(Encoder):
     def values(self, features: Floats) -> Floats:
         return np.concatenate([part.values(features) for part in self.parts], axis=1)
 
+    def bit_weights(self, features: Floats) -> Floats:
+        return np.concatenate([part.bit_weights(features) for part in self.parts], axis=1)
+
     def arrays(self) -> dict[str, Floats]:
         """Return the arrays of all parts, named by the number of the part and the field, as in ``0.weight``."""
         return {f"{i}.{name}": array for i, part in enumerate(self.parts) for name, array in part.arrays().items()}
@@ -249,6 +322,44 @@ class Joined(Encoder):
             for i in range(len(kinds))
         ]
         return cls(tuple(kind(**own) for kind, own in zip(kinds, numbered, strict=True)))
+
+
+def flipping_costs(products: Floats, gram: Floats, target: float, penalty: float) -> Floats:
+    """Find codes b of -1 and +1 that minimize the cost of `Decoded`, and return the cost of flipping each bit, times b.
+
+    ``products (n, k)`` are the inner products of items and the columns of the decoder, ``gram (k, k)`` those of the
+    columns. No flip of a single bit lowers the cost of a code, up to rounding; the search ends after 20 rounds.
+    """
+    costs = np.empty_like(products, order="C")
+    for start in range(0, len(products), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        costs[rows] = _flip_bits(np.ascontiguousarray(products[rows].T), gram, target, penalty).T
+    return costs
+
+
+def _flip_bits(products: Floats, gram: Floats, target: float, penalty: float) -> Floats:
+    """Return the result of `flipping_costs` for some items; one row per bit, ``(k, n)``."""
+    goal, factor = np.float32(target), np.float32(penalty / target)
+    codes = np.copysign(np.float32(1), products)
+    gram_codes = gram @ codes
+    fit, length = (products * codes).sum(axis=0), (gram_codes * codes).sum(axis=0)
+    costs = np.empty_like(codes)
+    for _ in range(_MOST_ROUNDS):
+        n_flipped = 0
+        for bit, (product, code, row) in enumerate(zip(products, codes, gram, strict=True)):
+            of_fit = -2 * product * code
+            of_length = 4 * (row[bit] - code * gram_codes[bit])
+            costs[bit] = of_length - 2 * of_fit + factor * of_length * (of_length + 2 * (length - goal))
+            flipped = np.flatnonzero(costs[bit] < -_LEAST_GAIN)
+            if len(flipped):
+                n_flipped += len(flipped)
+                gram_codes[:, flipped] -= 2 * row[:, None] * code[flipped]
+                fit[flipped] += of_fit[flipped]
+                length[flipped] += of_length[flipped]
+                code[flipped] *= -1
+        if not n_flipped:
+            break
+    return np.maximum(costs, np.finfo(np.float32).tiny) * codes
 
 
 def check_finite(features: Floats, first_row: int = 0) -> None:

@@ -21,7 +21,6 @@ import numpy.typing as npt
 from gannet.encoders import Encoder, Floats, Joined
 from gannet.errors import GannetError
 from gannet.hashers.takes import FromFeatures, FromPixels, Takes
-from gannet.scoring import Scorer
 from gannet.support.arrays import update_digest
 from gannet.support.atomic import write_atomically
 
@@ -58,8 +57,6 @@ class Model:
         Weights of the image network; empty if there is none or if it can't be stored.
     provenance : Provenance or None, default=None
         Revision, digest and license of a network of another library; None for any other network.
-    scorer : Scorer or None, default=None
-        From the features of a query to one weight per bit; None if the encoder's values are the weights.
     """
 
     encoder: Encoder
@@ -69,7 +66,6 @@ class Model:
     image_size: int | None = None
     weights: Arrays = field(default_factory=dict)
     provenance: Provenance | None = None
-    scorer: Scorer | None = None
 
     @classmethod
     def of(cls, hasher: Hasher, extractor: Extractor | None, extra: Mapping[str, Any] | None = None) -> Model:
@@ -124,7 +120,7 @@ class Model:
         Returns
         -------
         ndarray of shape (n, n_bits), dtype float32
-            The weights of the scorer, or the values of the encoder if the model has no scorer.
+            The weights; see `gannet.encoders.Encoder.bit_weights`.
 
         Raises
         ------
@@ -140,9 +136,8 @@ class Model:
         >>> model.bit_weights([[0.5, -2.0]])
         array([[ 0.5, -2. ]], dtype=float32)
         """
-        weigh = self.encoder.values if self.scorer is None else self.scorer.weights
         with np.errstate(over="ignore", invalid="ignore"):
-            blocks = [weigh(chunk) for chunk in self.encoder.chunks(features)]
+            blocks = [self.encoder.bit_weights(chunk) for chunk in self.encoder.chunks(features)]
         weights = np.concatenate([np.empty((0, self.n_bits), np.float32), *blocks])
         bad = ~np.isfinite(weights).all(axis=1)
         if bad.any():
@@ -163,8 +158,6 @@ class Model:
 
         tensors = {f"encoder.{name}": value for name, value in self.encoder.arrays().items()}
         tensors |= {f"backbone.{name}": value for name, value in self.weights.items()}
-        if self.scorer is not None:
-            tensors |= {f"scorer.{name}": value for name, value in self.scorer.arrays().items()}
         header = {
             "version": VERSION,
             "method": self.method,
@@ -212,10 +205,7 @@ class Model:
         try:
             arrays = _parts(tensors, "encoder.")
             made = kinds[0](**arrays) if len(kinds) == 1 else Joined.of(kinds, arrays)
-            of_scorer = _parts(tensors, "scorer.")
-            damaged = [
-                name for name, arrays in (("encoder", made.arrays()), ("scorer", of_scorer)) if not _are_finite(arrays)
-            ]
+            is_finite = _are_finite(made.arrays())
             model = cls(
                 made,
                 str(header["method"]),
@@ -224,14 +214,13 @@ class Model:
                 header["image_size"],
                 _parts(tensors, "backbone."),
                 _provenance(header),
-                Scorer(**of_scorer) if of_scorer else None,
             )
-            consistent = model.n_bits == header["n_bits"] and _names_backbone(model) and _has_fitting_scorer(model)
-            consistent = consistent and (bool(damaged) or _can_encode(made))
+            consistent = model.n_bits == header["n_bits"] and _names_backbone(model)
+            consistent = consistent and (not is_finite or _can_encode(made))
         except Exception:  # parts that do not fit together can fail in any way
-            consistent, damaged = False, []
-        if consistent and damaged:
-            raise GannetError(f"{origin} holds NaN or infinity in its {damaged[0]}: make it again with `gannet fit`")
+            is_finite = consistent = False
+        if consistent and not is_finite:
+            raise GannetError(f"{origin} holds NaN or infinity in its encoder: make it again with `gannet fit`")
         if not consistent:
             raise GannetError(f"{origin} does not hold a complete model: make it again with `gannet fit`")
         return model
@@ -302,18 +291,6 @@ def _are_finite(arrays: Arrays) -> bool:
 def _can_encode(encoder: Encoder) -> bool:
     """Return whether the encoder can encode an item: its arrays may not fit together."""
     return encoder.n_features > 0 and encoder.encode(np.zeros((1, *encoder.item_shape), np.uint8)).size > 0
-
-
-def _has_fitting_scorer(model: Model) -> bool:
-    """Return whether the scorer, if there is one, takes the features of the encoder and weighs all its bits."""
-    if model.scorer is None:
-        return True
-    n_features = model.encoder.n_features
-    shapes = {"mean": (n_features,), "weight": (n_features, model.n_bits)}
-    arrays = model.scorer.arrays()
-    return len(model.encoder.item_shape) == 1 and all(
-        arrays[name].dtype == np.float32 and arrays[name].shape == shape for name, shape in shapes.items()
-    )
 
 
 def _names_backbone(model: Model) -> bool:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-
 import numpy as np
 import numpy.typing as npt
 
 from gannet.codes import Codes, check_codes, unpack
-from gannet.encoders import Floats, center_and_normalize
+from gannet.encoders import Floats
 from gannet.errors import GannetError
 
 DEFAULT_CANDIDATES = 1000
@@ -22,59 +20,6 @@ _BYTE_SIGNS = 2 * unpack(np.arange(256, dtype=np.uint8)[:, None], 8).astype(np.f
 def signs(codes: Codes, n_bits: int) -> Floats:
     """Return the bits of packed codes ``(m, w)`` as -1 or +1, float32 ``(m, n_bits)``."""
     return np.asarray(_BYTE_SIGNS[codes].reshape(len(codes), -1)[:, :n_bits])
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """A linear map from the features of a query to one weight per bit.
-
-    The weights are ``center_and_normalize(features, mean) @ weight``: the centered features are scaled to unit length
-    first. If ``D`` of shape ``(n_features, n_bits)`` is a linear decoder, which approximates the centered, normalized
-    features of an item by ``D @ b`` from its code ``b`` of -1 and +1, then ``weight = D`` makes the score of an item
-    an estimate of its cosine to the query, up to a factor per query.
-
-    Parameters
-    ----------
-    mean : ndarray of shape (n_features,), dtype float32
-        Subtracted from the features, which are then scaled to unit length.
-    weight : ndarray of shape (n_features, n_bits), dtype float32
-        One direction per bit.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from gannet.scoring import Scorer
-    >>> Scorer(np.zeros(2, np.float32), np.eye(2, 3, dtype=np.float32)).weights(np.array([[3.0, 4.0]], np.float32))
-    array([[0.6, 0.8, 0. ]], dtype=float32)
-    """
-
-    mean: Floats
-    weight: Floats
-
-    def weights(self, features: Floats) -> Floats:
-        """Return the weights of the bits for each query.
-
-        Parameters
-        ----------
-        features : ndarray of shape (n, n_features), dtype float32
-            Features of the queries.
-
-        Returns
-        -------
-        ndarray of shape (n, n_bits), dtype float32
-            Weights; a bit of an item counts with its weight if it is 1, and with the negative weight if it is 0.
-        """
-        return np.asarray(center_and_normalize(features, self.mean) @ self.weight, np.float32)
-
-    def arrays(self) -> dict[str, Floats]:
-        """Return the arrays to store.
-
-        Returns
-        -------
-        dict of str to ndarray
-            The arrays by field name.
-        """
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def asymmetric_scores(weights: npt.ArrayLike, codes: npt.ArrayLike) -> Floats:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from gannet.codes import hamming
 from gannet.collection import Collection
 from gannet.errors import GannetError
 from gannet.model import Model
-from gannet.scoring import DEFAULT_CANDIDATES, Scorer, asymmetric_scores
+from gannet.scoring import DEFAULT_CANDIDATES, asymmetric_scores
 
 
 def search(run, collection: Path, *arguments: object) -> list:
@@ -69,17 +68,16 @@ def test_a_row_is_ordered_by_score_and_an_id_by_distance(
     assert alone.status == 2 and "no values to score with" in alone.err and alone.err.count("\n") == 1
 
 
-def test_a_scorer_in_the_model_decides_the_order(
-    tmp_path: Path, matrix: Path, matrix_model: Path, vectors, run
-) -> None:
-    model = Model.load(matrix_model)
-    random = np.random.default_rng(3)
-    scorer = Scorer(*(random.standard_normal(shape).astype(np.float32) for shape in ((20,), (20, 12))))
-    scored = replace(model, scorer=scorer)
-    scored.save(tmp_path / "scored.model")
-    assert run("index", matrix, "-m", tmp_path / "scored.model", "-o", tmp_path / "scored").status == 0
-    (answer,) = search(run, tmp_path / "scored", f"{matrix}#7", "-k", 100)
-    assert ids(answer) == expected(scored, vectors, vectors[7], 100) != expected(model, vectors, vectors[7], 100)
+def test_the_encoder_decides_the_weights(tmp_path: Path, matrix: Path, vectors, run) -> None:
+    file = tmp_path / "refined.model"
+    fit = run("fit", matrix, "-o", file, "--method", "itq-refined", "--bits", 12)
+    assert fit.status == 0 and run("index", matrix, "-m", file, "-o", tmp_path / "refined").status == 0
+    (answer,) = search(run, tmp_path / "refined", f"{matrix}#7", "-k", 100)
+    model = Model.load(file)
+    assert ids(answer) == expected(model, vectors, vectors[7], 100)
+    weights = model.encoder.bit_weights(vectors[7:8].astype(np.float32))[0]
+    scores = asymmetric_scores(weights, model.encoder.encode(vectors[ids(answer)]))
+    assert (np.diff(scores) <= 0).all() and len(set(scores)) > 20
 
 
 def test_a_radius_is_ordered_by_score_on_request(matrix: Path, matrix_collection: Path, run) -> None:

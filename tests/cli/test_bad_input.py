@@ -233,7 +233,9 @@ def test_models_that_do_not_fit_their_collection_or_backbone(tmp_path: Path, pho
     refused(run("search", other_bits, f"{tmp_path / 'v.npy'}#0"), "12 bits", "makes 16")
     assert run("search", other_bits, "0").status == 0
     Model(encoder, "lsh", {}, "efficientnet-lite9", 16).save(unknown)
-    refused(run("index", photos, "-m", unknown, "-o", tmp_path / "c"), "unknown backbone", "efficientnet-lite0")
+    refused(
+        run("index", photos, "-m", unknown, "-o", tmp_path / "c"), "unknown backbone", "did you mean 'efficientnet-lite"
+    )
     Model(encoder, "lsh", {}, "tiny", 16).save(hollow)
     refused(run("index", photos, "-m", hollow, "-o", tmp_path / "c"), "weight")
     assert not (tmp_path / "c").exists()
@@ -392,7 +394,7 @@ def test_unknown_names_come_with_the_nearest(tmp_path: Path, matrix: Path, photo
     )
     refused(run(*fit, "--method", "lsh", "--set", "n_steps=3"), "lsh has no settings")
     refused(run(*fit, "--method", "itq", "--set", "gradient_attention=true"), "gradient attention has no place")
-    wrong = run("fit", photos, "-o", tmp_path / "m", "--backbone", "efficientnet-lite1", "--method", "lsh")
+    wrong = run("fit", photos, "-o", tmp_path / "m", "--backbone", "efficientnet-lit0", "--method", "lsh")
     refused(wrong, "unknown backbone", "did you mean 'efficientnet-lite0'?")
     refused(run(*fit, "--method", "uhga", "--set", "similarity=cosin"), "did you mean 'cosine'?")
     assert not (tmp_path / "m").exists()

@@ -142,7 +142,7 @@ def test_the_command_tells_what_it_measured(tmp_path: Path) -> None:
     assert lines[0].startswith("learned 8 bits from a random sample of 1,000 of 2,200 items with itq")
     assert lines[1].startswith("8 bits: of the 10 nearest by cosine, ") and "% with 16 bits)" in lines[1]
     record = json.loads(CliRunner().invoke(make_group(), [*fit, "--json"]).stdout)
-    assert (record["method"], record["n_items"], record["n_total"]) == ("itq", 2000, 2200)
+    assert (record["method"], record["n_items"], record["n_total"]) == ("itq-refined", 2000, 2200)
     recall = record["recall"]
     assert (recall["n_queries"], recall["n_database"], recall["n_candidates"]) == (200, 2000, 100)
     assert 0 < recall["by_distance"] < recall["by_score"] < recall["by_score_of_double"] < 1

@@ -154,7 +154,7 @@ def gannet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 def test_the_method_follows_from_the_goal() -> None:
     assert method_for(images=True) == method_for("kind", images=True) == "uhga-views"
-    assert method_for(images=False) == method_for("nearest", images=True) == "itq"
+    assert method_for(images=False) == method_for("nearest", images=True) == "itq-refined"
     assert method_for("kind", images=False) == "uhga-graph"
     assert method_for(images=True, train_backbone=True) == "uhga"
     with pytest.raises(GannetError, match="no method for the goal 'nearest' trains"):

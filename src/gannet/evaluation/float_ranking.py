@@ -116,7 +116,7 @@ def neighbor_recall(
     n : int, default=100
         Number of nearest items by code, at most the size of the database.
     query_values : array-like of shape (q, n_bits), default=None
-        Real values of the queries, as `gannet.Model.bit_weights` or a hasher's ``decision_function`` returns them: take
+        Real values of the queries, as the ``bit_weights`` of a model or of an encoder returns them: take
         the nearest items by `gannet.scoring.asymmetric_scores`, not by Hamming distance.
 
     Returns

@@ -116,7 +116,7 @@ def evaluate(
     ranks : sequence of int, default=(1, 10, 100, 1000)
         Numbers of nearest items at which precision and recall are computed.
     query_values : array-like of shape (q, n_bits), optional
-        Real values of the queries, as `gannet.Model.bit_weights` or a hasher's ``decision_function`` returns them: also
+        Real values of the queries, as the ``bit_weights`` of a model or of an encoder returns them: also
         rank the whole database by `gannet.scoring.asymmetric_scores`. Items with equal scores are ties.
 
     Returns

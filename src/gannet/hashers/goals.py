@@ -21,7 +21,9 @@ class Goal:
 
 
 GOALS = {
-    "nearest": Goal("find the items that the features call nearest", images="itq", matrix="itq", training=None),
+    "nearest": Goal(
+        "find the items that the features call nearest", images="itq-refined", matrix="itq-refined", training=None
+    ),
     "kind": Goal("find things of the same kind", images="uhga-views", matrix="uhga-graph", training="uhga"),
 }
 
@@ -53,7 +55,7 @@ def method_for(goal: str | None = None, *, images: bool, train_backbone: bool = 
     --------
     >>> from gannet.hashers import method_for
     >>> method_for(images=False), method_for("kind", images=False)
-    ('itq', 'uhga-graph')
+    ('itq-refined', 'uhga-graph')
     """
     if goal is None:
         goal = "kind" if images else "nearest"

@@ -56,11 +56,7 @@ class ITQ(Hasher):
     def _learn(self, features: Floats) -> Linear:
         if self.n_iterations < 1:
             raise GannetError(f"n_iterations must be at least 1, not {self.n_iterations}")
-        if self.n_bits > features.shape[1]:
-            raise GannetError(
-                f"itq makes at most one bit per feature, and n_features={features.shape[1]} is under {self.n_bits}: "
-                "ask for fewer bits, or use lsh or uhga"
-            )
+        check_bits_per_feature(self.name, self.n_bits, features)
         pca = PCA(self.n_bits, svd_solver="auto", random_state=check_random_state(self.random_state))
         projected = pca.fit_transform(features)
         rotation = self._rotation(projected)
@@ -77,6 +73,15 @@ class ITQ(Hasher):
                 left, _, right = np.linalg.svd(_correlation(projected, rotation))
                 rotation = left @ right
         return rotation
+
+
+def check_bits_per_feature(method: str, n_bits: int, features: Floats) -> None:
+    """Raise a `GannetError` if there are more bits than features."""
+    if n_bits > features.shape[1]:
+        raise GannetError(
+            f"{method} makes at most one bit per feature, and n_features={features.shape[1]} is under {n_bits}: "
+            "ask for fewer bits, or use lsh or uhga"
+        )
 
 
 def _correlation(projected: Floats, rotation: Floats) -> Floats:
