@@ -37,6 +37,8 @@ _OTHER_WORDS = frozenset({
     "lng", "longitude", "price", "age", "weight", "aspect", "ratio", "iso", "quality", "exposure", "aperture",
     "duration", "user", "version", "views", "likes",
 })  # fmt: skip
+#: Names of columns of bytes that are images: the formats that img2dataset writes.
+_IMAGE_NAMES = frozenset({"jpg", "jpeg", "png", "webp", "image"})
 _MOST, _LISTED = 0.75, 4
 
 _ROWS_AT_ONCE = 1 << 14
@@ -51,8 +53,8 @@ class ParquetMatrix(SourceKind):
     options = MATRIX_OPTIONS
 
     def takes(self, text: str) -> bool:
-        """Return whether the text is the path of a file that ends in ``.parquet``."""
-        return text.lower().endswith(".parquet") and is_file(text)
+        """Return whether the text is the path of a ``.parquet`` file that is not one of images."""
+        return is_parquet(text) and not image_columns(text)
 
     def open(self, text: str) -> MatrixSource:
         """Read the file; a column ``id``, ``path``, ``name``, ``image_path`` or the like names the items.
@@ -66,6 +68,25 @@ class ParquetMatrix(SourceKind):
     def open_with(self, text: str, options: ReadOptions) -> MatrixSource:
         """Read the file, or a sample of its rows, with the given columns of features and of names."""
         return open_rows(text, options, options.rows(count_rows(text)))
+
+
+def is_parquet(text: str) -> bool:
+    """Return whether the text is the path of a file that ends in ``.parquet``."""
+    return text.lower().endswith(".parquet") and is_file(text)
+
+
+def image_columns(text: str) -> list[str]:
+    """Return the columns of images in a Parquet file, by its schema.
+
+    The list is empty if the file has a column of number lists, cannot be read, or pyarrow is missing.
+    """
+    try:
+        _, kinds, _ = _opened(text)
+    except GannetError:
+        return []
+    if any(_is_vector(kind) for kind in kinds.values()):
+        return []
+    return [name for name, kind in kinds.items() if _is_image(name, kind)]
 
 
 def count_rows(text: str) -> int:
@@ -264,6 +285,15 @@ def _from_lists(path: str, column: Any, missing_as_nan: bool) -> NDArray[Any]:
             block = whole
         rows.append(block)
     return np.concatenate(rows)
+
+
+def _is_image(name: str, kind: Any) -> bool:
+    """Return whether a column holds images: bytes and a path in a struct, or bytes under a usual name."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        return {part.name for part in kind} == {"bytes", "path"}
+    return name in _IMAGE_NAMES and (pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _is_text(kind: Any) -> bool:
