@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gannet import ITQ, ImageHasher
 from gannet.data import is_matrix, open_source, read_item
 from gannet.errors import GannetError
+from gannet.feature_reader import open_images
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -19,6 +21,10 @@ def picture(color):
     out = io.BytesIO()
     Image.new("RGB", (6, 4), (color, 10, 20)).save(out, "PNG")
     return out.getvalue()
+
+
+def mean_color(images):
+    return np.array([np.asarray(image).mean(axis=(0, 1)) for image in images])
 
 
 def cells(colors):
@@ -158,3 +164,26 @@ def test_parquet_with_embeddings_stays_a_matrix(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"image": cells([1, 2]), "embedding": [[1.0, 2.0], [3.0, 4.0]]}), path)
     assert is_matrix(path) and np.array_equal(open_source(path).features, [[1, 2], [3, 4]])
+
+
+def test_datasets_in_memory(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"picture": datasets.Image(), "label": datasets.Value("int64")})
+    (tmp_path / "9.png").write_bytes(picture(9))
+    rows = [{"bytes": picture(color), "path": None} for color in range(8)]
+    rows.append({"bytes": None, "path": str(tmp_path / "9.png")})
+    dataset = datasets.Dataset.from_dict({"picture": rows, "label": list(range(9))}, features=features)
+    source = open_images(dataset.select([8, 0, 3]))
+    assert [source.read(index) for index in range(3)] == [picture(9), picture(0), picture(3)]
+    hasher = ImageHasher(ITQ(n_bits=2), backbone=mean_color).fit(dataset)
+    assert np.array_equal(hasher.encode(dataset), hasher.encode([row["bytes"] or picture(9) for row in rows]))
+    dataset.save_to_disk(tmp_path / "saved")
+    assert [open_source(tmp_path / "saved").read(index) for index in (0, 7)] == [picture(0), picture(7)]
+    vectors = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    both = dataset.add_column("vector", list(vectors))
+    with pytest.raises(GannetError, match=r"not picture, vector: choose one with dataset.select_columns"):
+        open_images(both)
+    with pytest.raises(GannetError, match="none among label"):
+        open_images(dataset.select_columns("label"))
+    for form in (both.remove_columns("picture"), both.select_columns("vector").with_format("numpy")):
+        assert np.allclose(open_images(form).features, vectors)

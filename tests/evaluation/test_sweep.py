@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_records import make_record
 
 from gannet.errors import GannetError
 from gannet.evaluation import published
@@ -15,6 +14,7 @@ from gannet.evaluation.summary import attention_gains, sweeps, variant
 from gannet.evaluation.sweep import Sweep, read_sweep, sweep_cells
 from gannet.hashers import get_hasher
 from gannet.hashers.settings import defaults
+from made_records import make_record
 
 THRESHOLD = "similarity_threshold"
 

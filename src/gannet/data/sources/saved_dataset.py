@@ -9,6 +9,7 @@ from typing import Any
 
 from gannet.data.base import ImageSource, is_file, reading
 from gannet.data.source_kind import SourceKind
+from gannet.data.sources.parquet import is_cell_of_images
 from gannet.errors import GannetError
 from gannet.support.libraries import load
 
@@ -67,13 +68,7 @@ class SavedDataset(SourceKind):
 
 def _image_column(text: str, schema: Any) -> str:
     """Return the one column whose type has the fields ``bytes`` and ``path``."""
-    import pyarrow as pa
-
-    columns = [
-        str(field.name)
-        for field in schema
-        if pa.types.is_struct(field.type) and {part.name for part in field.type} == {"bytes", "path"}
-    ]
+    columns = [str(field.name) for field in schema if is_cell_of_images(field.type)]
     if len(columns) != 1:
         held = ", ".join(f"{field.name} ({field.type})" for field in schema)
         problem = f"several columns of images, {', '.join(columns)}" if columns else f"no column of images, but {held}"
