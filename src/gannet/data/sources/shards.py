@@ -16,7 +16,7 @@ from gannet.data.matrix import MatrixSource, make_source, names_at, names_of, re
 from gannet.data.options import MATRIX_OPTIONS, ReadOptions
 from gannet.data.source_kind import SourceKind
 from gannet.data.sources.matrix import NumpyMatrix
-from gannet.data.sources.parquet import ParquetMatrix, count_rows, names_in, open_rows
+from gannet.data.sources.parquet import ParquetMatrix, count_rows, image_columns, is_parquet, names_in, open_rows
 from gannet.errors import GannetError
 
 _EMBEDDINGS, _METADATA = "img_emb", "metadata"
@@ -41,7 +41,7 @@ class MatrixFolder(SourceKind):
             return False
         if is_folder(Path(text, _EMBEDDINGS)):
             return True
-        found = False
+        found: list[str] = []
         try:
             with os.scandir(text) as entries:
                 for entry in entries:
@@ -50,10 +50,11 @@ class MatrixFolder(SourceKind):
                     is_matrix = entry.name.lower().endswith(_MATRICES)
                     if not is_matrix and not entry.name.lower().endswith((".txt", ".json", ".csv", ".md")):
                         return False
-                    found = found or is_matrix
+                    if is_matrix:
+                        found.append(entry.path)
         except OSError:
             return False
-        return found
+        return bool(found) and not any(image_columns(file) for file in sorted(found)[:1] if is_parquet(file))
 
     def open(self, text: str) -> MatrixSource:
         """Read all parts, in the order of the numbers in their names.
