@@ -9,6 +9,8 @@ from gannet.data.base import ImageSource, Skipped
 from gannet.data.images import RawImage
 from gannet.errors import GannetError
 
+_NOTES_SHOWN = 5
+
 
 class JoinedSource(ImageSource):
     """The images of several sources below a folder; an item has the path that it has in its own source."""
@@ -18,7 +20,10 @@ class JoinedSource(ImageSource):
         within = len(folder.rstrip("/")) + 1
         members = [part.paths[index][within:] for part, index in self._places]
         notes = [f"{len(parts):,} parts: {parts[0].name} … {parts[-1].name}"]
-        notes += [f"{part.name}: {note}" for part in parts for note in part.notes]
+        of_parts = [f"{part.name}: {note}" for part in parts for note in part.notes]
+        notes += of_parts[:_NOTES_SHOWN]
+        if len(of_parts) > _NOTES_SHOWN:
+            notes.append(f"and {len(of_parts) - _NOTES_SHOWN:,} more such lines about other parts")
         super().__init__(folder, members, "/", [*skipped, *(item for part in parts for item in part.skipped)], notes)
 
     def read(self, index: int) -> RawImage:
