@@ -137,9 +137,11 @@ def advise(training: Training, goal: str, n_items: int) -> Advice:
 
 
 def _methods(held_out: HeldOut, training: Training, goal: str, n_items: int, left_out: list[str]) -> Iterator[Row]:
-    """Measure the methods of the goals and itq, the ones for the goal first, until the time is up."""
-    names = [each for key in sorted(GOALS, key=lambda key: key != goal) for each in _names(key)]
-    wanted = list(dict.fromkeys([*names, "itq"]))
+    """Measure the methods of the goal and itq, until the time is up; those of another goal are named as left out."""
+    wanted = list(dict.fromkeys([*_names(goal), "itq"]))
+    for other in GOALS:
+        names = [name for name in dict.fromkeys(_names(other)) if name not in wanted]
+        left_out += [f"{name}: it is for the goal {other}, see --goal" for name in names]
     started = time.perf_counter()
     with progress(len(wanted) * len(LENGTHS), "measuring", unit="code") as bar:
         for name in wanted:
