@@ -17,6 +17,7 @@ from gannet.backbones.cache import FeatureCache
 from gannet.backbones.extract import extract, load
 from gannet.data import ImageSource, MatrixSource, RawImage, Sample, Skipped, decode, digest, open_source, read_item
 from gannet.data.images import PartialImage
+from gannet.data.python_datasets import is_dataset, open_dataset
 from gannet.data.python_images import as_raw
 from gannet.data.sample import drawn
 from gannet.errors import GannetError
@@ -70,7 +71,7 @@ class FeatureReader:
     Images are a path (whatever `gannet.data.open_source` takes), an opened source, or a list, array, Series or
     generator of images, each a path, the bytes of an image file, a PIL image, or an array or tensor: gray, RGB or RGBA,
     as integers of 0 to 255 or floats of 0 to 1. Gray images can also be one array ``(n, h, w)``. A matrix of features
-    is read unchanged, without the network.
+    is read unchanged, without the network. A ``datasets.Dataset`` has one column of images or of number lists.
 
     Parameters
     ----------
@@ -265,7 +266,10 @@ def open_images(images: Images, sample: Sample | None = None) -> ImageSource | M
     """Return images or a matrix, given in any of the forms that `FeatureReader` takes, or a sample, as a source."""
     if isinstance(images, str | os.PathLike):
         return open_source(images, sample=sample)
-    source = images if isinstance(images, ImageSource | MatrixSource) else _listed(images)
+    if is_dataset(images):
+        source = open_dataset(images)
+    else:
+        source = images if isinstance(images, ImageSource | MatrixSource) else _listed(images)
     return source if sample is None else drawn(source, sample)
 
 

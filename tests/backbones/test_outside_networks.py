@@ -215,3 +215,14 @@ def test_features_of_another_kind_are_refused(pictures) -> None:
     hasher = ImageHasher(ITQ(8), backbone=Histograms())
     with pytest.raises(GannetError, match=r"itq takes FromFeatures\(\), but these features were read as FromViews"):
         hasher.learn(hasher.reader.read(pictures, FromViews(2)))
+
+
+@pytest.mark.parametrize("form", [np.asarray, torch.tensor, list, lambda rows: [torch.tensor(row) for row in rows]])
+def test_encode_with_options_may_return_arrays_tensors_or_lists(form):
+    class SentenceModel:
+        def encode(self, sentences, batch_size=32, convert_to_numpy=True):
+            return form(np.array([np.asarray(image, np.float32).mean(axis=(0, 1)) for image in sentences]))
+
+    pictures = list(np.random.default_rng(0).integers(0, 255, (12, 8, 8, 3), np.uint8))
+    values = FeatureReader(SentenceModel()).read(pictures).values
+    assert np.allclose(values, [picture.mean(axis=(0, 1)) for picture in pictures], atol=1e-3)

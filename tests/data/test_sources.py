@@ -4,6 +4,9 @@ import io
 import os
 import stat
 import struct
+import subprocess
+import sys
+import tempfile
 import time
 import zipfile
 from contextlib import nullcontext
@@ -469,3 +472,47 @@ def test_a_million_files_in_one_folder_take_time_in_proportion(tmp_path, monkeyp
 
     small = min(seconds(20_000) for _ in range(3))
     assert seconds(200_000) < 40 * small
+
+
+READ_AS_NOBODY = """
+import os, sys
+import gannet
+from gannet.data import open_source, read_item
+from gannet.data.opening import other_kinds
+from gannet.errors import GannetError
+open_source(sys.argv[1])  # imports modules that the user nobody cannot read
+other_kinds()
+if os.geteuid() == 0:
+    os.seteuid(65534)  # root may read everything
+for path in sys.argv[2:]:
+    for function in (open_source, read_item):
+        try:
+            print("opened", function(path))
+        except GannetError as error:
+            print(error)
+"""
+
+
+def test_a_folder_that_may_not_be_entered_is_named_itself(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    with tempfile.TemporaryDirectory() as name:  # other users cannot enter pytest's folders
+        closed = Path(name, "closed")
+        (closed / "sub").mkdir(parents=True)
+        for folder in (closed, closed / "sub"):
+            Image.new("RGB", (8, 8)).save(folder / "a.png")
+        Path(name).chmod(0o755)
+        closed.chmod(0)
+        paths = [str(closed), f"{closed}/sub", f"{closed}/a.png", f"{closed}/m.npy#3"]
+        done = subprocess.run(
+            [sys.executable, "-c", READ_AS_NOBODY, tmp_path, *paths],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        closed.chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:2] == [f"{closed} cannot be read: Permission denied", f"not a picture file: {closed}"]
+    inside = [f"{path} cannot be read: Permission denied" for path in paths[1:] for _ in range(2)]
+    assert lines[2:] == inside

@@ -106,7 +106,9 @@ def _stacked(inputs: list[Any]) -> Any:
 
 
 def _on_cpu(vectors: Any) -> Any:
-    """Return a torch tensor as an array on the CPU, anything else unchanged."""
+    """Return a torch tensor, or a list of tensors, as arrays on the CPU, anything else unchanged."""
+    if isinstance(vectors, list | tuple):
+        return [_on_cpu(vector) for vector in vectors]
     return vectors.detach().float().cpu().numpy() if hasattr(vectors, "detach") else vectors
 
 

@@ -93,8 +93,9 @@ def sync(collection: str, folder: str, dry_run: bool, remove_missing: bool, quic
     """
     from gannet.collection import Collection
     from gannet.collection.indexing import sync as sync_collection
+    from gannet.data.base import is_folder
 
-    source = open_source(folder, **reading) if Path(folder).is_dir() else folder
+    source = open_source(folder, **reading) if is_folder(folder) else folder
     with Collection.open(collection, readonly=dry_run) as store:
         changes, skipped = sync_collection(store, source, dry_run=dry_run, remove_missing=remove_missing, quick=quick)
         _report(changes, skipped, collection, len(store), dry_run)

@@ -20,6 +20,7 @@ from gannet.collection.items import Item, Origin
 from gannet.collection.locations import is_gone, origins
 from gannet.collection.stored_model import read_model
 from gannet.data import FolderSource, ImageSource, MatrixSource, Skipped, Subset, digest, open_source
+from gannet.data.base import is_folder
 from gannet.errors import GannetError
 from gannet.image_hasher import ImageHasher
 from gannet.model import Model
@@ -161,7 +162,7 @@ def sync(
             changes, skipped = sync(collection, "photos")
     """
     source = open_source(folder) if isinstance(folder, str) else folder
-    if not isinstance(source, FolderSource) or (isinstance(folder, str) and not Path(folder).is_dir()):
+    if not isinstance(source, FolderSource) or (isinstance(folder, str) and not is_folder(folder)):
         name = folder if isinstance(folder, str) else source.container
         raise GannetError(f"{name} is no folder of image files: add it with `gannet add`")
     items = collection.items_under(source.container)

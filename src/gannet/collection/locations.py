@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gannet.collection.items import Item, Origin
 from gannet.data import FolderSource, ImageSource, MatrixSource
-from gannet.data.base import exists
+from gannet.data.base import exists, is_folder
 from gannet.data.opening import other_kinds, own_kinds
 
 
@@ -46,7 +46,7 @@ def _holders(item: Item) -> Sequence[str]:
 def _is_plain_folder(path: str) -> bool:
     kinds = [*own_kinds(), *other_kinds()]
     try:
-        return Path(path).is_dir() and not any(kind.items == "members" and kind.takes(path) for kind in kinds)
+        return is_folder(path) and not any(kind.items == "members" and kind.takes(path) for kind in kinds)
     except OSError:
         return False
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from gannet.collection.collection import Collection
 from gannet.collection.items import Item, Origin
-from gannet.data.base import absolute
+from gannet.data.base import absolute, is_folder
 from gannet.errors import GannetError
 
 
@@ -48,7 +46,7 @@ def _find(collection: Collection, path: str) -> tuple[str, list[Item]]:
     """Return a path as the collection has it, and the items there."""
     for base in dict.fromkeys([absolute(path), path]):
         items = [*collection.items_under(base), *collection.items_at([base]), *collection.items_in(base)]
-        if not Path(base).is_dir():  # members of archives that were added without an origin
+        if not is_folder(base):  # members of archives that were added without an origin
             items += [item for mark in "!#" for item in collection.items_from(base + mark) if not item.origin.container]
         if items:
             return base, sorted({item.id: item for item in items}.values())

@@ -240,6 +240,14 @@ def is_file(path: str) -> bool:
         return False
 
 
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Return whether a text, of any length and content, is the path of a folder, which need not be readable."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def has_content(path: str) -> bool:
     """Return whether a text is the path of a file that is not empty."""
     try:

@@ -147,7 +147,13 @@ def read_item(path: str) -> RawImage:
         return read_file(path)
     located = _locate(path)
     if located is None:
-        raise GannetError(f"no such picture: {path}")
+        try:
+            is_there = Path(path).exists()
+        except PermissionError as error:
+            raise GannetError(f"{path} {reason(error)}") from None
+        except (OSError, ValueError):
+            is_there = False
+        raise GannetError(f"not a picture file: {path}" if is_there else f"no such picture: {path}")
     kind, container, member = located
     source = None if kind.items == "rows" else _open_container(kind, container, _modified(container))
     if not isinstance(source, ImageSource):

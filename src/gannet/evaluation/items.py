@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.data import ImageSource, LabeledImages
-from gannet.data.base import Subset
+from gannet.data.base import Subset, exists
 from gannet.data.datasets import all_datasets, get_dataset, load_own
 from gannet.errors import GannetError, unknown_name
 from gannet.evaluation.protocols import Protocol, Rows, all_protocols, get_protocol, own_protocol
@@ -63,7 +63,7 @@ def find_protocol(name: str, path: str | os.PathLike[str] | None = None) -> tupl
 
 
 def _is_path(name: str) -> bool:
-    return Path(name).exists() or os.sep in name or bool(Path(name).suffix)
+    return exists(name) or os.sep in name or bool(Path(name).suffix)
 
 
 def _items(images: LabeledImages) -> Items:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gannet.data.base import is_file
 from gannet.data.labeled import Dataset, LabeledImages
 from gannet.errors import GannetError, unknown_name
 
@@ -81,7 +81,7 @@ def load_own(path: str | os.PathLike[str]) -> LabeledImages:
 
     if has_lists(path):
         return load_lists(path)
-    if Path(path).is_file() and os.fspath(path).lower().endswith(".txt"):
+    if is_file(os.fspath(path)) and os.fspath(path).lower().endswith(".txt"):
         return load_list(path)
     return load_class_folders(path)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gannet.data.base import ArraySource, has_content, is_file, reading, reason
+from gannet.data.base import ArraySource, has_content, is_file, is_folder, reading, reason
 from gannet.data.source_kind import SourceKind
 from gannet.data.sources._plain_pickle import read_plain_pickle
 from gannet.data.sources._tar import regular_files
@@ -40,7 +40,7 @@ class Cifar10Batches(SourceKind):
 
     def open(self, text: str) -> ArraySource:
         """Return the 50,000 training images in the order of the batches, then the 10,000 test images."""
-        if not Path(text).is_dir():
+        if not is_folder(text):
             return _build(text, _tar_members(text))
         folder = _batch_folder(text) or text
         found = [name for name in _BATCHES if is_file(f"{folder}/{name}")]

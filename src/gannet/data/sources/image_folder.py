@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from gannet.data.base import exists, reason
+from gannet.data.base import is_folder, reason
 from gannet.data.files import FolderSource, is_image_name
 from gannet.data.listing import Listing
 from gannet.data.options import IMAGE_OPTIONS, ReadOptions
@@ -26,7 +26,7 @@ class ImageFolder(SourceKind):
 
     def takes(self, text: str) -> bool:
         """Return whether the text is the path of a folder."""
-        return exists(text) and Path(text).is_dir()
+        return is_folder(text)
 
     def open(self, text: str) -> FolderSource:
         """List the images in the folder and its subfolders, sorted by path.

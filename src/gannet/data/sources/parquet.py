@@ -37,6 +37,8 @@ _OTHER_WORDS = frozenset({
     "lng", "longitude", "price", "age", "weight", "aspect", "ratio", "iso", "quality", "exposure", "aperture",
     "duration", "user", "version", "views", "likes",
 })  # fmt: skip
+#: Names of columns of bytes that are images: the formats that img2dataset writes.
+_IMAGE_NAMES = frozenset({"jpg", "jpeg", "png", "webp", "image"})
 _MOST, _LISTED = 0.75, 4
 
 _ROWS_AT_ONCE = 1 << 14
@@ -51,8 +53,8 @@ class ParquetMatrix(SourceKind):
     options = MATRIX_OPTIONS
 
     def takes(self, text: str) -> bool:
-        """Return whether the text is the path of a file that ends in ``.parquet``."""
-        return text.lower().endswith(".parquet") and is_file(text)
+        """Return whether the text is the path of a ``.parquet`` file that is not one of images."""
+        return is_parquet(text) and not image_columns(text)
 
     def open(self, text: str) -> MatrixSource:
         """Read the file; a column ``id``, ``path``, ``name``, ``image_path`` or the like names the items.
@@ -66,6 +68,25 @@ class ParquetMatrix(SourceKind):
     def open_with(self, text: str, options: ReadOptions) -> MatrixSource:
         """Read the file, or a sample of its rows, with the given columns of features and of names."""
         return open_rows(text, options, options.rows(count_rows(text)))
+
+
+def is_parquet(text: str) -> bool:
+    """Return whether the text is the path of a file that ends in ``.parquet``."""
+    return text.lower().endswith(".parquet") and is_file(text)
+
+
+def image_columns(text: str) -> list[str]:
+    """Return the columns of images in a Parquet file, by its schema.
+
+    The list is empty if the file has a column of number lists, cannot be read, or pyarrow is missing.
+    """
+    try:
+        _, kinds, _ = _opened(text)
+    except GannetError:
+        return []
+    if any(is_column_of_lists(kind) for kind in kinds.values()):
+        return []
+    return [name for name, kind in kinds.items() if _is_image(name, kind)]
 
 
 def count_rows(text: str) -> int:
@@ -141,7 +162,7 @@ def _names_column(kinds: dict[str, Any], index: Sequence[str], chosen: str | Non
 
 def _feature_columns(path: str, kinds: dict[str, Any], others: set[str], chosen: Sequence[str]) -> list[str]:
     """Return the columns of features: one of number lists, or numeric ones."""
-    vectors = [name for name, kind in kinds.items() if _is_vector(kind)]
+    vectors = [name for name, kind in kinds.items() if is_column_of_lists(kind)]
     numbers = [name for name, kind in kinds.items() if _is_number(kind)]
     if chosen:
         return _chosen(path, kinds, vectors, numbers, chosen)
@@ -231,14 +252,14 @@ def _values(path: str, table: Any, columns: Sequence[str], missing_as_nan: bool)
     """Return the features as one array ``(n, d)``; missing numbers are refused or become NaN."""
     if table.num_rows == 0:
         raise GannetError(f"{path} is empty: it has no rows")
-    if _is_vector(table[columns[0]].type):
-        return _from_lists(path, table[columns[0]], missing_as_nan)
+    if is_column_of_lists(table[columns[0]].type):
+        return column_of_lists(path, table[columns[0]], missing_as_nan)
     if not missing_as_nan and any(table[name].null_count for name in columns):
         raise GannetError(f"{path} has missing values; fill or drop these rows, or skip them with --skip-nan")
     return np.column_stack([table[name].to_numpy() for name in columns])
 
 
-def _from_lists(path: str, column: Any, missing_as_nan: bool) -> NDArray[Any]:
+def column_of_lists(path: str, column: Any, missing_as_nan: bool = False) -> NDArray[Any]:
     """Return a column of equally long lists as one array, without a Python object per value."""
     blocks = []
     widths: set[int] = set()
@@ -266,6 +287,21 @@ def _from_lists(path: str, column: Any, missing_as_nan: bool) -> NDArray[Any]:
     return np.concatenate(rows)
 
 
+def _is_image(name: str, kind: Any) -> bool:
+    """Return whether a column holds images: bytes and a path in a struct, or bytes under a usual name."""
+    import pyarrow as pa
+
+    is_bytes = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return is_cell_of_images(kind) or (name in _IMAGE_NAMES and is_bytes)
+
+
+def is_cell_of_images(kind: Any) -> bool:
+    """Return whether a column holds images as `datasets` stores them, with the fields ``bytes`` and ``path``."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_struct(kind)) and {part.name for part in kind} == {"bytes", "path"}
+
+
 def _is_text(kind: Any) -> bool:
     import pyarrow as pa
 
@@ -289,7 +325,8 @@ def _is_number(kind: Any) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
-def _is_vector(kind: Any) -> bool:
+def is_column_of_lists(kind: Any) -> bool:
+    """Return whether a column holds lists of numbers."""
     import pyarrow as pa
 
     lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)

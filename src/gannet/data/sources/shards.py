@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gannet.data.base import exists, reading
+from gannet.data.base import is_file, is_folder, reading
 from gannet.data.matrix import MatrixSource, make_source, names_at, names_of, read_rows
 from gannet.data.options import MATRIX_OPTIONS, ReadOptions
 from gannet.data.source_kind import SourceKind
 from gannet.data.sources.matrix import NumpyMatrix
-from gannet.data.sources.parquet import ParquetMatrix, count_rows, names_in, open_rows
+from gannet.data.sources.parquet import ParquetMatrix, count_rows, image_columns, is_parquet, names_in, open_rows
 from gannet.errors import GannetError
 
 _EMBEDDINGS, _METADATA = "img_emb", "metadata"
@@ -37,11 +37,11 @@ class MatrixFolder(SourceKind):
 
     def takes(self, text: str) -> bool:
         """Return whether the text is the path of such a folder. The first image or other folder decides."""
-        if not (exists(text) and Path(text).is_dir()):
+        if not is_folder(text):
             return False
-        if Path(text, _EMBEDDINGS).is_dir():
+        if is_folder(Path(text, _EMBEDDINGS)):
             return True
-        found = False
+        found: list[str] = []
         try:
             with os.scandir(text) as entries:
                 for entry in entries:
@@ -50,10 +50,11 @@ class MatrixFolder(SourceKind):
                     is_matrix = entry.name.lower().endswith(_MATRICES)
                     if not is_matrix and not entry.name.lower().endswith((".txt", ".json", ".csv", ".md")):
                         return False
-                    found = found or is_matrix
+                    if is_matrix:
+                        found.append(entry.path)
         except OSError:
             return False
-        return found
+        return bool(found) and not any(image_columns(file) for file in sorted(found)[:1] if is_parquet(file))
 
     def open(self, text: str) -> MatrixSource:
         """Read all parts, in the order of the numbers in their names.
@@ -66,7 +67,7 @@ class MatrixFolder(SourceKind):
     def open_with(self, text: str, options: ReadOptions) -> MatrixSource:
         """Read all parts with the given columns and names."""
         inner = Path(text, _EMBEDDINGS)
-        folder = inner if inner.is_dir() else Path(text)
+        folder = inner if is_folder(inner) else Path(text)
         with reading("is not a folder of matrices", text):
             files = sorted((file for file in folder.iterdir() if _is_part(file)), key=lambda file: _numbers(file.name))
         arrays = [file for file in files if file.suffix.lower() == ".npy"]
@@ -78,7 +79,7 @@ class MatrixFolder(SourceKind):
             if sampled is not None:
                 return sampled
         columns, names_file = options.names, None
-        if columns is not None and Path(columns).is_file():
+        if columns is not None and is_file(columns):
             columns, names_file = None, columns
         names: list[Any] = []
         unnamed: list[str] = []
@@ -161,10 +162,10 @@ def _names_beside(part: Path, column: str | None) -> Sequence[Any] | None:
     number = re.search(r"[0-9]+$", part.stem)
     metadata = f"{_METADATA}_{number[0]}.parquet" if number else f"{_METADATA}.parquet"
     for file in (part.with_suffix(".parquet"), part.parent.parent / _METADATA / metadata, part.parent / metadata):
-        if file.is_file():
+        if is_file(str(file)):
             return names_in(str(file), column)
     lines = part.with_suffix(".txt")
-    return names_of(str(lines)) if lines.is_file() and column is None else None
+    return names_of(str(lines)) if is_file(str(lines)) and column is None else None
 
 
 def _checked(part: Path, names: Sequence[Any], source: MatrixSource) -> Sequence[Any]:

@@ -1,0 +1,74 @@
+"""Parquet files with a column of images, as Hugging Face's hub and img2dataset write them."""
+
+from __future__ import annotations
+
+import bisect
+import threading
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from gannet.data.base import ImageSource, reading
+from gannet.data.source_kind import SourceKind
+from gannet.data.sources.parquet import image_columns, is_parquet
+from gannet.errors import GannetError
+from gannet.support.libraries import load
+
+_GROUPS_KEPT = 2
+
+
+class ParquetImageSource(ImageSource):
+    """The rows of an image column in a Parquet file; an item is named by its row.
+
+    The file is read in its groups of rows, of which the last two are kept in memory.
+    """
+
+    def __init__(self, path: str, column: str, file: Any, left: list[str]) -> None:
+        groups = file.metadata.num_row_groups
+        self._ends = [0]
+        for group in range(groups):
+            self._ends.append(self._ends[-1] + file.metadata.row_group(group).num_rows)
+        self._file, self._column, self._lock = file, column, threading.Lock()
+        self._group = lru_cache(maxsize=_GROUPS_KEPT)(self._read_group)
+        note = f"images: column {column}" + (f"; not taken: {', '.join(left)}" if left else "")
+        super().__init__(path, [str(row) for row in range(self._ends[-1])], "#", notes=[note])
+
+    def read(self, index: int) -> bytes:
+        """Return the content of the image in row ``index``."""
+        group = bisect.bisect_right(self._ends, index) - 1
+        with reading("damaged Parquet file"):
+            with self._lock:
+                column = self._group(group)
+            cell = column[index - self._ends[group]].as_py()
+        content = cell["bytes"] if isinstance(cell, dict) else cell
+        if not content:
+            raise GannetError("the row holds no image bytes")
+        return bytes(content)
+
+    def _read_group(self, group: int) -> Any:
+        """Return the image column of one group of rows."""
+        return self._file.read_row_group(group, columns=[self._column])[self._column]
+
+
+class ImageParquet(SourceKind):
+    """A Parquet file with one column of images and none of number lists."""
+
+    name = "image-parquet"
+    description = "a Parquet file with an image column"
+
+    def takes(self, text: str) -> bool:
+        """Return whether the text is the path of a ``.parquet`` file whose schema has a column of images."""
+        return is_parquet(text) and bool(image_columns(text))
+
+    def open(self, text: str) -> ParquetImageSource:
+        """Read the schema and the numbers of rows; the images are read later."""
+        pq = load("pyarrow.parquet", "parquet", "reading Parquet")
+        columns = image_columns(text)
+        if len(columns) != 1:
+            raise GannetError(f"{text} has several columns of images, {', '.join(columns)}: write a file with one")
+        with reading("is not a readable Parquet file", text):
+            file = pq.ParquetFile(Path(text))
+        if file.metadata.num_rows == 0:
+            raise GannetError(f"{text} is empty: it has no rows")
+        left = [name for name in file.schema_arrow.names if name != columns[0]]
+        return ParquetImageSource(text, columns[0], file, left)
