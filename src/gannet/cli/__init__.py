@@ -10,6 +10,7 @@ from gannet.errors import GannetError
 _COMMANDS = {
     "demo": "gannet.cli.demo:demo",
     "fit": "gannet.cli.fit:fit",
+    "advise": "gannet.cli.advise:advise",
     "index": "gannet.cli.collect:index",
     "add": "gannet.cli.collect:add",
     "sync": "gannet.cli.collect:sync",
