@@ -58,6 +58,7 @@ def test_bad_input_is_one_clear_line(tmp_path: Path, matrix: Path) -> None:
     for arguments, message in (
         ([str(matrix), "--items", "10X"], "--items must be a whole number"),
         ([str(matrix), "--goal", "nearst"], "nearest"),
+        ([str(matrix), "--goal", "kind"], "gannet bench"),
         ([str(tmp_path / "few.npy")], "too few items"),
     ):
         with pytest.raises(GannetError, match=message):

@@ -25,8 +25,8 @@ _ROWS, _IMAGES = 20_000, 10_000
     "--goal",
     default="nearest",
     show_default=True,
-    metavar="nearest|kind",
-    help="What the codes are for, as for `gannet fit`.",
+    metavar="nearest",
+    help="What the codes are for. Only the goal nearest can be measured without labels.",
 )
 @click.option("--items", metavar="N", help="Size of the collection to plan for, such as 10M. Default: that of SOURCE.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -45,6 +45,11 @@ def advise(source: str, goal: str, items: str | None, as_json: bool, **reading: 
 
     if goal not in GOALS:
         raise unknown_name("goal", goal, GOALS)
+    if goal == "kind":
+        raise GannetError(
+            "advice is measured by the nearest items, which says nothing about things of the same kind: fit with "
+            "`gannet fit --goal kind`, and compare methods on labeled data with `gannet bench`"
+        )
     n_items = None if items is None else _number(items)
     hasher = ImageHasher(ITQ(n_bits=32, random_state=0))
     opened = open_source(source, sample=hasher.sample(_ROWS if is_matrix(source) else _IMAGES), **reading)
