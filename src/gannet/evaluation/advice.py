@@ -141,7 +141,7 @@ def _methods(held_out: HeldOut, training: Training, goal: str, n_items: int, lef
     wanted = list(dict.fromkeys([*_names(goal), "itq"]))
     for other in GOALS:
         names = [name for name in dict.fromkeys(_names(other)) if name not in wanted]
-        left_out += [f"{name}: it is for the goal {other}, see --goal" for name in names]
+        left_out += [f"{name}: it is for the goal {other}" for name in names]
     started = time.perf_counter()
     with progress(len(wanted) * len(LENGTHS), "measuring", unit="code") as bar:
         for name in wanted:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gannet.data.base import ImageSource, Skipped
 from gannet.data.images import RawImage
+from gannet.data.sources._offsets import Offsets
 from gannet.errors import GannetError
 
 _NOTES_SHOWN = 5
@@ -16,9 +17,9 @@ class JoinedSource(ImageSource):
     """The images of several sources below a folder; an item has the path that it has in its own source."""
 
     def __init__(self, folder: str, parts: Sequence[ImageSource], skipped: Sequence[Skipped]) -> None:
-        self._places = [(part, index) for part in parts for index in range(len(part))]
+        self._parts, self._items = parts, Offsets(map(len, parts))
         within = len(folder.rstrip("/")) + 1
-        members = [part.paths[index][within:] for part, index in self._places]
+        members = [path[within:] for part in parts for path in part.paths]
         notes = [f"{len(parts):,} parts: {parts[0].name} … {parts[-1].name}"]
         of_parts = [f"{part.name}: {note}" for part in parts for note in part.notes]
         notes += of_parts[:_NOTES_SHOWN]
@@ -28,8 +29,8 @@ class JoinedSource(ImageSource):
 
     def read(self, index: int) -> RawImage:
         """Return the content of image ``index``."""
-        part, place = self._places[index]
-        return part.read(place)
+        part, place = self._items.find(index)
+        return self._parts[part].read(place)
 
 
 def join(folder: str, paths: Sequence[Path], opened: Callable[[str], ImageSource]) -> JoinedSource:

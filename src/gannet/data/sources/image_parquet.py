@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import threading
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from gannet.data.base import ImageSource, reading
 from gannet.data.source_kind import SourceKind
+from gannet.data.sources._offsets import Offsets
 from gannet.data.sources.parquet import image_columns, is_parquet
 from gannet.errors import GannetError
 from gannet.support.libraries import load
@@ -24,22 +24,20 @@ class ParquetImageSource(ImageSource):
     """
 
     def __init__(self, path: str, column: str, file: Any, left: list[str]) -> None:
-        groups = file.metadata.num_row_groups
-        self._ends = [0]
-        for group in range(groups):
-            self._ends.append(self._ends[-1] + file.metadata.row_group(group).num_rows)
+        groups = range(file.metadata.num_row_groups)
+        self._rows = Offsets(file.metadata.row_group(group).num_rows for group in groups)
         self._file, self._column, self._lock = file, column, threading.Lock()
         self._group = lru_cache(maxsize=_GROUPS_KEPT)(self._read_group)
         note = f"images: column {column}" + (f"; not taken: {', '.join(left)}" if left else "")
-        super().__init__(path, [str(row) for row in range(self._ends[-1])], "#", notes=[note])
+        super().__init__(path, [str(row) for row in range(len(self._rows))], "#", notes=[note])
 
     def read(self, index: int) -> bytes:
         """Return the content of the image in row ``index``."""
-        group = bisect.bisect_right(self._ends, index) - 1
+        group, row = self._rows.find(index)
         with reading("damaged Parquet file"):
             with self._lock:
                 column = self._group(group)
-            cell = column[index - self._ends[group]].as_py()
+            cell = column[row].as_py()
         content = cell["bytes"] if isinstance(cell, dict) else cell
         if not content:
             raise GannetError("the row holds no image bytes")

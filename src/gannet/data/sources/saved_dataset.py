@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import bisect
 import json
 from pathlib import Path
 from typing import Any
 
 from gannet.data.base import ImageSource, is_file, reading
 from gannet.data.source_kind import SourceKind
+from gannet.data.sources._offsets import Offsets
 from gannet.data.sources.parquet import is_cell_of_images
 from gannet.errors import GannetError
 from gannet.support.libraries import load
@@ -24,16 +24,14 @@ class SavedDatasetSource(ImageSource):
 
     def __init__(self, path: str, batches: list[Any], note: str) -> None:
         self._batches = batches
-        self._ends = [0]
-        for batch in batches:
-            self._ends.append(self._ends[-1] + len(batch))
-        super().__init__(path, [str(row) for row in range(self._ends[-1])], "#", notes=[note])
+        self._rows = Offsets(map(len, batches))
+        super().__init__(path, [str(row) for row in range(len(self._rows))], "#", notes=[note])
 
     def read(self, index: int) -> bytes:
         """Return the content of the image in row ``index``."""
-        part = bisect.bisect_right(self._ends, index) - 1
+        part, row = self._rows.find(index)
         with reading("damaged Arrow file"):
-            cell = self._batches[part][index - self._ends[part]].as_py()
+            cell = self._batches[part][row].as_py()
         if cell is None or not cell["bytes"]:
             raise GannetError("the row holds no image bytes")
         return bytes(cell["bytes"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gannet.data.base import exists, reading
+from gannet.data.base import is_folder, reading
 from gannet.data.options import IMAGE_OPTIONS, ReadOptions
 from gannet.data.source_kind import SourceKind
 from gannet.data.sources._joined import JoinedSource, join
@@ -24,7 +24,7 @@ class TarFolder(SourceKind):
 
     def takes(self, text: str) -> bool:
         """Return whether the text is the path of such a folder. The first file of another kind decides."""
-        if not (exists(text) and Path(text).is_dir()):
+        if not is_folder(text):
             return False
         found = False
         try:
