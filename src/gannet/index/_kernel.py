@@ -53,6 +53,12 @@ def popcount(word: Any) -> Any:
 
 
 @_jit
+def is_marked(marks: Any, rank: int) -> Any:
+    """Return whether the bit of a rank is set; ``marks`` are bytes whose lowest bits come first."""
+    return (marks[rank >> 3] >> (rank & 7)) & 1 != 0
+
+
+@_jit
 def _transpose(matrix: Any) -> Any:
     """Transpose an 8 x 8 bit matrix held in a word (*Hacker's Delight*, 7-3)."""
     x = np.uint64(matrix)
@@ -123,7 +129,7 @@ def _start(bound: int, budget: int, n_groups: int, state: Any) -> tuple[int, int
 
 @_jit
 def _collect(
-    heads: Any, ranks: Any, block: int, head: int, bound: int, levels: int, bias: int, state: Any, keys: Any
+    heads: Any, ranks: Any, gone: Any, block: int, head: int, bound: int, levels: int, bias: int, state: Any, keys: Any
 ) -> int:
     """Write the keys ``distance << 32 | rank`` of the codes within ``bound`` after a scan; return their number."""
     count = 0
@@ -143,14 +149,14 @@ def _collect(
             for level in range(levels):
                 bit = (state[(EIGHTS + level) * WORDS + word] >> shift) & np.uint64(1)
                 distance += np.int64(bit) << (3 + level)
-            if distance <= bound:
+            if distance <= bound and not is_marked(gone, ranks[i]):
                 keys[count] = np.uint64(distance) << np.uint64(32) | np.uint64(ranks[i])
                 count += 1
     return count
 
 
 @_jit
-def _replace_largest(heap: Any, key: int) -> None:
+def replace_largest(heap: Any, key: Any) -> None:
     """Replace the largest key of a max-heap by ``key``."""
     place, size = 0, len(heap)
     while True:
@@ -216,6 +222,7 @@ def nearest(
     planes: Any,
     heads: Any,
     ranks: Any,
+    gone: Any,
     lowest_ranks: Any,
     query_heads: Any,
     query_bytes: Any,
@@ -262,12 +269,12 @@ def nearest(
                 )  # fmt: skip
             if not alive:
                 continue
-            count = _collect(heads, ranks, block, head, bound, levels, bias, state, keys)
+            count = _collect(heads, ranks, gone, block, head, bound, levels, bias, state, keys)
             if count:
                 heap = heaps[query]
                 for key in keys[:count]:
                     if key < heap[0]:
-                        _replace_largest(heap, key)
+                        replace_largest(heap, key)
                 bounds[query] = min(bounds[query], np.int64(heap[0] >> np.uint64(32)))
 
 
@@ -276,6 +283,7 @@ def seed_bounds(
     planes: Any,
     heads: Any,
     ranks: Any,
+    gone: Any,
     lowest_ranks: Any,
     query_heads: Any,
     query_bytes: Any,
@@ -299,7 +307,7 @@ def seed_bounds(
             visited[probe] = block
             if block not in visited[:probe]:
                 nearest(
-                    planes, heads, ranks, lowest_ranks, query_heads[one], query_bytes[one], block, block + 1,
+                    planes, heads, ranks, gone, lowest_ranks, query_heads[one], query_bytes[one], block, block + 1,
                     bounds[one], heap,
                 )  # fmt: skip
 
@@ -309,6 +317,7 @@ def within(
     planes: Any,
     heads: Any,
     ranks: Any,
+    gone: Any,
     query_heads: Any,
     query_bytes: Any,
     first_block: int,
@@ -346,7 +355,7 @@ def within(
                 )  # fmt: skip
             if not alive:
                 continue
-            count = _collect(heads, ranks, block, head, bound, levels, bias, state, found)
+            count = _collect(heads, ranks, gone, block, head, bound, levels, bias, state, found)
             for i in range(count):
                 if total < len(keys):
                     queries[total] = query

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import numpy as np
@@ -24,17 +25,21 @@ class Slices:
     The layout takes the size of the codes and four bytes more per code. A search reads only part of the stored codes,
     with exact results: the leading bits that all heads of a block share give a lower bound of its distances, and the
     planes of a block are read only until every code of the block is known to be too far away.
+
+    ``ranks`` are the positions of the codes in an order in which the heads ascend. ``gone`` has a bit per position,
+    lowest first, which is set if the code was removed; searches leave it out.
     """
 
     queries_per_pass = 256
     blocks_per_task = 1024
 
-    def __init__(self, codes: Codes) -> None:
+    def __init__(self, codes: Codes, ranks: npt.NDArray[np.uint32] | None = None) -> None:
         n, self.width = codes.shape
         blocks = -(-n // BLOCK)
         heads = _heads(codes)
         # A stable sort keeps equal heads in the order of their positions, so ties are resolved early.
-        self.ranks = np.argsort(heads, kind="stable").astype(np.uint32)
+        self.ranks = np.argsort(heads, kind="stable").astype(np.uint32) if ranks is None else ranks
+        self.gone = np.zeros(-(-n // 8), np.uint8)
         self.heads = heads[self.ranks]
         self.lowest_ranks = np.minimum.reduceat(self.ranks, np.arange(0, n, BLOCK))
         groups = max(self.width - HEAD_BYTES, 1)  # codes of 16 bits or less have one group of zeros
@@ -57,7 +62,8 @@ class Slices:
     @property
     def nbytes(self) -> int:
         """Memory taken, in bytes."""
-        return self.planes.nbytes + self.heads.nbytes + self.ranks.nbytes + self.lowest_ranks.nbytes
+        arrays = (self.planes, self.heads, self.ranks, self.gone, self.lowest_ranks)
+        return sum(array.nbytes for array in arrays)
 
     def codes(self) -> Codes:
         """Return the codes ``(n, width)`` by position."""
@@ -67,18 +73,32 @@ class Slices:
         kernel.unslice_codes(self.planes, self.ranks, codes[:, HEAD_BYTES:])
         return codes
 
-    def nearest(self, queries: Codes, k: int) -> tuple[Distances, Positions]:
-        """Return distances and positions ``(q, k)`` of the ``k <= n`` nearest codes, by distance, then position."""
+    def without(self, gone: npt.NDArray[np.uint8]) -> Slices:
+        """Return the same codes with other bits of ``gone``."""
+        other = copy.copy(self)
+        other.gone = gone
+        return other
+
+    def nearest(
+        self, queries: Codes, k: int, bounds: npt.NDArray[np.int64] | None = None
+    ) -> tuple[Distances, Positions]:
+        """Return distances and positions ``(q, k)`` of the ``k`` nearest codes, by distance, then position.
+
+        At least ``k`` codes are there. ``bounds (q,)`` are distances within which ``k`` codes are known to lie.
+        """
+        most = np.full(len(queries), 8 * self.width, np.int64)
+        bounds = most if bounds is None else np.minimum(bounds, most)
         keys = np.empty((len(queries), k), np.uint64)
         for start in range(0, len(queries), self.queries_per_pass):
             some = slice(start, start + self.queries_per_pass)
-            keys[some] = self._nearest_keys(queries[some], k)
-        return _unpack_keys(keys)
+            keys[some] = self._nearest_keys(queries[some], k, bounds[some])
+        return unpack_keys(keys)
 
-    def _nearest_keys(self, queries: Codes, k: int) -> npt.NDArray[np.uint64]:
-        arrays = (self.planes, self.heads, self.ranks, self.lowest_ranks, _heads(queries), self._rest(queries))
+    def _nearest_keys(self, queries: Codes, k: int, bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+        arrays = (
+            self.planes, self.heads, self.ranks, self.gone, self.lowest_ranks, _heads(queries), self._rest(queries),
+        )  # fmt: skip
         n_blocks = len(self.lowest_ranks)
-        bounds = np.full(len(queries), 8 * self.width, np.int64)
         probes = min(1 + 8 * HEAD_BYTES, n_blocks // 64)
         kernel.seed_bounds(*arrays, probes, bounds, np.empty((1, k), np.uint64))
 
@@ -100,7 +120,7 @@ class Slices:
         return found
 
     def _within(self, queries: Codes, radius: int) -> list[tuple[Distances, Positions]]:
-        arrays = (self.planes, self.heads, self.ranks, _heads(queries), self._rest(queries))
+        arrays = (self.planes, self.heads, self.ranks, self.gone, _heads(queries), self._rest(queries))
         n_blocks = len(self.lowest_ranks)
 
         def scan(tasks: Iterator[int]) -> list[tuple[Positions, npt.NDArray[np.uint64]]]:
@@ -121,7 +141,7 @@ class Slices:
         keys = np.concatenate([part[1] for part in parts])
         order = np.lexsort((keys, query))
         ends = np.cumsum(np.bincount(query, minlength=len(queries)))[:-1]
-        return [_unpack_keys(some) for some in np.split(keys[order], ends)]
+        return [unpack_keys(some) for some in np.split(keys[order], ends)]
 
     def _rest(self, queries: Codes) -> Codes:
         """Return the bytes after the head, one per group of planes."""
@@ -138,5 +158,5 @@ def _heads(codes: Codes) -> npt.NDArray[np.uint16]:
     return heads
 
 
-def _unpack_keys(keys: npt.NDArray[np.uint64]) -> tuple[Distances, Positions]:
+def unpack_keys(keys: npt.NDArray[np.uint64]) -> tuple[Distances, Positions]:
     return (keys >> np.uint64(32)).astype(np.int64), (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
