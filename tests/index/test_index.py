@@ -318,7 +318,7 @@ def test_changes_do_not_rearrange_all_codes() -> None:
     arranged = index._content.store
     index.add(codes[960:])
     index.remove(np.arange(0, 1000, 20))
-    assert index._content.store.ranks is arranged.ranks
+    assert index._content.store.blocks.ranks is arranged.blocks.ranks
     kept = np.setdiff1d(np.arange(1000), np.arange(0, 1000, 20))
     expected = HammingIndex(codes[kept], 64, kept)
     np.testing.assert_array_equal(index.search(codes, 950), expected.search(codes, 950))

@@ -24,7 +24,7 @@ _MOST_BUCKETS = 1 << 15
 
 _BATCH = 16
 """Number of queries from which scans are much faster per query."""
-_ALLOWANCE = 0.1
+_ALLOWANCE = 0.15
 """Share of the time of a scan after which a search plans ahead, or gives up and scans."""
 _QUERIES_PER_TASK = 8
 
@@ -58,13 +58,14 @@ class Multi:
     """Time in which one thread scans a byte of the codes for a single query, in ns."""
     batch_scan_cost = 0.007
     """The same per query of a batch."""
-    cost_per_thread = 100_000.0
+    cost_per_thread = 300_000.0
     """Time, in ns, for which each of several threads must have buckets of a single query to search."""
 
     def __init__(self, codes: Codes, slices: Slices, first_ends: npt.NDArray[np.uint32]) -> None:
         n, width = codes.shape
         n_tables, size = table_sizes(n, 8 * width)
-        words = _words(codes)[slices.ranks]
+        ranks = slices.blocks.ranks
+        words = _words(codes)[ranks]
         ends = np.zeros((n_tables, (1 << size) + 1), np.uint32)
         ends[0] = first_ends
         places = np.empty((n_tables - 1, n), np.uint32)
@@ -75,7 +76,7 @@ class Multi:
 
         threads.share(range(1, n_tables), fill)
         self.slices = slices
-        self.tables = kernel.Tables(words, slices.ranks, slices.gone, ends, places, *_flips(size))
+        self.tables = kernel.Tables(words, ranks, slices.gone, ends, places, *_flips(size))
 
     def __len__(self) -> int:
         return len(self.slices)
@@ -271,12 +272,13 @@ def _substrings(words: Words, first_bit: int, size: int) -> npt.NDArray[np.uint6
     return bits >> np.uint64(64 - size)
 
 
-def _words(codes: Codes) -> Words:
+def _words(codes: Codes) -> npt.NDArray[np.uint64]:
     """Return codes as words ``(n, ceil(width / 8))``, the first bit highest, padded with zeros."""
     n, width = codes.shape
     padded = np.zeros((n, -(-width // 8) * 8), np.uint8)
     padded[:, :width] = codes
-    return padded.view(">u8").astype(np.uint64)
+    words: npt.NDArray[np.uint64] = padded.view(">u8").astype(np.uint64)
+    return words
 
 
 def _flips(size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -25,12 +25,12 @@ _AT_ONCE = 512
 """Number of candidates that are prefetched before they are compared with the query."""
 
 
-PROBE_COST = 12.0
+PROBE_COST = 8.0
 """Time to look up a bucket, in ns."""
-CANDIDATE_COST = 20.0
+CANDIDATE_COST = 12.0
 """Time to compare one code of a bucket with the query, in ns; it is the latency of the memory, mostly."""
 
-_MOST_COUNTED = 0.1
+_MOST_COUNTED = 0.05
 """Share of the time of a scan that may be spent on counting candidates."""
 
 _jit = jit()

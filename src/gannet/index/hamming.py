@@ -234,7 +234,10 @@ class HammingIndex:
         return [_joined(*pair) for pair in zip(results, content.added.radius(checked, r), strict=True)]
 
     def add(self, codes: npt.ArrayLike, ids: npt.ArrayLike | None = None) -> Ids:
-        """Add codes; the time is proportional to the size of the whole index, so add many at once.
+        """Add codes.
+
+        They are searched beside the codes that were rearranged before; once those added exceed a sixteenth, or if no
+        codes have been rearranged yet, the time is proportional to the size of the whole index.
 
         Parameters
         ----------
@@ -274,7 +277,10 @@ class HammingIndex:
         return new_ids
 
     def remove(self, ids: npt.ArrayLike) -> None:
-        """Remove codes; the time is proportional to the size of the whole index, so remove many at once.
+        """Remove codes.
+
+        They are marked; once the marks exceed a sixteenth, or if no codes have been rearranged yet, the time is
+        proportional to the size of the whole index.
 
         Parameters
         ----------
