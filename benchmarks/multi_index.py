@@ -29,6 +29,8 @@ from learned_codes import LearnedCodes
 K = 10
 BATCH = 100
 BATCHES = 5
+MOST_IN_LISTS = 20_000_000
+"""Number of codes up to which faiss's tables, which hold a list per bucket, fit into the memory."""
 Search = Callable[[np.ndarray], np.ndarray]
 """Returns the distances ``(q, K)`` of the items found."""
 
@@ -81,8 +83,9 @@ def measure(kind: str, codes: np.ndarray, queries: np.ndarray, most_in_graphs: i
         "gannet": lambda: exact(codes, bits, None),
         "gannet, scan": lambda: exact(codes, bits, "scan"),
         "faiss flat": lambda: lambda queries: flat.search(queries, K)[0],
-        "faiss multi-hash": lambda: multi_hash(codes, bits),
     }
+    if len(codes) <= MOST_IN_LISTS:
+        makers["faiss multi-hash"] = lambda: multi_hash(codes, bits)
     if len(codes) <= most_in_graphs:
         makers |= {"faiss HNSW": lambda: hnsw(codes, bits), "usearch HNSW": lambda: usearch(codes, bits)}
     searches, built = {}, {}

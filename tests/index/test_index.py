@@ -278,6 +278,8 @@ def test_runs_of_ids(numbers: list[int], size: int) -> None:
     assert len(runs) == len(ids) and runs.all().tolist() == ids.tolist()
     positions = np.arange(len(ids))[::-1]
     assert runs.take(positions).tolist() == ids[::-1].tolist()
+    asked = np.arange(-2, 64)
+    assert runs.locate(asked).tolist() == [ids.tolist().index(i) if i in ids else -1 for i in asked]
     assert len(runs.starts) == sum(number - 1 not in numbers for number in numbers)
 
 

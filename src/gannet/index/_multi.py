@@ -26,7 +26,8 @@ _BATCH = 16
 """Number of queries from which scans are much faster per query."""
 _ALLOWANCE = 0.15
 """Share of the time of a scan after which a search plans ahead, or gives up and scans."""
-_QUERIES_PER_TASK = 8
+_MOST_PER_TASK = 8
+"""Number of queries that a thread takes at once, at most."""
 
 _LEAST_CODES = 1_000_000
 """Number of codes from which tables are made by themselves: a scan of fewer takes hardly longer than a call."""
@@ -109,15 +110,17 @@ class Multi:
         keys = np.full((len(queries), k), NO_KEY)
         proven = np.zeros(len(queries), np.bool_)
 
+        size = max(1, min(_MOST_PER_TASK, len(queries) // threads.cores()))
+
         def search(tasks: Iterator[int]) -> None:
             for start in tasks:
-                some = slice(start, start + _QUERIES_PER_TASK)
+                some = slice(start, start + size)
                 kernel.nearest(self.tables, words[some], _ALLOWANCE * limit, limit, keys[some], proven[some])
 
         if len(queries) == 1:
             proven[0] = self._nearest_of_one(words, limit, keys[0])
         else:
-            threads.share(range(0, len(queries), _QUERIES_PER_TASK), search)
+            threads.share(range(0, len(queries), size), search)
         keys.sort(axis=1)
         distances, positions = unpack_keys(keys)
         others = np.flatnonzero(~proven)
@@ -248,11 +251,13 @@ def _pays(slices: Slices, codes: Codes) -> bool:
     limit = Multi.scan_cost * n * width / threads.cores()
     costs = []
     for query, reach in zip(_words(queries), reaches, strict=True):
-        shares = []
+        shells = []
         for table in range(n_tables):
             away = np.bitwise_count(_substrings(others ^ query, table * size, size))
-            shares.append(np.bincount(away, minlength=size + 1)[: len(buckets)] * (n / _SAMPLE_CODES))
-        steps = np.sort((kernel.PROBE_COST * buckets + kernel.CANDIDATE_COST * np.array(shares)).ravel())
+            candidates = np.bincount(away, minlength=size + 1)[: len(buckets)] * (n / _SAMPLE_CODES)
+            each = kernel.CANDIDATE_COST if table else kernel.FIRST_CANDIDATE_COST
+            shells.append(kernel.PROBE_COST * buckets + each * candidates)
+        steps = np.sort(np.concatenate(shells))
         costs.append(steps[: reach + 1].sum() if reach < len(steps) else np.inf)
     return bool(np.minimum(costs, 1.2 * limit).mean() < _WORTH * limit)
 

@@ -5,6 +5,8 @@ in the buckets of the query's substring with ``a`` bits flipped, the *shell* ``a
 each table ``t`` have been searched, all codes within ``sum(a_t) - 1`` bits have been found: a code that was not found
 differs from the query in at least ``a_t`` bits of each substring. So every further shell proves one more bit, and a
 search takes the cheapest shell next.
+
+After a change of `gannet.index._kernel`, change this file too: numba's cache of compiled kernels depends on it only.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ PROBE_COST = 8.0
 """Time to look up a bucket, in ns."""
 CANDIDATE_COST = 12.0
 """Time to compare one code of a bucket with the query, in ns; it is the latency of the memory, mostly."""
+FIRST_CANDIDATE_COST = 5.0
+"""The same in the first table, whose buckets are consecutive in memory."""
 
 _MOST_COUNTED = 0.05
 """Share of the time of a scan that may be spent on counting candidates."""
@@ -202,7 +206,8 @@ def _next(tables: Any, query: Any, shells: Any, counts: Any) -> tuple[int, float
         for table in range(len(shells)):
             shell = shells[table]
             if shell < len(tables.shell_ends) - 1:
-                cost = PROBE_COST * len(_shell(tables, shell)) + CANDIDATE_COST * max(counts[table, shell], 0)
+                each = CANDIDATE_COST if table else FIRST_CANDIDATE_COST
+                cost = PROBE_COST * len(_shell(tables, shell)) + each * max(counts[table, shell], 0)
                 if cost < least:
                     best, least = table, cost
         shell = shells[best]
