@@ -29,7 +29,7 @@ class TarFolder(SourceKind):
 
     def open_with(self, text: str, options: ReadOptions) -> JoinedSource:
         """List the images without those that match a pattern; an archive that cannot be read is skipped and named."""
-        return join(text, _shards(text), lambda part: _opened(part, options))
+        return join(text, _shards(text), lambda part: _opened(part, options), options.exclude)
 
 
 def _opened(part: str, options: ReadOptions) -> TarSource:
