@@ -11,6 +11,11 @@ from gannet.data.sources._joined import JoinedSource, join
 from gannet.data.sources.image_tar import ImageTar, TarSource
 from gannet.errors import GannetError
 
+# The metadata of img2dataset, and indexes of shards.
+_BESIDE = (*TEXTS, ".parquet", ".idx")
+# The folder that img2dataset leaves behind if it is interrupted.
+_TEMPORARY = "_tmp"
+
 
 class TarFolder(SourceKind):
     """A folder of tar archives of images, without images or other folders beside them."""
@@ -40,4 +45,4 @@ def _opened(part: str, options: ReadOptions) -> TarSource:
 
 
 def _shards(folder: str) -> list[Path]:
-    return parts_in(folder, (".tar",), (".parquet", *TEXTS)) or []
+    return parts_in(folder, (".tar",), _BESIDE, _TEMPORARY) or []
