@@ -41,10 +41,9 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, converted: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(tmp_path_factory: pytest.TempPathFactory, converted: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep every test out of the user's cache, and share the converted networks alone."""
-    folder = tmp_path / "cache"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("cache")
     (folder / "openvino").symlink_to(converted)
     monkeypatch.setenv("GANNET_CACHE", str(folder))
     return folder
