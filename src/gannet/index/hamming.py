@@ -264,6 +264,8 @@ class HammingIndex:
             present = content.has(new_ids)
             if present.any():
                 raise GannetError(f"id {new_ids[present][0]} is already in the index; remove it first")
+            if not len(new_ids):
+                return new_ids
             n_added = len(new_ids) + len(content.added or ())
             if isinstance(content.store, Rows) or n_added > _MOST_CHANGED * len(content.store):
                 old_codes, old_ids = self._all(content)
