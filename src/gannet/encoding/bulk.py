@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from gannet.code_folder import CodeFolder, Header
 from gannet.data import ImageSource, MatrixSource, ReadOptions, Skipped
 from gannet.encoding.processes import encode_here, encode_in_processes
+from gannet.encoding.ray_cluster import encode_on_ray
 from gannet.encoding.tasks import Items
 from gannet.errors import GannetError
 from gannet.image_hasher import ImageHasher
@@ -46,6 +47,7 @@ def encode_folder(
     folder: str | os.PathLike[str],
     *,
     n_workers: int = 1,
+    ray: str | None = None,
     options: ReadOptions = ReadOptions(),  # noqa: B008
     items_per_shard: int | None = None,
 ) -> Encoding:
@@ -66,6 +68,9 @@ def encode_folder(
         The folder, which is made if it does not exist.
     n_workers : int, default=1
         Number of processes. They share the cores of the machine.
+    ray : str, default=None
+        Address of a Ray cluster that encodes images in place of this machine, such as ``auto``; ``local`` starts one on
+        this machine. Each of its machines has Gannet and reads the images by the same paths.
     options : ReadOptions, default=ReadOptions()
         The options that the sources were opened with.
     items_per_shard : int, default=None
@@ -102,6 +107,8 @@ def encode_folder(
     for source in sources:
         hasher.check_source(source)
         if isinstance(source, MatrixSource):
+            if ray is not None:
+                raise GannetError(f"{source.name} is a matrix, which needs no cluster: leave --ray out")
             next(model.encoder.chunks(source.features), None)  # the width is checked before a folder is made
     items = Items(sources, options.truncated)
     size = items_per_shard or items.shard_size()
@@ -110,7 +117,10 @@ def encode_folder(
     target = CodeFolder.begin(folder, model, wanted)
     size, missing = target.header.items_per_shard, target.missing()
     tasks = items.tasks(size, missing)
-    made = encode_here(model, tasks) if n_workers == 1 else encode_in_processes(model, tasks, n_workers)
+    if ray is not None:
+        made = encode_on_ray(model, tasks, ray)
+    else:
+        made = encode_here(model, tasks) if n_workers == 1 else encode_in_processes(model, tasks, n_workers)
     ranges = items.ranges(size)
     n_encoded, n_wanted = 0, sum(ranges[shard].stop - ranges[shard].start for shard in missing)
     with contextlib.closing(made), progress(n_wanted, "encoding", "item") as bar:
