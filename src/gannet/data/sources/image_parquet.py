@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from gannet.data.base import ImageSource, reading
 from gannet.data.source_kind import SourceKind
+from gannet.data.sources import _table
 from gannet.data.sources._offsets import Offsets
-from gannet.data.sources.parquet import image_columns, is_parquet
+from gannet.data.sources.parquet import ParquetTable, image_columns, is_parquet
 from gannet.errors import GannetError
-from gannet.support.libraries import load
 
 _GROUPS_KEPT = 2
 
@@ -60,13 +59,12 @@ class ImageParquet(SourceKind):
 
     def open(self, text: str) -> ParquetImageSource:
         """Read the schema and the numbers of rows; the images are read later."""
-        pq = load("pyarrow.parquet", "parquet", "reading Parquet")
-        columns = image_columns(text)
+        table = ParquetTable(text)
+        columns = _table.image_columns(table.kinds)
         if len(columns) != 1:
-            raise GannetError(f"{text} has several columns of images, {', '.join(columns)}: write a file with one")
-        with reading("is not a readable Parquet file", text):
-            file = pq.ParquetFile(Path(text))
-        if file.metadata.num_rows == 0:
+            found = f"several columns of images, {', '.join(columns)}" if columns else "no column of images"
+            raise GannetError(f"{text} has {found}: write a file with one")
+        if table.n_rows == 0:
             raise GannetError(f"{text} is empty: it has no rows")
-        left = [name for name in file.schema_arrow.names if name != columns[0]]
-        return ParquetImageSource(text, columns[0], file, left)
+        left = [name for name in table.kinds if name != columns[0]]
+        return ParquetImageSource(text, columns[0], table.file, left)

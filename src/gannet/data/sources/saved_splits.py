@@ -8,7 +8,9 @@ from pathlib import Path
 from gannet.data.base import is_file, reading
 from gannet.data.source_kind import SourceKind
 from gannet.data.sources._joined import JoinedSource, join
+from gannet.data.sources._saved import holds_lists, is_saved
 from gannet.data.sources.saved_dataset import SavedDataset
+from gannet.errors import GannetError
 
 _SPLITS = "dataset_dict.json"
 
@@ -28,4 +30,6 @@ class SavedSplits(SourceKind):
         with reading("is not a readable DatasetDict", text):
             splits = json.loads(Path(text, _SPLITS).read_text(encoding="utf-8"))["splits"]
             folders = [Path(text, Path(split).name) for split in splits]
+        if any(is_saved(str(folder)) and holds_lists(str(folder)) for folder in folders):
+            raise GannetError(f"{text} holds splits of embeddings, which are read one at a time: name {folders[0]}")
         return join(text, folders, SavedDataset().open)
