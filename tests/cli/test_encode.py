@@ -159,3 +159,17 @@ def test_a_damaged_folder_is_one_clear_line(
     result = run("index", folder, "-o", tmp_path / "c")
     assert result.status == 2 and result.out == "" and result.err.count("\n") == 1, result
     assert not (tmp_path / "c").exists()
+
+
+def test_sources_at_urls(run: Run, photos: Path, image_model: Path, image_collection: Path, tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+    url, folder = f"file://{photos}", tmp_path / "codes"
+    assert run("encode", url, "-m", image_model, "-o", folder, "--workers", 2).status == 0
+    assert run("index", folder, "-o", tmp_path / "c").status == 0
+    assert run("index", url, "-m", image_model, "-o", tmp_path / "direct").status == 0
+    assert contents(tmp_path / "c") == contents(tmp_path / "direct")
+    local = [(id_, f"file://{path}", *rest) for id_, path, *rest in contents(image_collection)]
+    assert [item[:4] for item in contents(tmp_path / "c")] == [item[:4] for item in local]
+    found = json.loads(run("search", tmp_path / "c", f"{url}/07.png", "--json").out)
+    assert found[0]["query"] == f"{url}/07.png" and found[0]["results"][0]["path"] == f"{url}/07.png"
+    assert run("fit", url, "-o", tmp_path / "m", "--method", "lsh", "--bits", 16).status == 0
