@@ -1,4 +1,4 @@
-"""Bulk encoding of sources into folders of codes, in one process, several, or on a Ray cluster."""
+"""Bulk encoding of sources into folders of codes."""
 
 from gannet.encoding.bulk import Encoding, encode_folder
 
