@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from gannet import GannetError, open_source
-from gannet.data import MatrixSource, Sample, is_matrix, open_row, read_item
+from gannet.data import ImageSource, MatrixSource, Sample, is_matrix, open_row, read_item
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -80,11 +80,16 @@ def test_an_archive_of_images(root: str, kind: str) -> None:
         with zipfile.ZipFile(out, "w") as pack:
             for i in range(3):
                 pack.writestr(f"a/{i}.png", picture(i))
-    url = put(f"{root}/some.{kind}", out.getvalue())
+    url = put(f"{root}/parts/some.{kind}", out.getvalue())
     source = open_source(url)
     assert source.paths == [f"{url}!a/{i}.png" for i in range(3)]
     assert [source.read(i) for i in range(3)] == [picture(i) for i in range(3)]
     assert read_item(f"{url}!a/1.png") == picture(1)
+    if kind == "tar":
+        put(f"{root}/parts/other.tar", b"no archive")
+        joined = open_source(f"{root}/parts")
+        assert isinstance(joined, ImageSource) and joined.paths == source.paths and joined.read(2) == picture(2)
+        assert [item.path for item in joined.skipped] == [f"{root}/parts/other.tar"]
 
 
 def test_matrices(root: str) -> None:
@@ -113,10 +118,11 @@ def test_a_parquet_file_of_images(root: str) -> None:
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     out = io.BytesIO()
     pq.write_table(pa.table({"image": [picture(i) for i in range(3)]}), out)
-    url = put(f"{root}/images.parquet", out.getvalue())
+    url = put(f"{root}/images/0.parquet", out.getvalue())
     source = open_source(url)
     assert source.paths == [f"{url}#{i}" for i in range(3)]
     assert [source.read(i) for i in range(3)] == [picture(i) for i in range(3)]
+    assert open_source(f"{root}/images").paths == source.paths
 
 
 def test_a_file_that_was_replaced_is_read_anew(root: str, monkeypatch: pytest.MonkeyPatch) -> None:

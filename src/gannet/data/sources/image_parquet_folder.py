@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gannet.data.options import IMAGE_OPTIONS, ReadOptions
 from gannet.data.source_kind import SourceKind
 from gannet.data.sources._folder import parts_in
 from gannet.data.sources._joined import JoinedSource, join
@@ -18,6 +19,7 @@ class ImageParquetFolder(SourceKind):
 
     name = "image-parquet-folder"
     description = "a folder of Parquet files with an image column"
+    options = IMAGE_OPTIONS
 
     def takes(self, text: str) -> bool:
         """Return whether the first Parquet file of the folder has an image column, and only texts lie beside it."""
@@ -25,7 +27,12 @@ class ImageParquetFolder(SourceKind):
 
     def open(self, text: str) -> JoinedSource:
         """Open all files in the order of their names; one that cannot be read is skipped and named."""
-        return join(text, _files(text), ImageParquet().open)
+        return self.open_with(text, ReadOptions())
+
+    def open_with(self, text: str, options: ReadOptions) -> JoinedSource:
+        """Open all files whose names match no pattern."""
+        one = ReadOptions(truncated=options.truncated)
+        return join(text, _files(text), lambda part: ImageParquet().open_with(part, one), options.exclude)
 
 
 def _files(text: str) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tarfile
+from functools import cached_property
 
 from gannet.data.base import MAX_FILE_BYTES, ArraySource, ImageSource, reading
 from gannet.data.files import TOO_LARGE
@@ -37,6 +38,22 @@ class TarSource(ImageSource):
         if len(content) < length:
             raise GannetError("damaged tar member: the archive ends within it")
         return PartialImage(content) if self._truncated else content
+
+    def lacks(self, path: str) -> bool:
+        """Return whether the path is that of a member which the whole archive does not hold."""
+        start = f"{self.container}!"
+        return path.startswith(start) and self._names is not None and path.removeprefix(start) not in self._names
+
+    @cached_property
+    def _names(self) -> frozenset[str] | None:
+        """The names of all members; None if the archive cannot be read up to the block that ends it."""
+        try:
+            with reading("damaged tar archive"), tarfile.open(self.container, "r:") as archive:
+                names = frozenset(member.name for member in regular_files(archive))
+                end = read_range(self.container, archive.offset, tarfile.BLOCKSIZE)
+                return names if end == bytes(tarfile.BLOCKSIZE) else None
+        except GannetError:
+            return None
 
 
 class ImageTar(SourceKind):

@@ -11,6 +11,11 @@ from gannet.data.sources._joined import JoinedSource, join
 from gannet.data.sources.image_tar import ImageTar, TarSource
 from gannet.errors import GannetError
 
+# The metadata of img2dataset, and indexes of shards.
+_BESIDE = (*TEXTS, ".parquet", ".idx")
+# The folder that img2dataset leaves behind if it is interrupted.
+_TEMPORARY = "_tmp"
+
 
 class TarFolder(SourceKind):
     """A folder of tar archives of images, without images or other folders beside them."""
@@ -29,10 +34,11 @@ class TarFolder(SourceKind):
 
     def open_with(self, text: str, options: ReadOptions) -> JoinedSource:
         """List the images without those that match a pattern; an archive that cannot be read is skipped and named."""
-        return join(text, _shards(text), lambda part: _opened(part, options))
+        return join(text, _shards(text), lambda part: open_shard(part, options), options.exclude)
 
 
-def _opened(part: str, options: ReadOptions) -> TarSource:
+def open_shard(part: str, options: ReadOptions) -> TarSource:
+    """Open one archive; raise a `GannetError` if it is an official data set."""
     shard = ImageTar().open_with(part, options)
     if not isinstance(shard, TarSource):
         raise GannetError("it is an official data set, which is read alone")
@@ -40,4 +46,4 @@ def _opened(part: str, options: ReadOptions) -> TarSource:
 
 
 def _shards(folder: str) -> list[Path]:
-    return parts_in(folder, (".tar",), (".parquet", *TEXTS)) or []
+    return parts_in(folder, (".tar",), _BESIDE, _TEMPORARY) or []

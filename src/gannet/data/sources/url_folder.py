@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from gannet.data.base import MAX_FILE_BYTES, ImageSource
-from gannet.data.files import TOO_LARGE, FolderSource
+from gannet.data.files import TOO_LARGE, FolderSource, is_image_name
 from gannet.data.listing import Listing
 from gannet.data.options import IMAGE_OPTIONS, ReadOptions
 from gannet.data.source_kind import SourceKind
+from gannet.data.sources._joined import join
+from gannet.data.sources.image_parquet import ImageParquet
+from gannet.data.sources.tar_folder import open_shard
 from gannet.data.urls import is_url, list_url
 
 
 class UrlFolder(SourceKind):
-    """A folder of images at a URL, with its subfolders."""
+    """A folder of images at a URL, with its subfolders, or of archives or Parquet files of images."""
 
     name = "url-folder"
     description = "a folder of images at a URL (s3://, gs://, ...)"
@@ -23,13 +26,24 @@ class UrlFolder(SourceKind):
         return is_url(text)
 
     def open(self, text: str) -> ImageSource:
-        """List the images below the URL, sorted by path."""
+        """List the images below the URL, sorted by path; if there are none, those of the archives or Parquet files."""
         return self.open_with(text, ReadOptions())
 
     def open_with(self, text: str, options: ReadOptions) -> ImageSource:
         """List the images without those that match a pattern."""
-        listing, members, root = Listing(options.exclude), [], text.rstrip("/")
-        for member, size in list_url(text):
+        root, found = text.rstrip("/"), list_url(text)
+        if not any(is_image_name(member) for member, _ in found):
+            one = ReadOptions(truncated=options.truncated)
+            tars, tables = (
+                [f"{root}/{member}" for member, _ in found if member.lower().endswith(ending)]
+                for ending in (".tar", ".parquet")
+            )
+            if tars:  # Parquet files beside them are metadata
+                return join(root, tars, lambda part: open_shard(part, options), options.exclude)
+            if tables:
+                return join(root, tables, lambda part: ImageParquet().open_with(part, one), options.exclude)
+        listing, members = Listing(options.exclude), []
+        for member, size in found:
             path = f"{root}/{member}"
             if listing.excludes_member(member) or not listing.takes(member.rpartition("/")[2], path):
                 continue
