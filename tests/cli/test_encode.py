@@ -131,11 +131,12 @@ def test_what_a_folder_refuses(
     assert "is a matrix, but the model reads" in refusal("encode", matrix, "-m", image_model, "-o", tmp_path / "x")
     assert not (tmp_path / "x").exists()
     assert "Missing option '-m'" in refusal("index", matrix, "-o", tmp_path / "c")
-    assert "give no other source" in refusal("index", folder, matrix, "-o", tmp_path / "c")
-    assert "give no other source" in refusal("index", folder, "-m", matrix_model, "-o", tmp_path / "c")
+    assert "give it alone and without a model" in refusal("index", folder, matrix, "-o", tmp_path / "c")
+    assert "give it alone and without a model" in refusal("index", folder, "-m", matrix_model, "-o", tmp_path / "c")
     assert run("index", other, "-m", tmp_path / "o.model", "-o", tmp_path / "d").status == 0
     assert "was made with another model" in refusal("add", tmp_path / "d", folder)
-    assert "add it alone" in refusal("add", tmp_path / "d", folder, other)
+    assert "give it alone" in refusal("add", tmp_path / "d", folder, other)
+    assert "give it alone" in refusal("add", tmp_path / "d", folder, "--skip-nan")
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "other model", "header"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from gannet.cli.output import check_folder, say, warn_skipped
 from gannet.cli.sources import image_options, open_source, reading_options
 
 if TYPE_CHECKING:
+    from gannet.code_folder import CodeFolder
     from gannet.collection.changes import Changes
     from gannet.data import Skipped
 
@@ -42,9 +43,7 @@ def index(sources: Sequence[str], model_path: str | None, output: str, keep_feat
 
     The collection is one file. It holds the codes, ids and paths of all items, and the model.
     """
-    from gannet.code_folder import CodeFolder, is_code_folder
     from gannet.collection.indexing import build_collection, encode_source, index_folder
-    from gannet.data import ReadOptions
     from gannet.errors import GannetError
     from gannet.image_hasher import ImageHasher
     from gannet.model import Model
@@ -52,14 +51,8 @@ def index(sources: Sequence[str], model_path: str | None, output: str, keep_feat
     if os.path.lexists(output):
         raise GannetError(f"{output} exists: use `gannet add` to add to it, or name another file")
     check_folder(Path(output))
-    folders = [source for source in sources if is_code_folder(source)]
-    if folders:
-        if len(sources) > 1 or model_path is not None or keep_features or ReadOptions(**reading).given():
-            raise GannetError(
-                f"{folders[0]} holds codes and their model: give no other source and no option but -o, and add other "
-                "sources with `gannet add`"
-            )
-        folder = CodeFolder.open(folders[0])
+    folder = _code_folder(sources, model_path is not None or keep_features, reading)
+    if folder is not None:
         changes = index_folder(Path(output), folder)
         _report(changes, folder.skipped(), output, changes.added)
         return
@@ -83,20 +76,15 @@ def add(collection: str, sources: Sequence[str], **reading: Any) -> None:
     content has changed are replaced. Items whose files no longer exist, but whose content is in a SOURCE, get the new
     path. The whole command is one transaction. A single SOURCE can also be a folder that `gannet encode` wrote.
     """
-    from gannet.code_folder import CodeFolder, is_code_folder
     from gannet.collection import Collection
     from gannet.collection.indexing import add_folder, add_source
-    from gannet.errors import GannetError
 
-    folders = [source for source in sources if is_code_folder(source)]
-    if folders and len(sources) > 1:
-        raise GannetError(f"{folders[0]} holds codes: add it alone")
+    folder = _code_folder(sources, False, reading)
     with Collection.open(collection) as store:
-        if folders:
-            folder = CodeFolder.open(folders[0])
-            _report(add_folder(store, folder), folder.skipped(), collection, len(store))
-            return
-        changes, skipped = add_source(store, [open_source(source, **reading) for source in sources])
+        if folder is not None:
+            changes, skipped = add_folder(store, folder), folder.skipped()
+        else:
+            changes, skipped = add_source(store, [open_source(source, **reading) for source in sources])
         _report(changes, skipped, collection, len(store))
 
 
@@ -179,6 +167,23 @@ def relocate(collection: str, old: str, new: str) -> None:
     with Collection.open(collection) as store:
         moved = relocate_items(store, old, new)
         say(f"updated the paths of {moved:,} items: {collection} holds {len(store):,}")
+
+
+def _code_folder(sources: Sequence[str], has_options: bool, reading: Mapping[str, Any]) -> CodeFolder | None:
+    """Return the folder of codes among the sources, if any, which is given alone and without options."""
+    from gannet.code_folder import CodeFolder, is_code_folder
+    from gannet.data import ReadOptions
+    from gannet.errors import GannetError
+
+    folder = next(filter(is_code_folder, sources), None)
+    if folder is None:
+        return None
+    if len(sources) > 1 or has_options or ReadOptions(**reading).given():
+        raise GannetError(
+            f"{folder} holds codes and their model: give it alone and without a model or other options, and add further "
+            "sources with `gannet add`"
+        )
+    return CodeFolder.open(folder)
 
 
 def _report(changes: Changes, skipped: Sequence[Skipped], collection: str, total: int, dry_run: bool = False) -> None:
