@@ -82,10 +82,10 @@ def add(collection: str, sources: Sequence[str], **reading: Any) -> None:
     folder = _code_folder(sources, False, reading)
     with Collection.open(collection) as store:
         if folder is not None:
-            changes, skipped = add_folder(store, folder), folder.skipped()
+            _report(add_folder(store, folder), folder.skipped(), collection, len(store))
         else:
             changes, skipped = add_source(store, [open_source(source, **reading) for source in sources])
-        _report(changes, skipped, collection, len(store))
+            _report(changes, skipped, collection, len(store))
 
 
 @click.command(epilog="Example: gannet sync photos.gannet ~/Pictures --dry-run")
@@ -180,7 +180,7 @@ def _code_folder(sources: Sequence[str], has_options: bool, reading: Mapping[str
         return None
     if len(sources) > 1 or has_options or ReadOptions(**reading).given():
         raise GannetError(
-            f"{folder} holds codes and their model: give it alone and without a model or other options, and add further "
+            f"{folder} holds codes and their model: give it alone and without a model or other options, and add more "
             "sources with `gannet add`"
         )
     return CodeFolder.open(folder)
