@@ -20,7 +20,7 @@ from gannet.data import files
 @pytest.fixture(autouse=True)
 def forget(image_collection: Path, cache: Path, encoded: list[int]) -> None:
     """Start each test with an empty cache of features, so that every encoding is counted."""
-    shutil.rmtree(cache)
+    shutil.rmtree(cache / "features")
     encoded.clear()
 
 

@@ -317,11 +317,10 @@ def identify(raw: bytes) -> Image.Image:
     The filter above hides the warning too, but not from programs that set filters of their own. Raises Pillow's errors.
     """
     Image.init()
-    for name in FORMATS:
-        factory, accepts = Image.OPEN[name]
-        accepted = accepts is None or accepts(raw[:_MAGIC_BYTES])
-        if accepted and not isinstance(accepted, str):  # a text says why Pillow cannot read the format
-            with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
+    for factory, accepts in (Image.OPEN[name] for name in FORMATS if name in Image.OPEN):
+        with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
+            accepted = accepts is None or accepts(raw[:_MAGIC_BYTES])
+            if accepted and not isinstance(accepted, str):  # a text says why Pillow cannot read the format
                 return factory(io.BytesIO(raw), "")
     raise UnidentifiedImageError
 
