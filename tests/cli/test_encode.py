@@ -130,6 +130,8 @@ def test_what_a_folder_refuses(
     assert "holds other files, such as 00.png" in refusal("encode", matrix, "-m", matrix_model, "-o", photos)
     assert "is a matrix, but the model reads" in refusal("encode", matrix, "-m", image_model, "-o", tmp_path / "x")
     assert not (tmp_path / "x").exists()
+    assert "holds codes, not images or features" in refusal("fit", folder, "-o", tmp_path / "m")
+    assert "holds codes, not images or features" in refusal("encode", folder, "-m", matrix_model, "-o", tmp_path / "x")
     assert "Missing option '-m'" in refusal("index", matrix, "-o", tmp_path / "c")
     assert "give it alone and without a model" in refusal("index", folder, matrix, "-o", tmp_path / "c")
     assert "give it alone and without a model" in refusal("index", folder, "-m", matrix_model, "-o", tmp_path / "c")
