@@ -24,6 +24,7 @@ from gannet.backbones.base import Weights
 from gannet.backbones.extractor import Engine, Vectors, forget_after_fork
 from gannet.backbones.network import Input, Network
 from gannet.backbones.provenance import Provenance
+from gannet.backbones.texts import TextNetwork
 from gannet.backbones.vectors import checked_vectors
 from gannet.data.images import RawImage, decode, load_rgb
 from gannet.errors import GannetError, MissingExtraError
@@ -153,6 +154,12 @@ class LibraryExtractor:
             elif self._network is None:
                 self._network = self._library.load(self._rest)
             return self._network
+
+    def text_tower(self, files: Mapping[str, str]) -> TextNetwork | None:
+        """Return the network's text tower, or None if it has none; see `Network.text_tower`."""
+        make = self.network.text_tower
+        with loading(self.name, self._library.local):
+            return None if make is None else make(files)
 
     @cached_property
     def engine(self) -> Engine:

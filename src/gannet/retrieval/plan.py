@@ -17,7 +17,7 @@ from gannet.errors import GannetError
 from gannet.index import Index
 from gannet.index.part import PartIndex
 from gannet.index.protocol import Distances
-from gannet.retrieval.queries import Query, stored_features
+from gannet.retrieval.queries import Query, cosines
 from gannet.scoring import DEFAULT_CANDIDATES, asymmetric_scores, best_first
 
 
@@ -78,11 +78,9 @@ class Plan:
         if self.rerank is None:
             return found.first(self.k)
         found = found.first(self.rerank)
-        cosines = collection.features(found.ids).astype(np.float32) @ stored_features(collection, query)[0].astype(
-            np.float32
-        )
-        order = best_first(cosines)[: self.k]
-        return replace(found.take(order), cosines=cosines[order])
+        similarities = cosines(collection, query, found.ids)
+        order = best_first(similarities)[: self.k]
+        return replace(found.take(order), cosines=similarities[order])
 
 
 def compared_weights(index: Index, weights: npt.ArrayLike) -> Floats:

@@ -1,0 +1,263 @@
+"""Networks that map texts to feature vectors, and the place of these vectors among the features of items."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gannet.backbones._generic_texts import GENERIC_TEXTS
+from gannet.backbones.vectors import checked_vectors, on_cpu
+from gannet.errors import GannetError
+from gannet.registry import Registry
+from gannet.support.arrays import array_digest, unit_rows
+
+Vectors = NDArray[np.float32]
+
+_BATCH = 64
+_FILE = "file."
+
+
+class EncodesTexts(Protocol):
+    """An object of another library that encodes texts."""
+
+    def encode(self, texts: list[str], /) -> Any:
+        """Return the vectors of texts, an array or tensor of shape ``(n, d)``."""
+        ...
+
+
+class TextEncoder(ABC):
+    """A network for texts that ``gannet fit --text-network`` takes by name.
+
+    A subclass in one file, in ``gannet/backbones/text_networks`` or in another distribution (entry-point group
+    ``gannet.text_networks``), which need not be a subclass there.
+
+    Attributes
+    ----------
+    name : str
+        The name.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def digest(self) -> str:
+        """SHA-256 (hex) of the weights, by which a model file recognizes the network."""
+
+    @abstractmethod
+    def encode(self, texts: list[str], /) -> Any:
+        """Return the vectors of queries.
+
+        Parameters
+        ----------
+        texts : list of str
+            The queries.
+
+        Returns
+        -------
+        ndarray of shape (n, n_features)
+            One vector per query.
+        """
+
+
+TextNetworkLike = str | EncodesTexts
+"""Whatever `make_text_network` takes."""
+
+
+@dataclass(frozen=True)
+class TextNetwork:
+    """A network from texts to feature vectors.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    encode : callable
+        From a list of texts to an array or tensor of shape ``(n, n_features)``.
+    digest : str, default=""
+        Identifies what the vectors depend on and no other record holds: the tokenizer of a text tower, whose weights
+        are those of the image network, or the weights of a network for texts alone. Empty if it is not known.
+    files : mapping of str to str, default={}
+        Contents of the tokenizer's text files, by file name.
+    """
+
+    name: str
+    encode: Callable[[list[str]], Any]
+    digest: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """Return the vectors of texts.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            The texts.
+
+        Returns
+        -------
+        ndarray of shape (n, n_features), dtype float32
+            One vector of unit length per text.
+
+        Raises
+        ------
+        GannetError
+            If the network returns anything but one finite vector per text, or vectors of different lengths.
+        """
+        batches = [list(texts[start : start + _BATCH]) for start in range(0, len(texts), _BATCH)]
+        found = [checked_vectors(self.name, self._encoded(batch), len(batch), item="text") for batch in batches]
+        return np.asarray(unit_rows(np.concatenate(found)), np.float32)
+
+    def _encoded(self, batch: list[str]) -> Any:
+        try:
+            return on_cpu(self.encode(batch))
+        except Exception as error:  # networks of other libraries can fail in any way
+            reason = " ".join(str(error).split())[:400] or type(error).__name__
+            raise GannetError(f"the text network {self.name!r} cannot encode texts: {reason}") from error
+
+
+@dataclass(frozen=True)
+class TextRecord:
+    """How a model turns texts into features like those of its items.
+
+    The features of texts lie apart from those of images even if one network was trained to match them, and those of
+    queries apart from those of longer texts. Each kind is therefore centered by its own mean: the features of a text
+    are ``length * (t - mean) + item_mean``, for its vector t of unit length, and encoders subtract the mean of the
+    items from them.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n_features,), dtype float32
+        Mean of the vectors of generic texts at unit length.
+    item_mean : ndarray of shape (n_features,), dtype float32
+        Mean of the features of the items that the model was learned from.
+    length : ndarray of shape (1,), dtype float32
+        Mean length of these features.
+    digest : str
+        The `TextNetwork.digest`.
+    network : str or None, default=None
+        Name of the network; None for the text tower of the model's image network.
+    files : mapping of str to str, default={}
+        The `TextNetwork.files`, if they are stored.
+    """
+
+    mean: Vectors
+    item_mean: Vectors
+    length: Vectors
+    digest: str
+    network: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, network: TextNetwork, features: NDArray[Any], *, is_tower: bool, embeds: bool) -> Self:
+        """Return the record for a network and the features ``(n, ..., n_features)`` of items.
+
+        ``is_tower`` says whether it is the text tower of the model's image network, ``embeds`` whether the tokenizer is
+        stored.
+        """
+        n_features = features.shape[-1]
+        vectors = network.vectors(GENERIC_TEXTS)
+        if vectors.shape[1] != n_features:
+            raise GannetError(
+                f"the text network {network.name!r} makes vectors of {vectors.shape[1]} values, but the items have "
+                f"{n_features} features: name the network that made them"
+            )
+        squares = np.einsum("...d,...d->...", features, features, dtype=np.float64)
+        return cls(
+            vectors.mean(axis=0),
+            features.mean(axis=tuple(range(features.ndim - 1)), dtype=np.float64).astype(np.float32),
+            np.array([np.sqrt(squares).mean()], np.float32),
+            network.digest,
+            None if is_tower else network.name,
+            dict(network.files) if embeds else {},
+        )
+
+    def header(self) -> dict[str, Any]:
+        """Return the parts that a model file stores as JSON."""
+        return {"network": self.network, "digest": self.digest}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the parts that a model file stores as arrays, the tokenizer's files among them, by name."""
+        files = {f"{_FILE}{name}": np.frombuffer(text.encode(), np.uint8) for name, text in self.files.items()}
+        return {"mean": self.mean, "item_mean": self.item_mean, "length": self.length, **files}
+
+    @classmethod
+    def from_stored(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Return the record whose parts a model file stores; raise a `GannetError` if they do not fit together."""
+        files = {name: array.tobytes().decode() for name, array in arrays.items() if name.startswith(_FILE)}
+        means = arrays["mean"], arrays["item_mean"], arrays["length"]
+        made = cls(
+            *means,
+            str(header["digest"]),
+            header["network"],
+            {name.removeprefix(_FILE): text for name, text in files.items()},
+        )
+        fits = made.mean.shape == made.item_mean.shape and made.length.shape == (1,) and made.length > 0
+        if not fits or not all(np.isfinite(array).all() for array in means):
+            raise GannetError("the record of the text network is damaged")
+        return made
+
+    def features(self, vectors: Vectors) -> Vectors:
+        """Return the features of texts for an encoder, from their vectors ``(n, n_features)`` of unit length."""
+        return np.asarray(self.length * (vectors - self.mean) + self.item_mean, np.float32)
+
+    def cosines(self, text: NDArray[Any], items: NDArray[Any]) -> Vectors:
+        """Return the cosines ``(m,)`` of the features of a text and the items' unit vectors ``(m, n_features)``.
+
+        Both are centered, each by its own mean.
+        """
+        centered = unit_rows(items.astype(np.float32) - self.item_mean / self.length)
+        return np.asarray(centered @ unit_rows(text - self.item_mean), np.float32)
+
+
+def token_digest(tokenize: Callable[[list[str]], Mapping[str, Any]]) -> str:
+    """Return the SHA-256 (hex) of the tokens of generic texts, by which a tokenizer is recognized.
+
+    The files of a tokenizer would be no identity, because versions of a library write them differently.
+    """
+    return array_digest({name: np.asarray(values) for name, values in tokenize(GENERIC_TEXTS).items()})
+
+
+@functools.cache
+def registry() -> Registry[TextEncoder]:
+    """Return the registry of networks for texts."""
+    return Registry(
+        "text network",
+        TextEncoder,  # type: ignore[type-abstract]
+        "gannet.backbones.text_networks",
+        "gannet.text_networks",
+    )
+
+
+def make_text_network(given: TextNetworkLike) -> TextNetwork:
+    """Return a network for texts, ready to run.
+
+    Parameters
+    ----------
+    given : str or object
+        A name, or an object with ``encode(list of str) -> (n, n_features)``. Its attributes ``name`` (else the name of
+        its class) and ``digest`` identify it.
+
+    Returns
+    -------
+    TextNetwork
+        The network.
+
+    Raises
+    ------
+    GannetError
+        If no network has that name, or the object has no ``encode``.
+    """
+    made: Any = registry().get(given)() if isinstance(given, str) else given
+    if not callable(getattr(made, "encode", None)):
+        raise GannetError(
+            f"a text network must be a name or an object with encode(list of str) -> (n, d), not {type(made).__name__}"
+        )
+    name = str(getattr(made, "name", None) or type(made).__name__)
+    return TextNetwork(name, made.encode, str(getattr(made, "digest", "")))
