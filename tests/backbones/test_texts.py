@@ -12,9 +12,6 @@ from PIL import Image
 
 import tiny_networks as tiny
 from gannet import ITQ, ImageHasher
-from gannet.backbones.texts import TextNetwork, TextRecord
-from gannet.errors import GannetError
-from gannet.model import Model
 
 TEXTS = ["a red car", "a dog", "a page of text on a table", ""]
 PICTURES = [Image.fromarray(pixels) for pixels in np.random.default_rng(0).integers(0, 256, (12, 40, 50, 3), np.uint8)]

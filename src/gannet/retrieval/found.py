@@ -37,8 +37,8 @@ class Matches:
 
 
 @dataclass(frozen=True)
-class EncodedImage:
-    """The code ``(w,)`` of an image, packed uint8, and the weights of its bits ``(n_bits,)``."""
+class EncodedQuery:
+    """The code ``(w,)`` of an image or a text, packed uint8, and the weights of its bits ``(n_bits,)``."""
 
     code: npt.NDArray[np.uint8]
     weights: Floats

@@ -11,9 +11,18 @@ from gannet.encoders import Joined
 from gannet.errors import GannetError, unknown_name
 from gannet.index import DEFAULT_INDEX, IndexFactory, index_factory
 from gannet.index.part import PartIndex
+from gannet.model import Model
 
 PARTS = ("kind", "nearest")
 """Names of the parts of a hybrid code, in their order."""
+
+
+def parts_of(model: Model) -> dict[str, tuple[int, int]]:
+    """Return the first bit of each part of a model's codes and the one after its last; empty if they have no parts."""
+    encoder = model.encoder
+    if not isinstance(encoder, Joined) or len(encoder.parts) != len(PARTS):
+        return {}
+    return dict(zip(PARTS, encoder.ranges, strict=True))
 
 
 def part_index(
@@ -51,9 +60,9 @@ def part_index(
         raise unknown_name("part", part, PARTS)
     make_index = index_factory(index)
     with Collection.open(path, readonly=True) as collection:
-        encoder = read_model(collection).encoder
-    if not isinstance(encoder, Joined) or len(encoder.parts) != len(PARTS):
+        parts = parts_of(read_model(collection))
+    if not parts:
         raise GannetError(
             f"the codes of {os.fspath(path)} have no parts: fit a model with `--method hybrid`, or leave --part out"
         )
-    return functools.partial(PartIndex, bits=encoder.ranges[PARTS.index(part)], make_index=make_index)
+    return functools.partial(PartIndex, bits=parts[part], make_index=make_index)
