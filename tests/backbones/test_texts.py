@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import tiny_networks as tiny
 from gannet import ITQ, ImageHasher
+from gannet.backbones import make_extractor
+from gannet.errors import GannetError
 
 TEXTS = ["a red car", "a dog", "a page of text on a table", ""]
 PICTURES = [Image.fromarray(pixels) for pixels in np.random.default_rng(0).integers(0, 256, (12, 40, 50, 3), np.uint8)]
@@ -52,3 +56,78 @@ def test_a_text_tower(name: str, tmp_path: Path) -> None:
     # The model file holds both towers and the tokenizer.
     folder.rename(tmp_path / "elsewhere")
     np.testing.assert_array_equal(ImageHasher.load(file).text_features(TEXTS), found)
+
+
+@pytest.fixture(params=TOWERS)
+def network(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path, Callable[..., tiny.Forward]]:
+    """Write a network whose license does not allow copies; return its name, its folder, and what writes others."""
+    form, write = TOWERS[request.param]
+    folder = tmp_path / "network"
+    write(folder, license="cc-by-nc-4.0")
+    return form.format(folder), folder, write
+
+
+def test_other_weights_of_the_text_tower_are_refused(network, tmp_path: Path) -> None:
+    name, folder, _ = network
+    hasher = ImageHasher(ITQ(4), backbone=name).fit(PICTURES)
+    hasher.save(tmp_path / "m.model")
+    assert not hasher.model.weights and not hasher.model.texts.files
+    again = ImageHasher.load(tmp_path / "m.model")
+    np.testing.assert_array_equal(again.text_features(TEXTS), hasher.text_features(TEXTS))
+
+    (file,) = folder.glob("*.safetensors")
+    weights = load_file(file)
+    key = next(key for key in weights if "token_embedding" in key)
+    weights[key][5] += 1
+    save_file(weights, file, {"format": "pt"})
+    with pytest.raises(GannetError, match="was made with weights whose SHA-256 is"):
+        ImageHasher.load(tmp_path / "m.model")
+
+
+def test_another_tokenizer_is_refused_and_leaves_the_features_of_images(tmp_path: Path) -> None:
+    folder = tmp_path / "network"
+    tiny.hf_folder(folder, "clip", license="cc-by-nc-4.0")
+    ImageHasher(ITQ(4), backbone=f"hf:{folder}").fit(PICTURES).save(tmp_path / "m.model")
+    key = make_extractor(f"hf:{folder}").cache_key
+    tokenizer = folder / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text().replace('"dog"', '"god"'))
+    loaded = ImageHasher.load(tmp_path / "m.model")
+    assert loaded.reader.extractor.cache_key == key and len(loaded.encode(PICTURES)) == len(PICTURES)
+    with pytest.raises(GannetError, match="was made with the tokenizer of .*, SHA-256 .*: give the same") as error:
+        loaded.text_features(TEXTS)
+    assert "\n" not in str(error.value)
+
+
+def test_a_network_without_its_tokenizer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "network"
+    tiny.hf_folder(folder, "clip")
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    hasher = ImageHasher(ITQ(4), backbone=f"hf:{folder}").fit(PICTURES)
+    assert hasher.model.texts is None and len(hasher.encode(PICTURES)) == len(PICTURES)
+    (warning,) = [record.message for record in caplog.records if "searched with texts" in record.message]
+    assert str(folder) in warning and "\n" not in warning
+    with pytest.raises(GannetError, match="has no text tower of the image network"):
+        hasher.text_features(TEXTS)
+
+
+def test_a_network_without_a_text_tower(tmp_path: Path) -> None:
+    tiny.hf_folder(tmp_path / "network")
+    hasher = ImageHasher(ITQ(4), backbone=f"hf:{tmp_path / 'network'}").fit(PICTURES)
+    assert hasher.model.texts is None and b'"texts"' not in hasher.model.to_bytes()
+    with pytest.raises(GannetError, match="such as --backbone open_clip:NAME/PRETRAINED"):
+        hasher.text_features(TEXTS)
+
+
+def test_an_object_that_encodes_images_and_texts() -> None:
+    class Both:
+        name = "both"
+
+        def encode(self, given: list) -> torch.Tensor:
+            return torch.tensor([[len(item), 1, 2] if isinstance(item, str) else [1, item.width, 3] for item in given])
+
+    hasher = ImageHasher(ITQ(3), backbone=Both(), text_network=Both()).fit(PICTURES)
+    assert hasher.model.texts.network == "both" and hasher.text_features(TEXTS).shape == (4, 3)
+    tower = replace(hasher.model, texts=replace(hasher.model.texts, network=None))
+    with pytest.raises(GannetError, match="has a text tower: leave the text network out"):
+        ImageHasher(model=tower, backbone=Both(), text_network=Both()).text_features(TEXTS)

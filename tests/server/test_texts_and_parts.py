@@ -60,17 +60,21 @@ def test_texts_that_cannot_be_searched_for(client: TestClient, shared_client: Te
     refused(client.post("/search", json={"text": "nothing"}), "cannot encode texts: there is no color nothing")
     refused(client.post("/search", json={"text": ""}), "text: ")
     refused(client.post("/search", json={"text": "x" * 1001}), "text: ")
-    refused(client.post("/search", json={"text": "red", "id": 3}), "give one of the id of an item, a text and a code")
+    refused(client.post("/search", json={"text": "red", "id": 3}), "give either the id of an item, a text or a code")
 
 
 @pytest.mark.parametrize("part", RANGES)
 def test_a_part_of_the_codes(client: TestClient, described: Path, photos: Path, part: str) -> None:
     with Collection.open(described) as store:
         bits = unpack(store.codes(), N_BITS)[:, RANGES[part]]
-    found = client.post("/search", json={"id": 3, "k": 42, "part": part}).json()["results"]
+    answer = client.post("/search", json={"id": 3, "k": 42, "part": part}).json()
+    found, first = answer["results"], RANGES[part].start
+    assert answer["compared"] == [first, first + 12]
     distances = (bits != bits[3]).sum(axis=1)
     assert [item["id"] for item in found] == np.lexsort((np.arange(42), distances)).tolist()
-    assert all(item["distance"] == distances[item["id"]] for item in found)
+    for item in found:
+        assert item["distance"] == distances[item["id"]]
+        assert item["differing_bits"] == (first + np.flatnonzero(bits[item["id"]] != bits[3])).tolist()
     with Collection.open(described, index=part_index(described, part)) as store:
         (by_text,), (by_image,) = search(store, texts=["red"]), search(store, [str(photos / "07.png")])
     answers = (

@@ -27,12 +27,14 @@ class Matches:
     """The ``m`` items that a search found, with their packed codes ``(m, w)``.
 
     They are ordered by distance in bits, then by id. If there are ``scores (m,)``, these come first, highest first.
+    ``compared`` are the first bit that distances and scores count, and the one after the last.
     """
 
     ids: Ids
     distances: Distances
     paths: Sequence[str]
     codes: Codes
+    compared: tuple[int, int]
     scores: Floats | None = None
 
 

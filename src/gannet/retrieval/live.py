@@ -21,7 +21,7 @@ from gannet.retrieval._live_file import LiveFile
 from gannet.retrieval.duplicates import group_items, limits
 from gannet.retrieval.found import CodedItem, EncodedQuery, Group, Matches
 from gannet.retrieval.parts import parts_of
-from gannet.retrieval.plan import Ranked, compared_weights, make_plan
+from gannet.retrieval.plan import Ranked, compared_bits, compared_weights, make_plan
 
 T = TypeVar("T")
 
@@ -248,7 +248,8 @@ class LiveCollection:
                 compared = compared_weights(index, weights)
                 found = found.by_score(compared, state.codes_at(found.ids)).first(k)
             codes = state.codes_at(found.ids)
-            return Matches(found.ids, found.distances, self._paths(state, found.ids), codes, found.scores)
+            paths = self._paths(state, found.ids)
+            return Matches(found.ids, found.distances, paths, codes, compared_bits(index), found.scores)
 
         return self._on_one_state(find)
 

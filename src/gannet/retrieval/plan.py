@@ -83,13 +83,18 @@ class Plan:
         return replace(found.take(order), cosines=similarities[order])
 
 
+def compared_bits(index: Index) -> tuple[int, int]:
+    """Return the first bit that an index compares, and the one after the last."""
+    return index.bits if isinstance(index, PartIndex) else (0, index.n_bits)
+
+
 def compared_weights(index: Index, weights: npt.ArrayLike) -> Floats:
     """Return the weights ``(n_bits,)`` of a query, zero for the bits that an index of one part does not compare."""
     given = np.asarray(weights, np.float32)
     if not isinstance(index, PartIndex) or given.shape != (index.n_bits,):
         return given
     compared = np.zeros_like(given)
-    part = slice(*index.bits)
+    part = slice(*compared_bits(index))
     compared[part] = given[part]
     return compared
 

@@ -189,7 +189,7 @@ def _answer(collection: LiveCollection, question: Question | ImageQuestion, max_
         code, weights = _given_code(question.code or "", collection.n_bits), question.weights
     used = _used_weights(limits, weights, collection.n_bits)
     found = collection.search(code, limits.k, limits.radius, used, limits.part)
-    answer = {"bits": collection.n_bits, "code": code.tobytes().hex()}
+    answer: dict[str, Any] = {"bits": collection.n_bits, "compared": found.compared, "code": code.tobytes().hex()}
     if weights is not None:
         answer["weights"] = weights
     return json_answer({**answer, "results": _results(found, code, collection.n_bits)})
@@ -226,6 +226,8 @@ def _given_code(text: str, n_bits: int) -> npt.NDArray[np.uint8]:
 
 def _results(found: Matches, code: npt.NDArray[np.uint8], n_bits: int) -> list[dict[str, Any]]:
     different: Codes = unpack(found.codes ^ code, n_bits)
+    first, end = found.compared
+    different[:, :first] = different[:, end:] = 0
     results = [
         {"id": id_, "path": path, "distance": distance, "differing_bits": np.flatnonzero(bits).tolist()}
         for id_, path, distance, bits in zip(

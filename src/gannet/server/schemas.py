@@ -53,7 +53,7 @@ class Question(Limits):
     @model_validator(mode="after")
     def _one_query(self) -> Self:
         if [self.id, self.text, self.code].count(None) != 2:
-            raise ValueError("give one of the id of an item, a text and a code (or, in a form, an image)")
+            raise ValueError("give either the id of an item, a text or a code (or, in a form, an image)")
         if self.weights is not None and self.code is None:
             raise ValueError("weights belong to a code: give the code of the same answer")
         return self
@@ -68,7 +68,7 @@ class Item(BaseModel):
 
 
 class Result(BaseModel):
-    """A neighbor. ``differing_bits`` are bit positions; 0 is the most significant bit of the code.
+    """A neighbor. ``differing_bits`` are positions of compared bits; 0 is the most significant bit of the code.
 
     ``score``, -1 to 1, is present if the results are ordered by it.
     """
@@ -84,10 +84,12 @@ class Answer(BaseModel):
     """Results by score, if they have scores, then by distance, then by id.
 
     ``code`` is the code of the query. If the query was an image or a text, ``weights`` are the weights of its bits. A
-    search by both gives the same results.
+    search by both gives the same results. ``compared`` are the first bit that distances and scores count, and the one
+    after the last.
     """
 
     bits: int
+    compared: tuple[int, int]
     code: Code
     weights: Weights | None = None
     results: list[Result]

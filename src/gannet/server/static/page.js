@@ -189,14 +189,14 @@ function showQuestion(title, path, code, picture) {
   document.body.classList.toggle("asking", code !== null);
 }
 
-function showAnswer({ results }, id) {
+function showAnswer({ results, compared: [first, end] }, id) {
   const distances = results.map((item) => item.distance);
   const [near, far] = [Math.min(...distances), Math.max(...distances)];
   const order = results[0]?.score === undefined ? "" : ", in the order of their scores";
   $("status").textContent = results.length
     ? `${plural(results.length, "result")}, ${near === far ? "" : `${near} to `}${plural(far, "bit")} away${order}`
     : "No results within this radius: increase it";
-  showCards(results.map((item) => card(item, fromItem(item.id), item.id === id)));
+  showCards(results.map((item) => card(item, fromItem(item.id), item.id === id, end - first)));
 }
 
 function showCards(cards) {
