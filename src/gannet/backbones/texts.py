@@ -219,9 +219,13 @@ class TextRecord:
 def token_digest(tokenize: Callable[[list[str]], Mapping[str, Any]]) -> str:
     """Return the SHA-256 (hex) of the tokens of generic texts, by which a tokenizer is recognized.
 
-    The files of a tokenizer would be no identity, because versions of a library write them differently.
+    The files of a tokenizer would be no identity, because versions of a library write them differently. Raises a
+    `GannetError` if different texts have the same tokens, as without a vocabulary.
     """
-    return array_digest({name: np.asarray(values) for name, values in tokenize(GENERIC_TEXTS).items()})
+    tokens = {name: np.asarray(values) for name, values in tokenize(GENERIC_TEXTS).items()}
+    if len(np.unique(np.concatenate(list(tokens.values()), axis=1), axis=0)) < len(GENERIC_TEXTS):
+        raise GannetError("the tokenizer cannot tell texts apart: the files of its vocabulary are missing")
+    return array_digest(tokens)
 
 
 @functools.cache

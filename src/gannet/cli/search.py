@@ -124,7 +124,7 @@ def search(
         answers = search_query.answer_all(store, queries, k, radius, rerank, order, options, texts=texts)
         if len(answers) == 1:
             search_query.check_answered(answers)
-        asked = _asked_items(store, answers[: len(answers) - len(texts)])
+        asked = _asked_items(store, answers)
         shown = [item for answer in answers for item in answer["results"]]
         not_compared = mark_items(store, [*asked.values(), *shown])
         for query, item in asked.items():
@@ -159,7 +159,7 @@ def _asked_items(store: Collection, answers: Sequence[Answer]) -> dict[int, dict
     """Return the items of the queries by id, by the place of their answers."""
     from gannet.retrieval.queries import is_id
 
-    places = [i for i, answer in enumerate(answers) if is_id(answer["query"]) and "error" not in answer]
+    places = [i for i, answer in enumerate(answers) if is_id(answer["query"]) and not {"error", "text"} & answer.keys()]
     ids = [int(answers[place]["query"]) for place in places]
     paths = store.paths(ids)
     return {place: {"id": id_, "path": path} for place, id_, path in zip(places, ids, paths, strict=True)}

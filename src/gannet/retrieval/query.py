@@ -42,13 +42,14 @@ class Answer(TypedDict):
     """The neighbors of one query: by score or, if they have none, by distance, then id; re-ranked ones by cosine.
 
     ``error`` is present if the query could not be answered. ``changed`` is present, and true, if the query names an
-    item whose content has changed since it was indexed.
+    item whose content has changed since it was indexed. ``text`` is present, and true, if the query is a text.
     """
 
     query: str
     results: list[Neighbor]
     error: NotRequired[str]
     changed: NotRequired[bool]
+    text: NotRequired[bool]
 
 
 def find_items(collection: Collection, names: Sequence[str]) -> list[int]:
@@ -118,7 +119,7 @@ def search(
         ``distance`` in bits, if ordered by score ``score``, and if re-ranked ``cosine``. Results are ordered by cosine
         or else by score, largest first, then by distance, then by id. A query that cannot be answered has no results,
         and an ``error``. A query by the path of an item whose content has changed since it was indexed has a true
-        ``changed``.
+        ``changed``, and one of ``texts`` a true ``text``.
 
     Raises
     ------
@@ -173,6 +174,8 @@ def answer_all(
     weigh = plan.n_scored is not None
     read = read_queries(collection, queries, weigh, options) + read_texts(collection, texts, weigh, text_network)
     answers = [Answer(query=query.name, results=[]) for query in read]
+    for answer in answers[len(read) - len(texts) :]:
+        answer["text"] = True
     with collection.snapshot():
         _look_up_codes(collection, read, must_weigh=weigh and asymmetric is not None)
         stored = collection.read_codes()
