@@ -85,6 +85,14 @@ class TextNetwork:
         are those of the image network, or the weights of a network for texts alone. Empty if it is not known.
     files : mapping of str to str, default={}
         Contents of the tokenizer's text files, by file name.
+
+    Examples
+    --------
+    >>> from gannet.backbones.texts import TextNetwork
+    >>> network = TextNetwork("lengths", lambda texts: [[len(text), text.count(" ")] for text in texts])
+    >>> network.vectors(["a red car", "dogs"]).round(2)
+    array([[0.98, 0.22],
+           [1.  , 0.  ]], dtype=float32)
     """
 
     name: str
@@ -145,6 +153,18 @@ class TextRecord:
         Name of the network; None for the text tower of the model's image network.
     files : mapping of str to str, default={}
         The `TextNetwork.files`, if they are stored.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gannet.backbones.texts import TextNetwork, TextRecord
+    >>> network = TextNetwork("lengths", lambda texts: [[len(text), text.count(" ")] for text in texts])
+    >>> items = np.array([[2.0, 0.0], [0.0, 2.0]])
+    >>> record = TextRecord.of(network, items, is_tower=False, embeds=False)
+    >>> record.length, record.item_mean
+    (array([2.], dtype=float32), array([1., 1.], dtype=float32))
+    >>> record.features(network.vectors(["a red car"])).shape
+    (1, 2)
     """
 
     mean: Vectors
@@ -156,10 +176,28 @@ class TextRecord:
 
     @classmethod
     def of(cls, network: TextNetwork, features: NDArray[Any], *, is_tower: bool, embeds: bool) -> Self:
-        """Return the record for a network and the features ``(n, ..., n_features)`` of items.
+        """Return the record for a network and the features of items.
 
-        ``is_tower`` says whether it is the text tower of the model's image network, ``embeds`` whether the tokenizer is
-        stored.
+        Parameters
+        ----------
+        network : TextNetwork
+            The network, which encodes generic texts.
+        features : ndarray of shape (n, ..., n_features)
+            Features of the items, or of several views of each.
+        is_tower : bool
+            Whether the network is the text tower of the model's image network.
+        embeds : bool
+            Whether the model file stores the tokenizer's files.
+
+        Returns
+        -------
+        TextRecord
+            The record.
+
+        Raises
+        ------
+        GannetError
+            If the network fails, or makes vectors of another length than the items' features.
         """
         n_features = features.shape[-1]
         vectors = network.vectors(GENERIC_TEXTS)
@@ -179,17 +217,47 @@ class TextRecord:
         )
 
     def header(self) -> dict[str, Any]:
-        """Return the parts that a model file stores as JSON."""
+        """Return the parts that a model file stores as JSON.
+
+        Returns
+        -------
+        dict
+            The name of the network and the digest.
+        """
         return {"network": self.network, "digest": self.digest}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the parts that a model file stores as arrays, the tokenizer's files among them, by name."""
+        """Return the parts that a model file stores as arrays.
+
+        Returns
+        -------
+        dict of str to ndarray
+            The means, the length and the contents of the tokenizer's files, by name.
+        """
         files = {f"{_FILE}{name}": np.frombuffer(text.encode(), np.uint8) for name, text in self.files.items()}
         return {"mean": self.mean, "item_mean": self.item_mean, "length": self.length, **files}
 
     @classmethod
     def from_stored(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Return the record whose parts a model file stores; raise a `GannetError` if they do not fit together."""
+        """Return the record whose parts a model file stores.
+
+        Parameters
+        ----------
+        header : mapping
+            What `header` returned.
+        arrays : mapping of str to ndarray
+            What `arrays` returned.
+
+        Returns
+        -------
+        TextRecord
+            The record.
+
+        Raises
+        ------
+        GannetError
+            If the parts do not fit together.
+        """
         files = {name: array.tobytes().decode() for name, array in arrays.items() if name.startswith(_FILE)}
         means = arrays["mean"], arrays["item_mean"], arrays["length"]
         made = cls(
@@ -204,13 +272,34 @@ class TextRecord:
         return made
 
     def features(self, vectors: Vectors) -> Vectors:
-        """Return the features of texts for an encoder, from their vectors ``(n, n_features)`` of unit length."""
+        """Return the features of texts for an encoder.
+
+        Parameters
+        ----------
+        vectors : ndarray of shape (n, n_features), dtype float32
+            Vectors of the texts, of unit length.
+
+        Returns
+        -------
+        ndarray of shape (n, n_features), dtype float32
+            The features.
+        """
         return np.asarray(self.length * (vectors - self.mean) + self.item_mean, np.float32)
 
     def cosines(self, text: NDArray[Any], items: NDArray[Any]) -> Vectors:
-        """Return the cosines ``(m,)`` of the features of a text and the items' unit vectors ``(m, n_features)``.
+        """Return the cosines of a text and items, each centered by its own mean.
 
-        Both are centered, each by its own mean.
+        Parameters
+        ----------
+        text : ndarray of shape (n_features,)
+            What `features` returned for the text.
+        items : ndarray of shape (m, n_features)
+            Features of the items at unit length.
+
+        Returns
+        -------
+        ndarray of shape (m,), dtype float32
+            The cosines.
         """
         centered = unit_rows(items.astype(np.float32) - self.item_mean / self.length)
         return np.asarray(centered @ unit_rows(text - self.item_mean), np.float32)
@@ -257,6 +346,16 @@ def make_text_network(given: TextNetworkLike) -> TextNetwork:
     ------
     GannetError
         If no network has that name, or the object has no ``encode``.
+
+    Examples
+    --------
+    >>> from gannet.backbones.texts import make_text_network
+    >>> class Lengths:
+    ...     name = "lengths"
+    ...     def encode(self, texts):
+    ...         return [[len(text), 1] for text in texts]
+    >>> make_text_network(Lengths()).name
+    'lengths'
     """
     made: Any = registry().get(given)() if isinstance(given, str) else given
     if not callable(getattr(made, "encode", None)):
