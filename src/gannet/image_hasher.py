@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from gannet.backbones import BackboneLike, FeatureExtractor
-from gannet.backbones.texts import TextNetworkLike, make_text_network
+from gannet.backbones import BackboneLike, FeatureExtractor, TextNetworkLike, make_text_network
 from gannet.codes import Codes
 from gannet.data import ImageSource, MatrixSource, Sample, Skipped
 from gannet.data.sample import n_held_out, split
@@ -84,9 +83,8 @@ class ImageHasher:
     model : Model, default=None
         A fitted model to encode with, in place of a hasher; see `load`.
     text_network : str or object, default=None
-        The network that turns texts into vectors that can be compared with the items' features: a name that ``gannet
-        fit --text-network`` takes, or an object with ``encode(list of str) -> array of shape (n, d)``. It must have
-        made the items' vectors too, if these are a matrix. Not needed if the image network has a text tower.
+        The network that turns texts into vectors that can be compared with the items' features, in any form that
+        `gannet.backbones.make_text_network` takes. Not needed if the image network has a text tower.
 
     Attributes
     ----------

