@@ -117,8 +117,11 @@ def test_a_collection_without_a_text_network(tmp_path: Path) -> None:
         assert item["results"] and not text["results"] and "no text network" in text["error"]
 
 
-def test_a_damaged_record(tmp_path: Path) -> None:
+def test_the_record_in_a_model_file(tmp_path: Path) -> None:
     model = ImageHasher(ITQ(24), text_network=Apart()).fit(MatrixSource("items.npy", items())).model
+    files = {"spiece.model": bytes(range(256)), "empty": b""}
+    kept = Model.from_bytes(replace(model, texts=replace(model.texts, files=files)).to_bytes())
+    assert kept.texts.files == files
     nan, zero = np.full(WIDTH, np.nan, np.float32), np.zeros(1, np.float32)
     for change in ({"mean": nan}, {"length": zero}, {"mean": nan[:5] * 0}, {"item_mean": nan[:5] * 0}):
         damaged = replace(model, texts=replace(model.texts, **change))

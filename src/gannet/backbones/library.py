@@ -157,7 +157,7 @@ class LibraryExtractor:
                 self._network = self._library.load(self._rest)
             return self._network
 
-    def text_tower(self, files: Mapping[str, str]) -> TextNetwork | None:
+    def text_tower(self, files: Mapping[str, bytes]) -> TextNetwork | None:
         """Return the network's text tower, or None if it has none; see `Network.text_tower`."""
         make = self.network.text_tower
         with loading(self.name, self._library.local):

@@ -52,7 +52,7 @@ class Network(ABC):
     files : mapping of str to str, default={}
         Small text files from which `NetworkLibrary.restore` builds the network without weights.
     text_tower : callable, default=None
-        Of a network for images and texts: returns its text tower with a tokenizer, from the tokenizer's text files in a
+        Of a network for images and texts: returns its text tower with a tokenizer, from the tokenizer's files in a
         model file, or from an empty mapping for the library's own tokenizer of the network.
     """
 
@@ -63,7 +63,7 @@ class Network(ABC):
     revision: str | None = None
     license: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
-    text_tower: Callable[[Mapping[str, str]], TextNetwork] | None = field(default=None, kw_only=True)
+    text_tower: Callable[[Mapping[str, bytes]], TextNetwork] | None = field(default=None, kw_only=True)
 
     @cached_property
     @abstractmethod

@@ -83,8 +83,8 @@ class TextNetwork:
     digest : str, default=""
         Identifies what the vectors depend on and no other record holds: the tokenizer of a text tower, whose weights
         are those of the image network, or the weights of a network for texts alone. Empty if it is not known.
-    files : mapping of str to str, default={}
-        Contents of the tokenizer's text files, by file name.
+    files : mapping of str to bytes, default={}
+        Contents of the tokenizer's files, by file name.
 
     Examples
     --------
@@ -98,7 +98,7 @@ class TextNetwork:
     name: str
     encode: Callable[[list[str]], Any]
     digest: str = ""
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """Return the vectors of texts.
@@ -151,7 +151,7 @@ class TextRecord:
         The `TextNetwork.digest`.
     network : str or None, default=None
         Name of the network; None for the text tower of the model's image network.
-    files : mapping of str to str, default={}
+    files : mapping of str to bytes, default={}
         The `TextNetwork.files`, if they are stored.
 
     Examples
@@ -172,7 +172,7 @@ class TextRecord:
     length: Vectors
     digest: str
     network: str | None = None
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
     @classmethod
     def of(cls, network: TextNetwork, features: NDArray[Any], *, is_tower: bool, embeds: bool) -> Self:
@@ -234,7 +234,7 @@ class TextRecord:
         dict of str to ndarray
             The means, the length and the contents of the tokenizer's files, by name.
         """
-        files = {f"{_FILE}{name}": np.frombuffer(text.encode(), np.uint8) for name, text in self.files.items()}
+        files = {f"{_FILE}{name}": np.frombuffer(content, np.uint8) for name, content in self.files.items()}
         return {"mean": self.mean, "item_mean": self.item_mean, "length": self.length, **files}
 
     @classmethod
@@ -258,14 +258,9 @@ class TextRecord:
         GannetError
             If the parts do not fit together.
         """
-        files = {name: array.tobytes().decode() for name, array in arrays.items() if name.startswith(_FILE)}
         means = arrays["mean"], arrays["item_mean"], arrays["length"]
-        made = cls(
-            *means,
-            str(header["digest"]),
-            header["network"],
-            {name.removeprefix(_FILE): text for name, text in files.items()},
-        )
+        files = {name.removeprefix(_FILE): array.tobytes() for name, array in arrays.items() if name.startswith(_FILE)}
+        made = cls(*means, str(header["digest"]), header["network"], files)
         fits = made.mean.shape == made.item_mean.shape and made.length.shape == (1,) and made.length > 0
         if not fits or not all(np.isfinite(array).all() for array in means):
             raise GannetError("the record of the text network is damaged")

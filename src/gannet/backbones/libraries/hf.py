@@ -147,7 +147,7 @@ def _network(
     )
 
 
-def _text_tower(name: str, model: Any, files: Mapping[str, str]) -> TextNetwork:
+def _text_tower(name: str, model: Any, files: Mapping[str, bytes]) -> TextNetwork:
     """Return the text tower of a network, with a tokenizer from stored files or its own one."""
     transformers = _import()
     with tempfile.TemporaryDirectory() as folder, _quiet(transformers):

@@ -115,13 +115,13 @@ def _of_hub(repository: str) -> dict[str, str | None]:
     return {"revision": commit, "license": license_of(repository, commit)}
 
 
-def _text_tower(name: str, model: Any, config: str, files: Mapping[str, str]) -> TextNetwork:
+def _text_tower(name: str, model: Any, config: str, files: Mapping[str, bytes]) -> TextNetwork:
     """Return the text tower of a network with a configuration, with a tokenizer from stored files or its own one."""
     import open_clip
 
     has_own_files = "hf_tokenizer_name" in json.loads(config)["model_cfg"]["text_cfg"]
     with tempfile.TemporaryDirectory() as folder:
-        write_files(folder, {**files, _CONFIG: config})
+        write_files(folder, {**files, _CONFIG: config.encode()})
         source = name if name.startswith((_LOCAL, _HUB)) else name.partition("/")[0]
         tokenizer = open_clip.get_tokenizer(source if has_own_files and not files else f"{_LOCAL}{folder}")
     stored = saved_files(tokenizer) if has_own_files else {}
