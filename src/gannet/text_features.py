@@ -34,7 +34,7 @@ def record_texts(features: Features, given: TextNetwork | None) -> TextRecord | 
         embeds = extractor.provenance.may_embed
         return TextRecord.of(tower, features.values, is_tower=True, embeds=embeds)
     except GannetError as error:
-        log.warning("the model cannot be searched with texts: %s", error)
+        log.warning("the model will take no texts with %s: %s", extractor.name, error)
         return None
 
 
