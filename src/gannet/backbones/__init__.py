@@ -1,4 +1,4 @@
-"""Image networks, from images to feature vectors: one file each, their fast runtimes and the cache of features."""
+"""Networks from images and texts to feature vectors: one file each, their fast runtimes and the cache of features."""
 
 from __future__ import annotations
 
