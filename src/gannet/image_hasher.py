@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from gannet.backbones import BackboneLike, FeatureExtractor, TextNetworkLike, make_text_network
+from gannet.backbones import BackboneLike, FeatureExtractor, TextNetwork, TextNetworkLike, make_text_network
 from gannet.codes import Codes
 from gannet.data import ImageSource, MatrixSource, Sample, Skipped
 from gannet.data.sample import n_held_out, split
@@ -128,6 +128,7 @@ class ImageHasher:
         self._text_network = None if text_network is None else make_text_network(text_network)
         if self.fine_tuning and text_network is not None:
             raise GannetError("the features of a trained image network match no texts: leave the text network out")
+        self._text_network_of_model: TextNetwork | None = None  # loaded by the first text
         # Encoding uses the network that the model was learned with, which training may have changed.
         self._model_reader = self.reader
 
@@ -254,6 +255,7 @@ class ImageHasher:
                 f"{hasher.name} takes {hasher.takes}, but these features were read as {features.takes}: read them with "
                 "reader.read(images, hasher.takes)"
             )
+        self._text_network_of_model = None
         if self.fine_tuning:
             self._model = self._train_network(hasher, features, self.fine_tuning)
         else:
@@ -326,9 +328,10 @@ class ImageHasher:
         GannetError
             If the model was learned without a text network, or if its text network is missing or another one.
         """
-        network = text_network_of(self.model, self._model_reader, self._text_network)
+        if self._text_network_of_model is None:
+            self._text_network_of_model = text_network_of(self.model, self._model_reader, self._text_network)
         assert self.model.texts is not None
-        return self.model.texts.features(network.vectors(texts))
+        return self.model.texts.features(self._text_network_of_model.vectors(texts))
 
     def check_source(self, source: ImageSource | MatrixSource) -> None:
         """Raise an error for a matrix if the model encodes images, and for images if it encodes vectors.

@@ -152,7 +152,7 @@ def _text_tower(name: str, model: Any, files: Mapping[str, bytes]) -> TextNetwor
     transformers = _import()
     with tempfile.TemporaryDirectory() as folder, _quiet(transformers):
         write_files(folder, files)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder if files else name)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder if files else name, local_files_only=bool(files))
     config = model.config
     length = min(tokenizer.model_max_length, config.text_config.max_position_embeddings)
     # SigLIP was trained with padded texts, whose padding its text tower sees.

@@ -52,8 +52,7 @@ class OpenCLIP(NetworkLibrary):
             folder = _folder(name.removeprefix(_LOCAL))
             model, _ = open_clip.create_model_from_pretrained(f"{_LOCAL}{folder}")
             config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-            license = license_in(folder / "README.md")
-            return _network(f"{_LOCAL}{folder}", model, config["model_cfg"], license=license)
+            return _network(f"{_LOCAL}{folder}", model, config["model_cfg"], license=license_in(folder / "README.md"))
         if name.startswith(_HUB):
             repository = name.removeprefix(_HUB)
             model, _ = open_clip.create_model_from_pretrained(name)
