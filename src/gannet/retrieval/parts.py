@@ -7,7 +7,6 @@ import os
 
 from gannet.collection.collection import Collection
 from gannet.collection.stored_model import read_model
-from gannet.encoders import Joined
 from gannet.errors import GannetError, unknown_name
 from gannet.index import DEFAULT_INDEX, IndexFactory, index_factory
 from gannet.index.part import PartIndex
@@ -19,10 +18,8 @@ PARTS = ("kind", "nearest")
 
 def parts_of(model: Model) -> dict[str, tuple[int, int]]:
     """Return the first bit of each part of a model's codes and the one after its last; empty if they have no parts."""
-    encoder = model.encoder
-    if not isinstance(encoder, Joined) or len(encoder.parts) != len(PARTS):
-        return {}
-    return dict(zip(PARTS, encoder.ranges, strict=True))
+    ranges = model.encoder.ranges
+    return dict(zip(PARTS, ranges, strict=True)) if len(ranges) == len(PARTS) else {}
 
 
 def part_index(
@@ -33,7 +30,7 @@ def part_index(
     Parameters
     ----------
     path : path-like
-        File of a collection with a model that the method `hybrid` learned.
+        File of a collection with a model that the method `hybrid` or `hybrid-refined` learned.
     part : {"kind", "nearest"}
         The bits to compare.
     index : str, type or callable, default="hamming"
