@@ -69,7 +69,7 @@ class _Task:
 
     method: str
     size: int
-    name: str
+    length: str
     measure: Callable[[], list[Candidate]]
 
 
@@ -151,13 +151,11 @@ def _methods(bench: Bench, goal: str, end: float, left_out: list[str]) -> list[_
     for name in wanted:
         method = get_hasher(name)
         if not isinstance(method(n_bits=64).takes, FromFeatures):
-            left_out.append(
-                f"{name}: it learns from several views of each image, which takes longer than is given here"
-            )
+            left_out.append(f"{name}: it learns from several views of each image, which take too long to read here")
             continue
         for bits in LENGTHS:
             hasher = method(n_bits=bits, random_state=0)
-            tasks.append(_Task(name, bits, f"{name} with {bits} bits", partial(bench.of_method, hasher, end)))
+            tasks.append(_Task(name, bits, f"{bits} bits", partial(bench.of_method, hasher, end)))
     return tasks
 
 
@@ -174,8 +172,7 @@ def _alternatives(bench: Bench, left_out: list[str]) -> list[_Task]:
     enough = next((n for n in RABITQ_BYTES if alternatives.rabitq_components(n, d) == d), RABITQ_BYTES[-1])
     sizes += [(alternatives.RABITQ, n) for n in RABITQ_BYTES if n <= enough]
     return [
-        _Task(name, 8 * n, f"{name} with {n} bytes", partial(alternatives.of_faiss, bench, faiss, name, n))
-        for name, n in sizes
+        _Task(name, 8 * n, f"{n} bytes", partial(alternatives.of_faiss, bench, faiss, name, n)) for name, n in sizes
     ]
 
 
@@ -183,20 +180,22 @@ def _measured(tasks: list[_Task], end: float, left_out: list[str]) -> list[Candi
     """Run measurements in order, except those that would probably not end in time, which are named."""
     found: list[Candidate] = []
     taken: dict[str, tuple[int, float]] = {}
+    late: dict[str, list[str]] = {}
     with progress(len(tasks), "measuring", unit="code") as bar:
         for task in tasks:
             size, seconds = taken.get(task.method, (task.size, 0.0))
             expected = seconds * max(1.0, task.size / size) ** _GROWTH
             started = time.monotonic()
             if started + expected > end:
-                left_out.append(f"{task.name}: no time left")
+                late.setdefault(task.method, []).append(task.length)
             else:
                 try:
                     found += task.measure()
                     taken[task.method] = task.size, time.monotonic() - started
                 except GannetError as error:
-                    left_out.append(f"{task.name}: {error}")
+                    left_out.append(f"{task.method} with {task.length}: {error}")
             bar.update(1)
+    left_out += [f"{method} with {', '.join(lengths)}: no time left" for method, lengths in late.items()]
     return found
 
 

@@ -55,13 +55,24 @@ class Bench:
     ) -> Candidate:
         """Return what a ranking of the database ``(q, n)``, best first, amounts to."""
         nearest = self.sampled.nearest
-        ranks = ranking == nearest[:, :1]
-        among = [float(ranks[:, :depth].any(axis=1).mean()) for depth in (1, 10, 100)]
-        first = ranking[:, :100]
-        ten = float(np.mean([np.isin(near, found).mean() for near, found in zip(nearest, first, strict=True)]))
+        is_first = ranking == nearest[:, :1]
+        ten = [np.isin(near, found).mean() for near, found in zip(nearest, ranking[:, :100], strict=True)]
         kept = 2 * self.sampled.database.shape[1] if order == "rerank" else 0
-        figures = *among, ten, self._map(ranking), fit_seconds, encode_seconds, search_seconds
-        return Candidate(method, bits, order, code_bytes, code_bytes + kept, *figures)
+        return Candidate(
+            method,
+            bits,
+            order,
+            code_bytes,
+            code_bytes + kept,
+            recall_at_1=float(is_first[:, :1].any(axis=1).mean()),
+            recall_at_10=float(is_first[:, :10].any(axis=1).mean()),
+            recall_at_100=float(is_first[:, :100].any(axis=1).mean()),
+            recall_at_10_in_100=float(np.mean(ten)),
+            map=self._map(ranking),
+            fit_seconds=fit_seconds,
+            encode_seconds=encode_seconds,
+            search_seconds=search_seconds,
+        )
 
     def _map(self, ranking: Ranking) -> float | None:
         """Return mean average precision of the results, divided by the number of relevant ones among them."""
@@ -83,12 +94,8 @@ class Bench:
         """Return codes searched by Hamming distance, by score, and with re-ranking, as `gannet search` does it."""
         n_bits = weights.shape[1]
         _, by_distance = HammingIndex(codes, n_bits).search(query_codes, self.n_ranked)
-        by_score = np.stack(
-            [
-                found[best_first(asymmetric_scores(w, codes[found]))]
-                for w, found in zip(weights, by_distance, strict=True)
-            ]
-        )
+        pairs = zip(weights, by_distance, strict=True)
+        by_score = np.stack([found[best_first(asymmetric_scores(each, codes[found]))] for each, found in pairs])
         scan, score = self.times.of_codes(codes, weights[0])
         return [
             self.candidate(method, n_bits, order, codes.shape[1], ranking, search, fit_seconds, encode_seconds)

@@ -80,8 +80,8 @@ def _for_nearest(candidates: Sequence[Candidate], methods: Sequence[Candidate], 
     if own is not None and (other is None or 2 * other.code_bytes > own.code_bytes):
         return _of(
             own,
-            f"{own.code_bytes} bytes an item suffice: {_found(own)} by score. {stored}, {_ratio(own, candidates)} times "
-            "as much.",
+            f"{own.code_bytes} bytes an item suffice: {_found(own)} by score. {stored}, "
+            f"{_ratio(own, candidates)} times as much.",
         )
     if other is not None:
         needs = f"the codes of Gannet need {own.code_bytes}" if own else "no code of Gannet up to 64 bytes finds enough"
