@@ -23,6 +23,7 @@ Examples:
   gannet advise embeddings.npy --items 10M --html advice.html
   gannet advise photos --goal kind --labels source
 """
+_LEAST_SECONDS = 30.0
 
 
 @click.command(epilog=_EXAMPLES)
@@ -77,7 +78,8 @@ def advise(
     sampled = read_sampled(opened, None if labels is None else read_labels(opened, labels))
     warn_skipped(sampled.skipped)
     goal = goal or ("nearest" if is_matrix(source) else "kind")
-    advice = measure(sampled, goal, n_items or opened.total, SECONDS - (time.monotonic() - started))
+    seconds = max(_LEAST_SECONDS, SECONDS - (time.monotonic() - started))
+    advice = measure(sampled, goal, n_items or opened.total, seconds)
     command = suggested_command(advice.recommendation, source, reading, advice.n_features)
     if page is not None:
         from gannet.pages.advice import advice_page

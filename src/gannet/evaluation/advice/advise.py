@@ -96,7 +96,7 @@ def advise(sampled: Sampled, goal: str | None, n_items: int, seconds: float = SE
     Raises
     ------
     GannetError
-        If the goal is unknown (the message suggests the nearest name), or if no method could be measured.
+        If the goal is unknown; the message suggests the nearest name.
 
     Examples
     --------
@@ -121,11 +121,12 @@ def advise(sampled: Sampled, goal: str | None, n_items: int, seconds: float = SE
     left_out: list[str] = []
     tasks = [*_methods(bench, goal, end, left_out), *_alternatives(bench, left_out)]
     candidates += _measured(sorted(tasks, key=lambda task: LENGTHS.index(_nearest_length(task.size))), end, left_out)
-    candidates.sort(key=lambda candidate: (candidate.method, candidate.code_bytes))
+    shown = [*dict.fromkeys(task.method for task in tasks), "centered signs", "signs", "floats"]
+    candidates.sort(key=lambda candidate: (shown.index(candidate.method), candidate.code_bytes))
     return Advice(
         goal,
         candidates,
-        recommend(candidates, goal, n_items, sampled),
+        recommend(candidates, goal, n_items, sampled.of_images),
         left_out,
         _warnings(sampled, n_items),
         len(sampled.queries),
@@ -148,12 +149,14 @@ def _methods(bench: Bench, goal: str, end: float, left_out: list[str]) -> list[_
             names = [name for name in dict.fromkeys([other.matrix, other.images]) if name not in wanted]
             left_out += [f"{name}: it is for another goal ({other.description})" for name in names]
     tasks = []
+    d = bench.sampled.database.shape[1]
+    lengths = LENGTHS if d >= min(LENGTHS) else (d, *LENGTHS)
     for name in wanted:
         method = get_hasher(name)
         if not isinstance(method(n_bits=64).takes, FromFeatures):
             left_out.append(f"{name}: it learns from several views of each image, which take too long to read here")
             continue
-        for bits in LENGTHS:
+        for bits in lengths:
             hasher = method(n_bits=bits, random_state=0)
             tasks.append(_Task(name, bits, f"{bits} bits", partial(bench.of_method, hasher, end)))
     return tasks

@@ -76,6 +76,8 @@ def _made(faiss: Any, method: str, n_bytes: int, n: int, d: int) -> tuple[Any, A
         components = rabitq_components(n_bytes, d)
         if components < 1:
             raise GannetError(f"it keeps {_OF_RABITQ} bytes beside the bits")
+        if n < components:
+            raise GannetError(f"it needs {components} items for as many principal components, and there are {n}")
         codes = faiss.IndexRaBitQ(components, faiss.METRIC_L2)
         return _after_pca(faiss, d, components, codes), codes, components
     if n < _CENTROIDS:

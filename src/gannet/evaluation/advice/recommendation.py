@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gannet.errors import GannetError
 from gannet.evaluation.advice.candidate import Candidate
-from gannet.evaluation.advice.sampled import Sampled
 from gannet.hashers import method_for
 from gannet.hashers.goals import GOALS
 from gannet.support.memory import memory_limit
@@ -47,31 +45,51 @@ class Recommendation:
     reason: str
 
 
-def recommend(candidates: Sequence[Candidate], goal: str, n_items: int, sampled: Sampled) -> Recommendation:
-    """Return the recommendation for a goal; raises a `GannetError` if no method could be measured.
+def recommend(candidates: Sequence[Candidate], goal: str, n_items: int, of_images: bool) -> Recommendation:
+    """Return the recommendation for a goal.
 
     Floats are recommended if they fit in a quarter of the memory and are searched quickly. Otherwise, for the nearest
     items, it is the shortest code of Gannet that finds enough, unless one of faiss does so with half of its bytes; if
     none does, the code that finds most when the kept floats re-rank its results. For items of a kind it is the
-    shortest code with the best MAP; without labels, the method and the length that ``gannet fit`` takes.
+    shortest code with the best MAP; without labels, the method and the length that ``gannet fit`` takes. So it is if
+    none of the methods could be measured.
     """
     floats = next(each for each in candidates if each.order == "cosine")
     methods = [each for each in candidates if each.method in _names(goal)]
-    if not methods:
-        raise GannetError(f"no code of {' or '.join(_names(goal))} could be measured: give more items, or more time")
     size = floats.code_bytes * n_items
     cheap = size <= _SHARE_OF_MEMORY * memory_limit() and floats.search_seconds <= _PATIENCE
     stored = f"The floats of {n_items:,} items would take {_size(size)}"
-    if goal == "kind":
-        return _for_kind(candidates, methods, floats, cheap, stored, sampled.of_images)
-    if cheap:
+    if goal == "nearest" and cheap:
         return _of(
             floats,
             f"{stored.replace('would take', 'take only')}, and one query compares them all in about "
             f"{1000 * floats.search_seconds:.1f} ms. Codes would only lose accuracy; they pay from some millions of "
             "items on.",
         )
-    return _for_nearest(candidates, methods, stored)
+    if not methods:
+        return _default(
+            goal,
+            of_images,
+            "None of the methods for this goal could be measured in the time that was given, so that this is the "
+            "choice of `gannet fit`. Run `gannet advise` again on a faster or less busy computer to measure them.",
+        )
+    if goal == "nearest":
+        return _for_nearest(candidates, methods, stored)
+    if floats.map is None:
+        return _default(
+            goal,
+            of_images,
+            "The nearest items by cosine, which recall counts, are not always of the same kind, so that recall cannot "
+            "choose here, and this is the choice of `gannet fit`. Give --labels to measure MAP, which counts items of "
+            "the same class.",
+        )
+    return _for_kind(candidates, methods, floats, cheap, stored)
+
+
+def _default(goal: str, of_images: bool, reason: str) -> Recommendation:
+    """Return the method and the length that ``gannet fit`` takes for a goal."""
+    name = method_for(goal, images=of_images)
+    return Recommendation(name, _DEFAULT_BITS, "asymmetric", _DEFAULT_BITS // 8, reason)
 
 
 def _for_nearest(candidates: Sequence[Candidate], methods: Sequence[Candidate], stored: str) -> Recommendation:
@@ -107,23 +125,11 @@ def _for_kind(
     floats: Candidate,
     cheap: bool,
     stored: str,
-    of_images: bool,
 ) -> Recommendation:
-    if floats.map is None:
-        name = method_for("kind", images=of_images)
-        return Recommendation(
-            name,
-            _DEFAULT_BITS,
-            "asymmetric",
-            _DEFAULT_BITS // 8,
-            "The nearest items by cosine, which recall counts, are not always of the same kind, so that recall cannot "
-            f"choose here: {name} with {_DEFAULT_BITS} bits is the choice of `gannet fit`. Give --labels to measure "
-            "MAP, which counts items of the same class.",
-        )
     codes = [each for each in methods if each.order in ("hamming", "asymmetric")]
     top = max(_map(each) for each in codes)
     best = min((each for each in codes if _map(each) >= top - _CLOSE), key=lambda each: (each.code_bytes, -_map(each)))
-    if cheap and floats.map >= top:
+    if cheap and _map(floats) >= top:
         return _of(
             floats,
             f"{stored.replace('would take', 'take only')}, and their MAP of {floats.map:.3f} is above that of every "

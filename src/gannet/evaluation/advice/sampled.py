@@ -28,7 +28,7 @@ MOST_ITEMS = 10_000
 MOST_QUERIES = 500
 N_NEIGHBORS = 10
 _MOST_VALUES = 16_000_000
-_IMAGES_AT_ONCE = 500
+_IMAGES_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def read_sampled(
     labels : ndarray of shape (n,) or (n, n_labels), default=None
         Labels of all items of the source, as `read_labels` returns them.
     seconds : float, default=40.0
-        Time after which no more images are read.
+        Time after which no more images are read, from the first 200 on.
     reader : FeatureReader, default=None
         Reader of the features of images; None is one with the default network.
 
@@ -148,7 +148,7 @@ def _read_images(
     values: list[Floats] = []
     rows: list[int] = []
     skipped = list(source.skipped)
-    end = time.monotonic() + seconds
+    end = 0.0
     for start in range(0, len(order), _IMAGES_AT_ONCE):
         block = order[start : start + _IMAGES_AT_ONCE]
         before = time.monotonic()
@@ -159,6 +159,7 @@ def _read_images(
         rows += [place[path] for path in found.paths]
         skipped += found.skipped[len(source.skipped) :]
         now = time.monotonic()
+        end = end or now + seconds  # the network is prepared with the first images
         if now + (now - before) > end:
             break
     empty = np.empty((0, 1), np.float32)
