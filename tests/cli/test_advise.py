@@ -1,5 +1,6 @@
 """``gannet advise`` measures codes on a sample and recommends a command that works."""
 
+import importlib.util
 import json
 import re
 import shlex
@@ -20,6 +21,9 @@ from gannet.evaluation.advice import Candidate, Recommendation, read_labels, rea
 from gannet.evaluation.advice import advise as measure
 from gannet.evaluation.advice.recommendation import recommend
 from gannet.scoring import asymmetric_scores
+
+HAS_FAISS = importlib.util.find_spec("faiss") is not None
+OF_FAISS = {"faiss PQ", "faiss OPQ", "faiss RaBitQ"}
 
 
 @pytest.fixture(scope="module")
@@ -89,16 +93,17 @@ def test_recall_map_and_bytes_of_every_order(matrix: Path, advice: dict) -> None
 
 
 def test_alternatives_stand_beside_the_methods_and_what_is_missing_is_named(advice: dict) -> None:
-    pytest.importorskip("faiss")
     by_method = {each["method"] for each in advice["candidates"]}
-    assert by_method == {
-        "itq-refined", "itq", "signs", "centered signs", "floats", "faiss PQ", "faiss OPQ", "faiss RaBitQ",
-    }  # fmt: skip
     sizes = {(each["method"], each["code_bytes"]) for each in advice["candidates"]}
-    assert {("faiss OPQ", 8), ("faiss PQ", 16), ("faiss RaBitQ", 16), ("faiss RaBitQ", 18), ("signs", 10)} <= sizes
     left_out = "\n".join(advice["left_out"])
-    for text in ("itq with 512 bits: itq makes at most one bit per feature", "faiss PQ with 64 bytes", "uhga-views"):
-        assert text in left_out
+    assert {"itq-refined", "itq", "signs", "centered signs", "floats"} == by_method - OF_FAISS
+    if HAS_FAISS:
+        assert by_method >= OF_FAISS and "faiss PQ with 64 bytes: it divides" in left_out
+        assert {("faiss OPQ", 8), ("faiss PQ", 16), ("faiss RaBitQ", 16), ("faiss RaBitQ", 18)} <= sizes
+    else:
+        assert "faiss PQ, OPQ and RaBitQ" in left_out and "pip install" in left_out
+    assert ("signs", 10) in sizes
+    assert "itq with 512 bits: itq makes at most one bit per feature" in left_out and "uhga-views" in left_out
     (floats,) = (each for each in advice["candidates"] if each["order"] == "cosine")
     assert floats["recall_at_100"] == 1 and floats["bytes_per_item"] == 320 and 0.5 < floats["map"] < 1
     assert any("only 819 items" in text for text in advice["warnings"])
@@ -196,11 +201,14 @@ def test_recommendations(goal: str, candidates: list[Candidate], expected: tuple
     ],
 )
 def test_commands_for_faiss_make_an_index(matrix: Path, tmp_path: Path, chosen: Recommendation, factory: str) -> None:
-    faiss = pytest.importorskip("faiss")
     command = suggested_command(chosen, str(matrix), {"skip_nan": True, "features": ()}, 80)
     assert factory in command and "skip_nan=True" in command
+    if not HAS_FAISS:
+        return
+    import faiss
+
     assert faiss.index_factory(80, factory).d == 80
-    if chosen.method == "faiss RaBitQ":
+    if chosen.method == "faiss RaBitQ":  # the others learn for longer
         words = shlex.split(command)
         subprocess.run([sys.executable, *words[1:]], cwd=tmp_path, check=True, capture_output=True)
         assert faiss.read_index(str(tmp_path / "codes.faiss")).ntotal == 900

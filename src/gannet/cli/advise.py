@@ -63,7 +63,7 @@ def advise(
     from gannet.data import Sample, is_matrix
     from gannet.evaluation.advice import advise as measure
     from gannet.evaluation.advice import read_labels, read_sampled
-    from gannet.evaluation.advice.advise import SECONDS
+    from gannet.evaluation.advice.advising import SECONDS
     from gannet.evaluation.advice.sampled import MOST_ITEMS
     from gannet.hashers.goals import GOALS
 

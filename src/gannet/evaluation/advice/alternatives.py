@@ -11,7 +11,7 @@ from gannet.codes import pack
 from gannet.encoders import Floats
 from gannet.errors import GannetError
 from gannet.evaluation.advice.candidate import Candidate
-from gannet.evaluation.advice.measuring import Bench
+from gannet.evaluation.advice.measuring import Trial
 from gannet.evaluation.advice.sampled import Ranking
 from gannet.evaluation.advice.timing import SCANNED, K, seconds_of, tiled
 from gannet.support.arrays import unit_rows
@@ -25,43 +25,43 @@ _OF_RABITQ = 8
 """RaBitQ keeps two numbers of an item beside its bits, in so many bytes."""
 
 
-def of_floats(bench: Bench) -> Candidate:
+def of_floats(trial: Trial) -> Candidate:
     """Return the exact search of floats by cosine."""
-    queries, database = unit_rows(bench.sampled.queries), unit_rows(bench.sampled.database)
-    ranking: Ranking = np.argsort(-(queries @ database.T), axis=1, kind="stable")[:, : bench.n_ranked]
-    return bench.candidate(
-        "floats", None, "cosine", 4 * database.shape[1], ranking, bench.times.of_floats(bench.sampled.database)
+    queries, database = unit_rows(trial.sampled.queries), unit_rows(trial.sampled.database)
+    ranking: Ranking = np.argsort(-(queries @ database.T), axis=1, kind="stable")[:, : trial.n_ranked]
+    return trial.candidate(
+        "floats", None, "cosine", 4 * database.shape[1], ranking, trial.times.of_floats(trial.sampled.database)
     )
 
 
-def of_signs(bench: Bench, centered: bool) -> list[Candidate]:
+def of_signs(trial: Trial, centered: bool) -> list[Candidate]:
     """Return the signs of all values, which databases offer as binary quantization, or of centered values."""
-    mean = bench.sampled.database.mean(axis=0) if centered else np.float32(0)
-    queries, database = bench.sampled.queries - mean, bench.sampled.database - mean
+    mean = trial.sampled.database.mean(axis=0) if centered else np.float32(0)
+    queries, database = trial.sampled.queries - mean, trial.sampled.database - mean
     name = "centered signs" if centered else "signs"
-    return bench.of_codes(name, pack(queries > 0), pack(database > 0), queries)
+    return trial.of_codes(name, pack(queries > 0), pack(database > 0), queries)
 
 
-def of_faiss(bench: Bench, faiss: Any, method: str, n_bytes: int) -> list[Candidate]:
+def of_faiss(trial: Trial, faiss: Any, method: str, n_bytes: int) -> list[Candidate]:
     """Return codes of faiss of ``n_bytes`` bytes, in the order of its estimates and re-ranked by the kept floats.
 
     Rows have unit length. Raises a `GannetError` if the data do not allow the codes.
     """
     faiss.omp_set_num_threads(1)  # its threads wait for each other, which takes long where other programs run
-    rows, queries = unit_rows(bench.sampled.database), unit_rows(bench.sampled.queries)
+    rows, queries = unit_rows(trial.sampled.database), unit_rows(trial.sampled.queries)
     index, codes, bits = _made(faiss, method, n_bytes, *rows.shape)
     started = time.perf_counter()
     index.train(rows)
     trained = time.perf_counter()
     index.add(rows)
     encoded = time.perf_counter()
-    _, ranking = index.search(queries, bench.n_ranked)
+    _, ranking = index.search(queries, trial.n_ranked)
     times = trained - started, (encoded - trained) / len(rows)
-    search = _search_seconds(faiss, index, codes, queries) * bench.times.n_items / SCANNED
+    search = _search_seconds(faiss, index, codes, queries) * trial.times.n_items / SCANNED
     size = int(codes.code_size)
     return [
-        bench.candidate(method, bits, "estimate", size, ranking, search, *times),
-        bench.candidate(method, bits, "rerank", size, bench.reranked(ranking), search + bench.rerank_seconds, *times),
+        trial.candidate(method, bits, "estimate", size, ranking, search, *times),
+        trial.candidate(method, bits, "rerank", size, trial.reranked(ranking), search + trial.rerank_seconds, *times),
     ]
 
 

@@ -24,7 +24,7 @@ from gannet.training.observe import ObservedStep
 
 
 @dataclass(frozen=True)
-class Bench:
+class Trial:
     """The sample and the planned size of the collection, with which everything is measured."""
 
     sampled: Sampled
@@ -32,8 +32,8 @@ class Bench:
     rerank_seconds: float
 
     @classmethod
-    def of(cls, sampled: Sampled, n_items: int) -> Bench:
-        """Return the bench for a sample and a planned size."""
+    def of(cls, sampled: Sampled, n_items: int) -> Trial:
+        """Return the trial for a sample and a planned size."""
         times = SearchTimes(n_items)
         return cls(sampled, times, times.of_reranking(sampled.kept, sampled.queries[0]))
 

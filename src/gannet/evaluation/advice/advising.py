@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from gannet.errors import GannetError, MissingExtraError, unknown_name
+from gannet.errors import GannetError, unknown_name
 from gannet.evaluation.advice import alternatives
 from gannet.evaluation.advice.candidate import Candidate
-from gannet.evaluation.advice.measuring import Bench
+from gannet.evaluation.advice.measuring import Trial
 from gannet.evaluation.advice.recommendation import Recommendation, recommend
 from gannet.evaluation.advice.sampled import Sampled
 from gannet.hashers import get_hasher
@@ -112,14 +112,14 @@ def advise(sampled: Sampled, goal: str | None, n_items: int, seconds: float = SE
     if goal not in GOALS:
         raise unknown_name("goal", goal, GOALS)
     end = time.monotonic() + seconds
-    bench = Bench.of(sampled, n_items)
+    trial = Trial.of(sampled, n_items)
     candidates = [
-        alternatives.of_floats(bench),
-        *alternatives.of_signs(bench, centered=False),
-        *alternatives.of_signs(bench, centered=True),
+        alternatives.of_floats(trial),
+        *alternatives.of_signs(trial, centered=False),
+        *alternatives.of_signs(trial, centered=True),
     ]
     left_out: list[str] = []
-    tasks = [*_methods(bench, goal, end, left_out), *_alternatives(bench, left_out)]
+    tasks = [*_methods(trial, goal, end, left_out), *_alternatives(trial, left_out)]
     candidates += _measured(sorted(tasks, key=lambda task: LENGTHS.index(_nearest_length(task.size))), end, left_out)
     shown = [*dict.fromkeys(task.method for task in tasks), "centered signs", "signs", "floats"]
     candidates.sort(key=lambda candidate: (shown.index(candidate.method), candidate.code_bytes))
@@ -140,7 +140,7 @@ def _nearest_length(size: int) -> int:
     return min(LENGTHS, key=lambda length: (abs(length - size), length))
 
 
-def _methods(bench: Bench, goal: str, end: float, left_out: list[str]) -> list[_Task]:
+def _methods(trial: Trial, goal: str, end: float, left_out: list[str]) -> list[_Task]:
     """Return the measurements of the methods of a goal, and of itq; methods that cannot be measured are named."""
     of_goal = GOALS[goal]
     wanted = dict.fromkeys([of_goal.matrix, of_goal.images, "itq", *([of_goal.training] if of_goal.training else [])])
@@ -149,7 +149,7 @@ def _methods(bench: Bench, goal: str, end: float, left_out: list[str]) -> list[_
             names = [name for name in dict.fromkeys([other.matrix, other.images]) if name not in wanted]
             left_out += [f"{name}: it is for another goal ({other.description})" for name in names]
     tasks = []
-    d = bench.sampled.database.shape[1]
+    d = trial.sampled.database.shape[1]
     lengths = LENGTHS if d >= min(LENGTHS) else (d, *LENGTHS)
     for name in wanted:
         method = get_hasher(name)
@@ -158,24 +158,24 @@ def _methods(bench: Bench, goal: str, end: float, left_out: list[str]) -> list[_
             continue
         for bits in lengths:
             hasher = method(n_bits=bits, random_state=0)
-            tasks.append(_Task(name, bits, f"{bits} bits", partial(bench.of_method, hasher, end)))
+            tasks.append(_Task(name, bits, f"{bits} bits", partial(trial.of_method, hasher, end)))
     return tasks
 
 
-def _alternatives(bench: Bench, left_out: list[str]) -> list[_Task]:
+def _alternatives(trial: Trial, left_out: list[str]) -> list[_Task]:
     """Return the measurements of faiss, if it is installed."""
     try:
         faiss = load("faiss", "bench", "measuring PQ, OPQ and RaBitQ")
-    except MissingExtraError as error:
+    except GannetError as error:
         left_out.append(f"faiss PQ, OPQ and RaBitQ: {error}")
         return []
-    d = bench.sampled.database.shape[1]
+    d = trial.sampled.database.shape[1]
     sizes = [(name, bits // 8) for name in (alternatives.OPQ, alternatives.PQ) for bits in LENGTHS]
     # From a size on, all principal components are kept.
     enough = next((n for n in RABITQ_BYTES if alternatives.rabitq_components(n, d) == d), RABITQ_BYTES[-1])
     sizes += [(alternatives.RABITQ, n) for n in RABITQ_BYTES if n <= enough]
     return [
-        _Task(name, 8 * n, f"{n} bytes", partial(alternatives.of_faiss, bench, faiss, name, n)) for name, n in sizes
+        _Task(name, 8 * n, f"{n} bytes", partial(alternatives.of_faiss, trial, faiss, name, n)) for name, n in sizes
     ]
 
 
