@@ -29,7 +29,7 @@ OF_FAISS = {"faiss PQ", "faiss OPQ", "faiss RaBitQ"}
 @pytest.fixture(scope="module")
 def matrix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
-    values = rng.normal(size=(900, 8)) @ rng.normal(size=(8, 80)) + 0.1 * rng.normal(size=(900, 80))
+    values = rng.normal(size=(600, 6)) @ rng.normal(size=(6, 40)) + 0.1 * rng.normal(size=(600, 40))
     folder = tmp_path_factory.mktemp("advise")
     np.save(folder / "rows of mine.npy", values.astype(np.float32))
     classes = np.where(values[:, 0] > 0, "left", "right")
@@ -86,7 +86,7 @@ def test_recall_map_and_bytes_of_every_order(matrix: Path, advice: dict) -> None
         assert measured[order]["map"] == pytest.approx(
             ((precision * hits).sum(axis=1) / hits.sum(axis=1)).mean(), abs=0.01
         )
-        assert measured[order]["bytes_per_item"] == 4 + (160 if order == "rerank" else 0)
+        assert measured[order]["bytes_per_item"] == 4 + (80 if order == "rerank" else 0)
         assert measured[order]["search_seconds"] > 0
     assert measured["hamming"]["search_seconds"] < measured["asymmetric"]["search_seconds"]
     assert measured["asymmetric"]["search_seconds"] < measured["rerank"]["search_seconds"]
@@ -98,15 +98,15 @@ def test_alternatives_stand_beside_the_methods_and_what_is_missing_is_named(advi
     left_out = "\n".join(advice["left_out"])
     assert {"itq-refined", "itq", "signs", "centered signs", "floats"} == by_method - OF_FAISS
     if HAS_FAISS:
-        assert by_method >= OF_FAISS and "faiss PQ with 64 bytes: it divides" in left_out
-        assert {("faiss OPQ", 8), ("faiss PQ", 16), ("faiss RaBitQ", 16), ("faiss RaBitQ", 18)} <= sizes
+        assert by_method >= OF_FAISS and "faiss PQ with 16 bytes: it divides" in left_out
+        assert {("faiss OPQ", 8), ("faiss PQ", 4), ("faiss RaBitQ", 13)} <= sizes
     else:
         assert "faiss PQ, OPQ and RaBitQ" in left_out and "pip install" in left_out
-    assert ("signs", 10) in sizes
+    assert ("signs", 5) in sizes
     assert "itq with 512 bits: itq makes at most one bit per feature" in left_out and "uhga-views" in left_out
     (floats,) = (each for each in advice["candidates"] if each["order"] == "cosine")
-    assert floats["recall_at_100"] == 1 and floats["bytes_per_item"] == 320 and 0.5 < floats["map"] < 1
-    assert any("only 819 items" in text for text in advice["warnings"])
+    assert floats["recall_at_100"] == 1 and floats["bytes_per_item"] == 160 and 0.5 < floats["map"] < 1
+    assert any("only 546 items" in text for text in advice["warnings"])
 
 
 def test_the_page_holds_the_command_the_charts_and_every_candidate(advice: dict) -> None:
@@ -128,8 +128,8 @@ def test_the_recommended_command_works(advice: dict, tmp_path: Path, monkeypatch
 
 
 def test_the_command_for_floats_searches_them_by_cosine(matrix: Path) -> None:
-    chosen = Recommendation("floats", None, "cosine", 320, "")
-    words = shlex.split(suggested_command(chosen, str(matrix), {"skip_nan": True, "names": None}, 80))
+    chosen = Recommendation("floats", None, "cosine", 160, "")
+    words = shlex.split(suggested_command(chosen, str(matrix), {"skip_nan": True, "names": None}, 40))
     done = subprocess.run([sys.executable, *words[1:]], capture_output=True, text=True, check=True)
     rows = np.load(matrix)
     nearest = np.argsort(-(rows @ rows[0]) / np.linalg.norm(rows, axis=1))[:11]
@@ -195,30 +195,30 @@ def test_recommendations(goal: str, candidates: list[Candidate], expected: tuple
 @pytest.mark.parametrize(
     ("chosen", "factory"),
     [
-        (Recommendation("faiss OPQ", 64, "estimate", 8, ""), "OPQ8_80,PQ8"),
+        (Recommendation("faiss OPQ", 64, "estimate", 8, ""), "OPQ8_40,PQ8"),
         (Recommendation("faiss PQ", 64, "rerank", 8, ""), "PQ8,Refine(SQfp16)"),
-        (Recommendation("faiss RaBitQ", 64, "rerank", 16, ""), "PCA64,RaBitQ,Refine(SQfp16)"),
+        (Recommendation("faiss RaBitQ", 32, "rerank", 12, ""), "PCA32,RaBitQ,Refine(SQfp16)"),
     ],
 )
 def test_commands_for_faiss_make_an_index(matrix: Path, tmp_path: Path, chosen: Recommendation, factory: str) -> None:
-    command = suggested_command(chosen, str(matrix), {"skip_nan": True, "features": ()}, 80)
+    command = suggested_command(chosen, str(matrix), {"skip_nan": True, "features": ()}, 40)
     assert factory in command and "skip_nan=True" in command
     if not HAS_FAISS:
         return
     import faiss
 
-    assert faiss.index_factory(80, factory).d == 80
+    assert faiss.index_factory(40, factory).d == 40
     if chosen.method == "faiss RaBitQ":  # the others learn for longer
         words = shlex.split(command)
         subprocess.run([sys.executable, *words[1:]], cwd=tmp_path, check=True, capture_output=True)
-        assert faiss.read_index(str(tmp_path / "codes.faiss")).ntotal == 900
+        assert faiss.read_index(str(tmp_path / "codes.faiss")).ntotal == 600
 
 
 def test_reranking_is_recommended_with_the_floats_kept(
     matrix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    command = suggested_command(Recommendation("itq", 32, "rerank", 4, ""), str(matrix), {"skip_nan": True}, 80)
+    command = suggested_command(Recommendation("itq", 32, "rerank", 4, ""), str(matrix), {"skip_nan": True}, 40)
     for part in command.split(" && "):
         run(*shlex.split(part)[1:])
     run("search", "codes.gannet", f"{matrix}#3", "--asymmetric", "--rerank", "200")
@@ -241,7 +241,7 @@ def test_images_are_for_the_goal_kind_and_class_folders_are_labels(tmp_path: Pat
     assert {each.method for each in advice.candidates} == {"floats", "signs", "centered signs"}
     assert max(each.map for each in advice.candidates) == pytest.approx(1)
     assert any(text.startswith("uhga-views: it learns from several views") for text in advice.left_out)
-    assert "uhga-graph with 64 bits, 128 bits, 3 bits, 32 bits, 256 bits, 512 bits: no time left" in advice.left_out
+    assert "uhga-graph with 3 bits, 64 bits, 128 bits, 32 bits, 256 bits, 512 bits: no time left" in advice.left_out
     assert (advice.recommendation.method, advice.recommendation.bits) == ("uhga-views", 64)
     assert any("only 10 items are held out" in text for text in advice.warnings)
 
@@ -273,7 +273,7 @@ def test_bad_input_is_one_clear_line(tmp_path: Path, matrix: Path) -> None:
     values[17, 3] = np.nan
     np.save(tmp_path / "hole.npy", values)
     (tmp_path / "short.txt").write_text("a\nb\n")
-    (tmp_path / "gap.txt").write_text("a\n\n" + "b\n" * 898)
+    (tmp_path / "gap.txt").write_text("a\n\n" + "b\n" * 598)
     for arguments, message in (
         ([str(matrix), "--items", "10X"], "--items must be a whole number"),
         ([str(matrix), "--goal", "nearst"], "nearest"),
@@ -281,7 +281,7 @@ def test_bad_input_is_one_clear_line(tmp_path: Path, matrix: Path) -> None:
         ([str(tmp_path / "hole.npy")], r"hole.npy#17 holds NaN|row 17"),
         ([str(matrix), "--labels", "source"], "has no labels of its own"),
         ([str(matrix), "--labels", "labels.txt"], "no file"),
-        ([str(matrix), "--labels", str(tmp_path / "short.txt")], "900 items"),
+        ([str(matrix), "--labels", str(tmp_path / "short.txt")], "600 items"),
         ([str(matrix), "--labels", str(tmp_path / "gap.txt")], "line 2 of .* is empty"),
         ([str(matrix), "--html", str(matrix)], "not a page"),
     ):

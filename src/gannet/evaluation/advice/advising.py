@@ -120,7 +120,7 @@ def advise(sampled: Sampled, goal: str | None, n_items: int, seconds: float = SE
     ]
     left_out: list[str] = []
     tasks = [*_methods(trial, goal, end, left_out), *_alternatives(trial, left_out)]
-    candidates += _measured(sorted(tasks, key=lambda task: LENGTHS.index(_nearest_length(task.size))), end, left_out)
+    candidates += _measured(sorted(tasks, key=_turn), end, left_out)
     shown = [*dict.fromkeys(task.method for task in tasks), "centered signs", "signs", "floats"]
     candidates.sort(key=lambda candidate: (shown.index(candidate.method), candidate.code_bytes))
     return Advice(
@@ -136,8 +136,9 @@ def advise(sampled: Sampled, goal: str | None, n_items: int, seconds: float = SE
     )
 
 
-def _nearest_length(size: int) -> int:
-    return min(LENGTHS, key=lambda length: (abs(length - size), length))
+def _turn(task: _Task) -> int:
+    """Return the key by which measurements are ordered: RaBitQ, which is quick, has the first turn."""
+    return LENGTHS.index(task.size) if task.size in LENGTHS and task.method != alternatives.RABITQ else 0
 
 
 def _methods(trial: Trial, goal: str, end: float, left_out: list[str]) -> list[_Task]:
@@ -170,10 +171,10 @@ def _alternatives(trial: Trial, left_out: list[str]) -> list[_Task]:
         left_out.append(f"faiss PQ, OPQ and RaBitQ: {error}")
         return []
     d = trial.sampled.database.shape[1]
-    sizes = [(name, bits // 8) for name in (alternatives.OPQ, alternatives.PQ) for bits in LENGTHS]
     # From a size on, all principal components are kept.
     enough = next((n for n in RABITQ_BYTES if alternatives.rabitq_components(n, d) == d), RABITQ_BYTES[-1])
-    sizes += [(alternatives.RABITQ, n) for n in RABITQ_BYTES if n <= enough]
+    sizes = [(alternatives.RABITQ, n) for n in RABITQ_BYTES if n <= enough]
+    sizes += [(name, bits // 8) for name in (alternatives.OPQ, alternatives.PQ) for bits in LENGTHS]
     return [
         _Task(name, 8 * n, f"{n} bytes", partial(alternatives.of_faiss, trial, faiss, name, n)) for name, n in sizes
     ]

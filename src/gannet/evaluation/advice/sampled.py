@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,14 +63,6 @@ class Sampled:
     database_labels: npt.NDArray[Any] | None = None
     skipped: tuple[Skipped, ...] = ()
     of_images: bool = False
-
-    @classmethod
-    def of(cls, values: Floats, labels: npt.NDArray[Any] | None, skipped: tuple[Skipped, ...], of_images: bool) -> Self:
-        """Return a sample of rows in random order, the first of which become queries."""
-        n = min(MOST_QUERIES, len(values) // 11)
-        if labels is None:
-            return cls(values[:n], values[n:], None, None, skipped, of_images)
-        return cls(values[:n], values[n:], labels[:n], labels[n:], skipped, of_images)
 
     @functools.cached_property
     def nearest(self) -> Ranking:
@@ -137,8 +129,10 @@ def read_sampled(
     if len(rows) < FEWEST:
         why = f"; {first_reason(skipped)}" if skipped else ""
         raise GannetError(f"too few items to advise on, {len(rows)}: give {FEWEST} or more{why}")
-    of_rows = None if labels is None else labels[rows]
-    return Sampled.of(values, of_rows, tuple(skipped), of_images=isinstance(source, ImageSource))
+    n, of_images = min(MOST_QUERIES, len(values) // 11), isinstance(source, ImageSource)
+    if labels is None:
+        return Sampled(values[:n], values[n:], None, None, tuple(skipped), of_images)
+    return Sampled(values[:n], values[n:], labels[rows[:n]], labels[rows[n:]], tuple(skipped), of_images)
 
 
 def _read_images(
