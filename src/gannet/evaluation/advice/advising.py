@@ -22,7 +22,7 @@ from gannet.support.progress import progress
 LENGTHS = (64, 128, 32, 256, 512)
 """Lengths of codes in bits, in the order in which they are measured."""
 RABITQ_BYTES = (16, 32, 64, 128)
-SECONDS = 100.0
+SECONDS = 90.0
 """Time after which nothing more is measured."""
 _FEW_ITEMS, _FEW_QUERIES = 2_000, 200
 _GROWTH = 1.3
@@ -85,7 +85,7 @@ def advise(sampled: Sampled, goal: str | None, n_items: int, seconds: float = SE
         ``gannet fit``.
     n_items : int
         Size of the collection for which the times to search are given.
-    seconds : float, default=100.0
+    seconds : float, default=90.0
         Time after which nothing more is measured. What would probably end later is left out.
 
     Returns
@@ -195,9 +195,9 @@ def _measured(tasks: list[_Task], end: float, left_out: list[str]) -> list[Candi
             else:
                 try:
                     found += task.measure()
-                    taken[task.method] = task.size, time.monotonic() - started
                 except GannetError as error:
                     left_out.append(f"{task.method} with {task.length}: {error}")
+                taken[task.method] = task.size, time.monotonic() - started
             bar.update(1)
     left_out += [f"{method} with {', '.join(lengths)}: no time left" for method, lengths in late.items()]
     return found

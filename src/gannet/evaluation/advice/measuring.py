@@ -119,11 +119,13 @@ class Trial:
     def of_method(self, hasher: Hasher, end: float) -> list[Candidate]:
         """Return the codes that a method learns; raises a `GannetError` if the data do not allow it.
 
-        The training of methods that learn from pairs is given up at the time ``end`` of `time.monotonic`.
+        The training of methods that learn from pairs is given up after half of the time that is left before ``end``, a
+        time of `time.monotonic`, so that other methods have their turns.
         """
         database, queries = self.sampled.database, self.sampled.queries
         if isinstance(hasher, PairwiseHasher):
-            hasher.observer = _stopper(end)
+            now = time.monotonic()
+            hasher.observer = _stopper(now + (end - now) / 2)
         started = time.perf_counter()
         model = Model.of(hasher.fit(database), None)
         fitted = time.perf_counter()
@@ -136,6 +138,6 @@ class Trial:
 def _stopper(end: float) -> Callable[[ObservedStep, Callable[[], Encoder]], None]:
     def stop_late(step: ObservedStep, encoder: Callable[[], Encoder]) -> None:
         if time.monotonic() > end:
-            raise GannetError("learning was given up after its time was up")
+            raise GannetError("learning was given up after half of the time that was left")
 
     return stop_late
