@@ -105,10 +105,8 @@ def _print(advice: Advice, command: str) -> None:
         say(_line(candidate, labeled))
     say(f"@N: share of {advice.n_queries:,} items held out whose nearest item by cosine, among {advice.n_database:,},")
     say("is among the first N results; 10@100: share of the 10 nearest that are among the first 100.")
-    say(
-        "The time to search is that of one query, scaled linearly from 200,000 codes or 20,000 rows of floats. It includes"
-    )
-    say("the scores of 1,000 items (asymmetric) and the cosines of 200 kept floats, read from memory (rerank).")
+    say("The time to search is that of one query, scaled linearly from 200,000 codes or 20,000 rows of floats. It")
+    say("includes scoring 1,000 items (asymmetric) and the cosines of 200 kept floats, read from memory (rerank).")
     for text in advice.left_out:
         say(f"not measured: {text}")
     for text in advice.warnings:
