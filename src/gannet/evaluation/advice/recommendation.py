@@ -102,7 +102,9 @@ def _for_nearest(candidates: Sequence[Candidate], methods: Sequence[Candidate], 
             f"{_ratio(own, candidates)} times as much.",
         )
     if other is not None:
-        needs = f"the codes of Gannet need {own.code_bytes}" if own else "no code of Gannet up to 64 bytes finds enough"
+        needs = (
+            f"the codes of Gannet need {own.code_bytes}" if own else "no code of Gannet that was measured finds enough"
+        )
         return _of(
             other,
             f"{other.code_bytes} bytes an item suffice with {other.method}, where {needs}: {_found(other)}. "
