@@ -194,7 +194,7 @@ class ImageHasher:
 
             raise learns_from_images(hasher.name)
         if isinstance(source, MatrixSource):
-            _check_rows(source)
+            check_rows(source)
         n_held = n_held_out(len(source))
         if not n_held or len(source) - n_held < hasher.n_bits:
             return Training(self.reader.read(source, hasher.takes), source)
@@ -431,7 +431,7 @@ class ImageHasher:
         return Model.of(hasher, trained, {"train_backbone": asdict(fine_tuning)})
 
 
-def _check_rows(source: MatrixSource) -> None:
+def check_rows(source: MatrixSource) -> None:
     """Raise a `GannetError` that names the first row with NaN or infinity by its place in the whole matrix."""
     for start in range(0, len(source), _ROWS_AT_ONCE):
         with np.errstate(over="ignore", invalid="ignore"):
