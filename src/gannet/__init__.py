@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gannet.methods.itq import ITQ
     from gannet.methods.itq_refined import ITQRefined
     from gannet.methods.lsh import LSH
+    from gannet.methods.pcah import PCAH, RotatedPCAH
     from gannet.methods.sh import SH
     from gannet.methods.sph import SpH
     from gannet.methods.ssdh import SSDH, SSDHWithAttention
@@ -71,9 +72,11 @@ _MODULES = {
     "LabeledImages": "gannet.data",
     "MatrixSource": "gannet.data",
     "Model": "gannet.model",
+    "PCAH": "gannet.methods.pcah",
     "PairwiseHasher": "gannet.hashers.pairwise",
     "PairwiseTrainer": "gannet.training.trainer",
     "PixelHasher": "gannet.hashers.images",
+    "RotatedPCAH": "gannet.methods.pcah",
     "SH": "gannet.methods.sh",
     "SSDH": "gannet.methods.ssdh",
     "SSDHWithAttention": "gannet.methods.ssdh",
@@ -98,6 +101,7 @@ __all__ = [
     "DSH",
     "ITQ",
     "LSH",
+    "PCAH",
     "SH",
     "SSDH",
     "UHGA",
@@ -128,6 +132,7 @@ __all__ = [
     "PairwiseHasher",
     "PairwiseTrainer",
     "PixelHasher",
+    "RotatedPCAH",
     "SSDHWithAttention",
     "SourceKind",
     "SpH",
