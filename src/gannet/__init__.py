@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gannet.index import HammingIndex, Index
     from gannet.methods.bihalf import BiHalf
     from gannet.methods.cibhash import CIBHash
+    from gannet.methods.crovca import CroVCA
     from gannet.methods.dsh import DSH
     from gannet.methods.greedyhash import GreedyHash
     from gannet.methods.hashgan import HashGAN
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from gannet.methods.itq_refined import ITQRefined
     from gannet.methods.lsh import LSH
     from gannet.methods.pcah import PCAH, RotatedPCAH
+    from gannet.methods.sdc import SDC
     from gannet.methods.sh import SH
     from gannet.methods.sph import SpH
     from gannet.methods.ssdh import SSDH, SSDHWithAttention
@@ -50,6 +52,7 @@ _MODULES = {
     "BiHalf": "gannet.methods.bihalf",
     "CIBHash": "gannet.methods.cibhash",
     "Collection": "gannet.collection",
+    "CroVCA": "gannet.methods.crovca",
     "DSH": "gannet.methods.dsh",
     "Dataset": "gannet.data",
     "Evaluation": "gannet.evaluation",
@@ -77,6 +80,7 @@ _MODULES = {
     "PairwiseTrainer": "gannet.training.trainer",
     "PixelHasher": "gannet.hashers.images",
     "RotatedPCAH": "gannet.methods.pcah",
+    "SDC": "gannet.methods.sdc",
     "SH": "gannet.methods.sh",
     "SSDH": "gannet.methods.ssdh",
     "SSDHWithAttention": "gannet.methods.ssdh",
@@ -102,6 +106,7 @@ __all__ = [
     "ITQ",
     "LSH",
     "PCAH",
+    "SDC",
     "SH",
     "SSDH",
     "UHGA",
@@ -110,6 +115,7 @@ __all__ = [
     "BiHalf",
     "CIBHash",
     "Collection",
+    "CroVCA",
     "Dataset",
     "Evaluation",
     "FeatureReader",
