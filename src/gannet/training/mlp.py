@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gannet.encoders import Floats
+from gannet.support import threads
 
 _ROWS_AT_ONCE = 1 << 12
+_UNITS_AT_ONCE = 1 << 8
 
 
 class MLP(nn.Module):
@@ -33,7 +38,8 @@ class MLP(nn.Module):
 
     def _before_normalization(self, inputs: Tensor) -> Tensor:
         # Scaled one batch at a time: a scaled copy of all views would double the memory.
-        return self.output(torch.relu(self.hidden(self.scale * inputs)))  # type: ignore[no-any-return]
+        hidden: Tensor = _SharedLinear.apply(self.scale * inputs, self.hidden.weight, self.hidden.bias)  # type: ignore[no-untyped-call]
+        return self.output(torch.relu(hidden))  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def arrays(self, inputs: Tensor) -> tuple[Floats, Floats, Floats, Floats]:
@@ -51,6 +57,46 @@ class MLP(nn.Module):
             bias = slope * (bias - values.mean(dim=0)) + self.normalization.bias
         first = self.scale * self.hidden.weight
         return _array(first.T), _array(self.hidden.bias), _array(weight.T), _array(bias)
+
+
+class _SharedLinear(torch.autograd.Function):
+    """``inputs @ weight.T + bias``, whose columns threads compute together; the inputs get no gradient.
+
+    Training holds torch to one thread, as threads of torch wait long for each other on busy cores. These take turns
+    and do not wait in loops.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(inputs)
+        weight, bias, outputs = weight.detach(), bias.detach(), inputs.new_empty(len(inputs), len(weight))
+
+        def compute(units: slice) -> None:
+            outputs[:, units] = torch.addmm(bias[units], inputs, weight[units].T)
+
+        _share_units(compute, len(weight))
+        return outputs
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor]:
+        (inputs,) = ctx.saved_tensors
+        of_weight = inputs.new_empty(gradient.shape[1], inputs.shape[1])
+
+        def compute(units: slice) -> None:
+            torch.mm(gradient[:, units].T, inputs, out=of_weight[units])
+
+        _share_units(compute, len(of_weight))
+        return None, of_weight, gradient.sum(dim=0)
+
+
+def _share_units(compute: Callable[[slice], None], n_units: int) -> None:
+    """Call ``compute`` on ranges of units that cover all of them, in several threads."""
+
+    def work(starts: Iterator[int]) -> None:
+        for start in starts:
+            compute(slice(start, start + _UNITS_AT_ONCE))
+
+    threads.share(range(0, n_units, _UNITS_AT_ONCE), work)
 
 
 def _array(tensor: Tensor) -> Floats:
