@@ -72,7 +72,7 @@ class _SharedLinear(torch.autograd.Function):
         weight, bias, outputs = weight.detach(), bias.detach(), inputs.new_empty(len(inputs), len(weight))
 
         def compute(units: slice) -> None:
-            outputs[:, units] = torch.addmm(bias[units], inputs, weight[units].T)
+            torch.addmm(bias[units], inputs, weight[units].T, out=outputs[:, units])
 
         _share_units(compute, len(weight))
         return outputs
