@@ -6,7 +6,9 @@ import sqlite3
 import threading
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
 
 from gannet.collection import storage
 from gannet.collection.collection import Collection
@@ -15,11 +17,12 @@ from gannet.collection.log import read_base
 from gannet.collection.stored_model import read_model
 from gannet.errors import GannetError
 from gannet.index import IndexFactory
-from gannet.retrieval.found import EncodedImage
+from gannet.retrieval.found import EncodedQuery
 from gannet.retrieval.pictures import Pictures
 
 if TYPE_CHECKING:
     from gannet.image_hasher import ImageHasher
+    from gannet.model import Model
 
 
 class LiveFile:
@@ -71,24 +74,35 @@ class LiveFile:
                     raise
         return self._version
 
-    def encode(self, image: bytes) -> EncodedImage:
+    def encode(self, image: bytes) -> EncodedQuery:
         """Return the code of an image, and the weights of its bits."""
-        # One image at a time: the backbone uses all cores by itself, and images take much memory.
+        if self.model.backbone is None:
+            raise GannetError("this collection is of vectors, not of images: search it by the id of an item")
+        # One query at a time: the backbone uses all cores by itself, and images take much memory.
         with self._encoding:
             found = self._hasher.features([image])
             if found.skipped:
                 raise GannetError(f"the image cannot be used: {found.skipped[0].reason}")
-            model = self._hasher.model
-            return EncodedImage(model.encoder.encode(found.values)[0], model.bit_weights(found.values)[0])
+            return self._encoded(found.values)
+
+    def encode_text(self, text: str) -> EncodedQuery:
+        """Return the code of a text, and the weights of its bits."""
+        with self._encoding:
+            return self._encoded(self._hasher.text_features([text]))
+
+    def _encoded(self, values: npt.NDArray[Any]) -> EncodedQuery:
+        return EncodedQuery(self.model.encoder.encode(values)[0], self.model.bit_weights(values)[0])
+
+    @cached_property
+    def model(self) -> Model:
+        """The collection's model."""
+        return read_model(self.collection)
 
     @cached_property
     def _hasher(self) -> ImageHasher:
-        model = read_model(self.collection)
-        if model.backbone is None:
-            raise GannetError("this collection is of vectors, not of images: search it by the id of an item")
         from gannet.image_hasher import ImageHasher
 
-        return ImageHasher(model=model)
+        return ImageHasher(model=self.model)
 
     def close(self) -> None:
         """Close both connections."""
