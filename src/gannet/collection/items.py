@@ -225,6 +225,23 @@ class ItemReader(TransactionalFile):
         self._refuse([id_ for id_ in distinct if id_ not in found])
         return [found[id_] for id_ in wanted.tolist()]
 
+    def items_between(self, first: int, stop: int) -> list[Item]:
+        """Return the items in a range of ids.
+
+        Parameters
+        ----------
+        first, stop : int
+            The first id, and the one after the last.
+
+        Returns
+        -------
+        list of Item
+            Ids, paths, digests and origins, ascending by id.
+        """
+        with self._transaction() as db:
+            rows = db.execute(f"{_select(db)} WHERE id >= ? AND id < ? ORDER BY id", (first, stop))
+            return _items(db, map(_checked, rows))
+
     def path(self, id: int) -> str:
         """Return the path of one item.
 

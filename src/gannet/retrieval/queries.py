@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gannet.collection.collection import Collection
 from gannet.collection.feature_rows import half_unit
 from gannet.collection.items import Item
 from gannet.collection.stored_model import read_model
@@ -20,6 +19,7 @@ from gannet.data.options import ReadOptions
 from gannet.encoders import Floats
 from gannet.errors import GannetError
 from gannet.retrieval.contents import read_digests
+from gannet.retrieval.searchable import Searchable
 
 if TYPE_CHECKING:
     from gannet.data import RawImage
@@ -66,7 +66,7 @@ class Query:
 
 
 def read_queries(
-    collection: Collection, texts: Sequence[str], weigh: bool = False, options: ReadOptions = _DEFAULTS
+    collection: Searchable, texts: Sequence[str], weigh: bool = False, options: ReadOptions = _DEFAULTS
 ) -> list[Query]:
     """Read queries; the content of a file counts, so that one file has one answer by whichever path it is given.
 
@@ -86,7 +86,7 @@ def read_queries(
 class _Reader:
     """Reads queries of one collection."""
 
-    def __init__(self, collection: Collection, weigh: bool, options: ReadOptions) -> None:
+    def __init__(self, collection: Searchable, weigh: bool, options: ReadOptions) -> None:
         self._collection, self._weigh, self._options = collection, weigh, options
         self._unweighed: list[str] = []  # why images of the collection have no weights, one reason per image
 
@@ -259,10 +259,11 @@ class _Reader:
         return ImageHasher(model=self._model)
 
 
-def stored_features(collection: Collection, query: Query) -> npt.NDArray[np.float16]:
+def stored_features(collection: Searchable, query: Query) -> npt.NDArray[np.float16]:
     """Return the features ``(1, d)`` of a query that was read, as a collection keeps them."""
     if query.item is not None:
-        return collection.features([query.item])
+        stored: npt.NDArray[np.float16] = collection.features([query.item])
+        return stored
     assert query.values is not None
     return half_unit(query.values.reshape(1, -1))
 
