@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from gannet.errors import GannetError, unknown_name
 
@@ -81,6 +81,25 @@ class Address:
         place = "//" + self.place[2:].rpartition("@")[2] if self.place.startswith("//") else self.place
         own = "?" + urlencode(self.options, safe="/:") if self.options else ""
         return f"{self.scheme}:{place}{own}"
+
+    def without_secrets(self, text: str) -> str:
+        """Return a message of a library without the passwords of the address.
+
+        Parameters
+        ----------
+        text : str
+            The message.
+
+        Returns
+        -------
+        str
+            The message, with ``***`` in place of each password.
+        """
+        user = self.place.removeprefix("//").rpartition("@")[0]
+        secrets = {user.partition(":")[2], *(v for name, v in self.passed.items() if re.search("pass|key|token", name))}
+        for secret in sorted({*secrets, *map(unquote, secrets)} - {""}, key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return text
 
     def number(self, name: str, default: int, least: int = 1) -> int:
         """Return the value of an option that is a whole number.

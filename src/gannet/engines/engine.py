@@ -172,7 +172,8 @@ class Engine(ABC):
     Subclasses set ``name``, the scheme of their targets, and implement the abstract methods. Other distributions name
     their subclasses in the entry-point group ``gannet.indexes``; the entry point has the name of the scheme.
 
-    The constructor opens or connects to the store, and with ``writable`` makes it if needed. It loads its library by
+    The constructor opens or connects to the store, and with ``writable`` makes it if needed; then `header` is called,
+    and `create` if it returns None, before any other method. The constructor loads its library by
     `gannet.support.libraries.load`, which names the extra to install. All calls raise `GannetError` with one line
     that names the target by ``str(self.address)``, which contains no password; after an error, such as a lost
     connection, the next call works again if the store does. Searches may run in several threads at once; only one
@@ -201,6 +202,7 @@ class Engine(ABC):
         The argument.
     """
 
+    is_engine: ClassVar[bool] = True  # distinguishes it from the indexes in memory of the same entry-point group
     name: ClassVar[str]
     options: ClassVar[tuple[str, ...]] = ()
     passes_options: ClassVar[bool] = False
@@ -275,7 +277,7 @@ class Engine(ABC):
         Parameters
         ----------
         ids : ndarray of shape (n,), dtype int64
-            Distinct ids, ascending.
+            One or more distinct ids, ascending.
         """
 
     @abstractmethod
@@ -306,7 +308,7 @@ class Engine(ABC):
         Parameters
         ----------
         ids : ndarray of shape (n,), dtype int64
-            Distinct ids, ascending.
+            One or more distinct ids, ascending.
 
         Returns
         -------
@@ -323,7 +325,7 @@ class Engine(ABC):
         column : {"path", "digest"}
             What is compared.
         values : sequence of bytes
-            The paths or digests.
+            One or more paths or digests.
 
         Returns
         -------

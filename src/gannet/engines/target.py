@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any, NoReturn, Self
+from typing import Any, Literal, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from gannet.codes import Codes, Ids, check_codes
+from gannet.codes import Codes, Ids, check_codes, n_bytes
 from gannet.collection.arguments import checked_digests, checked_ids, decoded_path, encoded_paths
 from gannet.collection.items import Item
 from gannet.collection.stored_codes import Searcher
@@ -210,7 +210,7 @@ class Target:
             Ids, paths and digests, in any order.
         """
         names = encoded_paths(paths, len(paths))
-        return _items(self.engine.read(self.engine.find("path", names))) if names else []
+        return self._items("path", names)
 
     def find_digests(self, digests: Sequence[bytes]) -> dict[bytes, list[int]]:
         """Return the ids of the items with these content digests.
@@ -227,7 +227,7 @@ class Target:
         """
         wanted = checked_digests(digests, len(digests))
         found: dict[bytes, list[int]] = {}
-        for item in _items(self.engine.read(self.engine.find("digest", wanted))) if wanted else ():
+        for item in self._items("digest", wanted):
             found.setdefault(item.digest or b"", []).append(item.id)
         return found
 
@@ -270,20 +270,23 @@ class Target:
             raise GannetError(f"the export to {self.name} is not finished: run `gannet export` again")
         return header
 
+    def _items(self, column: Literal["path", "digest"], values: Sequence[bytes]) -> list[Item]:
+        ids = self.engine.find(column, values) if values else np.empty(0, np.int64)
+        if not len(ids):
+            return []
+        rows = self.engine.read(ids)
+        columns = zip(rows.ids.tolist(), rows.paths, rows.digests, strict=True)
+        return [Item(id_, decoded_path(path), digest) for id_, path, digest in columns]
+
     def _read(self, ids: npt.ArrayLike) -> tuple[Rows, Ids]:
         """Return the rows of the distinct ones of ``ids (n,)``, and the places ``(n,)`` of the ids among them."""
         wanted = checked_ids(ids)
         distinct, places = np.unique(wanted, return_inverse=True)
         if not len(distinct):
-            return Rows(distinct, np.empty((0, -(-self.n_bits // 8)), np.uint8), (), ()), places
+            return Rows(distinct, np.empty((0, n_bytes(self.n_bits)), np.uint8), (), ()), places
         rows = self.engine.read(distinct)
         if len(rows) < len(distinct):
             missing = np.setdiff1d(distinct, rows.ids).tolist()
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise GannetError(f"{self.name} has no item {', '.join(map(str, missing[:3]))}{more}; check the ids")
         return rows, places
-
-
-def _items(rows: Rows) -> list[Item]:
-    columns = zip(rows.ids.tolist(), rows.paths, rows.digests, strict=True)
-    return [Item(id_, decoded_path(path), digest) for id_, path, digest in columns]

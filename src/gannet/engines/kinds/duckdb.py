@@ -112,16 +112,17 @@ class DuckDB(Engine):
 
     def read(self, ids: Ids) -> Rows:
         """Return rows; see `Engine.read`."""
-        words = ", ".join(f"word{i}" for i in range(self._n_words))
+        columns = ", ".join(f"word{i}" for i in range(self._n_words))
         found = self._query(
-            f"SELECT id, path, digest, {words} FROM gannet_items WHERE id BETWEEN ? AND ? AND id IN ({_numbers(ids)}) "
-            "ORDER BY id",
-            *([int(ids[0]), int(ids[-1])] if len(ids) else [0, -1]),
+            f"SELECT id, path, digest, {columns} FROM gannet_items "
+            f"WHERE id BETWEEN ? AND ? AND id IN ({_numbers(ids)}) ORDER BY id",
+            int(ids[0]),
+            int(ids[-1]),
         )
-        codes = np.array([row[3:] for row in found], "<u8").reshape(len(found), -1)
-        packed = codes.view(np.uint8)[:, : n_bytes(self._n_bits)] if found else np.empty((0, 0), np.uint8)
+        words = np.array([row[3:] for row in found], "<u8").reshape(-1, self._n_words)
+        codes = np.ascontiguousarray(words.view(np.uint8)[:, : n_bytes(self._n_bits)])
         paths, digests = [bytes(row[1]) for row in found], [row[2] and bytes(row[2]) for row in found]
-        return Rows(np.array([row[0] for row in found], np.int64), np.ascontiguousarray(packed), paths, digests)
+        return Rows(np.array([row[0] for row in found], np.int64), codes, paths, digests)
 
     def find(self, column: Literal["path", "digest"], values: Sequence[bytes]) -> Ids:
         """Return ids by path or digest; see `Engine.find`."""
@@ -212,4 +213,4 @@ def _words(codes: Codes) -> Any:
 
 
 def _numbers(ids: Ids) -> str:
-    return ", ".join(map(str, ids.tolist())) or "NULL"
+    return ", ".join(map(str, ids.tolist()))

