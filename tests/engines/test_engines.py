@@ -73,7 +73,7 @@ class TestEngine:
         address = place()
         engine = open_engine(address, writable=True)
         assert engine.header() is None
-        header = Header(n_bits, "a" * 64, "test", "state", 7, "next", 3)
+        header = Header(n_bits, "a" * 64, "then", "later", "state", 7, "next", 3)
         engine.create(header, b"\0model\xff" * 1000)
         low = Rows(ids[:5], codes[:5], paths[:5], digests[:5])
         engine.write(low)
@@ -108,8 +108,8 @@ class TestEngine:
         engine.delete(np.array([0, 1, 4, 1000]))
         changed = Rows(np.array([2, 3]), np.array([[1, 2, 3], [0, 0, 0]], np.uint8), [b"new", b"n"], [b"d", None])
         engine.write(changed)
-        engine.write_header(Header(24, "a" * 64, "test", "later", 80))
-        assert engine.header() == Header(24, "a" * 64, "test", "later", 80)
+        engine.write_header(header := Header(24, "a" * 64, "test", "now", "later", 80))
+        assert engine.header() == header
         found, marks = engine.marks(0, 10)
         assert found.tolist() == [2, 3, 6, 8] and marks[:2].tolist() == changed.marks.tolist()
         assert marks[2:].tolist() == rows.marks[3:5].tolist()

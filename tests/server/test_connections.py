@@ -193,7 +193,7 @@ if sys.argv[2] != "0":
     LiveCollection.encode = lambda *_: (print("encoding", flush=True), time.sleep(float(sys.argv[2])))
 if sys.argv[3] != "0":
     resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[3]), -1))
-serve(sys.argv[1], "127.0.0.1", 0, False, lambda line: print(line, flush=True))
+serve(LiveCollection(sys.argv[1]), "127.0.0.1", 0, lambda line: print(line, flush=True))
 """
 
 

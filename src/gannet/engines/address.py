@@ -60,12 +60,15 @@ class Address:
         Raises
         ------
         GannetError
-            If there is no place, or if an option is unknown or given twice. No message contains a password.
+            If there is no place, if it has several ``@``, or if an option is unknown or given twice. No message
+            contains a password.
         """
         scheme, _, rest = target.partition(":")
         place, _, query = rest.rpartition("?") if "?" in rest else (rest, "", "")
         if not place:
             raise GannetError(f"{scheme}: lacks the place after the colon, as in {scheme}:NAME")
+        if place.startswith("//") and place.count("@") > 1:
+            raise GannetError(f"{scheme}: write special characters of the password as % codes, such as %40 for @")
         given = parse_qsl(query, keep_blank_values=True)
         names = [name for name, _ in given]
         own = {name: value for name, value in given if name in options}

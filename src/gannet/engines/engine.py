@@ -32,10 +32,12 @@ class Header:
         Length of the codes in bits.
     model_id : str
         SHA-256 of the model file.
-    collection : str
-        Identity of the collection that was exported.
+    created : str
+        When the exported collection was created; with ``model_id``, it identifies the collection.
+    changed : str
+        When the collection had last been changed at the last export that was finished; empty before the first.
     state : str
-        State of the collection at the last export that was finished; empty before the first.
+        State of the collection at that export; empty before the first.
     stop : int
         A number above all stored ids.
     pending : str
@@ -46,7 +48,8 @@ class Header:
 
     n_bits: int
     model_id: str
-    collection: str
+    created: str
+    changed: str = ""
     state: str = ""
     stop: int = 0
     pending: str = ""
@@ -98,11 +101,13 @@ class Header:
             raise GannetError(f"{where} is damaged: its header is unreadable; export to another place") from error
         return header
 
-    def finished(self, stop: int) -> Header:
+    def finished(self, changed: str, stop: int) -> Header:
         """Return the header after an export of ids below ``stop``.
 
         Parameters
         ----------
+        changed : str
+            When the collection was last changed.
         stop : int
             A number above all stored ids.
 
@@ -111,7 +116,7 @@ class Header:
         Header
             The header, with the state that was pending.
         """
-        return replace(self, state=self.pending, stop=stop, pending="", position=0)
+        return replace(self, changed=changed, state=self.pending, stop=stop, pending="", position=0)
 
 
 @dataclass(frozen=True)

@@ -111,31 +111,30 @@ class _Export:
 
     def run(self, sync: bool) -> Exported:
         with self._collection.snapshot():
-            state, ids = self._collection.state, self._collection.ids
+            state, info, ids = self._collection.state, self._collection.info(), self._collection.ids
         stop = int(ids.max(initial=-1)) + 1
         if stop - 1 > self._engine.max_id:
             raise GannetError(
                 f"{self._engine.address} holds ids up to {self._engine.max_id}, and the collection has {stop - 1}: "
                 "export to another engine, or make the collection again with `gannet index`"
             )
-        header = self._begin(state, sync)
+        header = self._begin(state, info["created"], sync)
         if header.pending:
             self._write(header, max(stop, header.stop))
         self._engine.finish()
         if header.pending:
-            self._engine.write_header(header.finished(stop))
+            self._engine.write_header(header.finished(info["changed"], stop))
         exact = self._engine.exact
         recall = None if exact or not len(ids) else measure_recall(self._collection, self._engine)
         counts = self._added, self._removed, self._renamed
         return Exported(str(self._engine.address), len(self._engine), exact, recall, *counts)
 
-    def _begin(self, state: str, sync: bool) -> Header:
+    def _begin(self, state: str, created: str, sync: bool) -> Header:
         """Return the header of the target, whose ``pending`` is empty if there is nothing to write."""
         collection, engine = self._collection, self._engine
-        identity = f"{collection.model_id}/{collection.info()['created']}"
         header = engine.header()
         if header is None:
-            header = Header(collection.n_bits, collection.model_id, identity, pending=state)
+            header = Header(collection.n_bits, collection.model_id, created, pending=state)
             engine.create(header, collection.model())
             return header
         if header.model_id != collection.model_id:
@@ -143,7 +142,7 @@ class _Export:
                 f"{engine.address} holds codes of another model ({header.model_id[:12]}, not "
                 f"{collection.model_id[:12]}), which cannot be compared: export to another place"
             )
-        if header.collection != identity:
+        if header.created != created:
             raise GannetError(f"{engine.address} holds the items of another collection: export to another place")
         if header.state == state and not header.pending:
             return header

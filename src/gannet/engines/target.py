@@ -19,6 +19,10 @@ from gannet.errors import GannetError
 from gannet.index.protocol import Distances
 
 
+class MissingItemError(GannetError):
+    """The target has no item with this id, or no longer has it."""
+
+
 class Target:
     """An exported collection in an engine.
 
@@ -54,6 +58,11 @@ class Target:
         self.engine = engine
         header = self._header()
         self.n_bits, self.model_id = header.n_bits, header.model_id
+
+    @property
+    def stop(self) -> int:
+        """A number above all ids; read from the engine on each access."""
+        return self._header().stop
 
     @property
     def name(self) -> str:
@@ -252,14 +261,16 @@ class Target:
         Returns
         -------
         dict of str to object
-            ``items``, ``bits``, ``model_id``, and ``changed``, the exported state of the collection.
+            ``items``, ``bits``, ``model_id``, ``created`` and ``changed`` as in the information about the collection
+            when it was exported.
         """
         header = self._header()
         return {
             "items": len(self.engine),
             "bits": header.n_bits,
             "model_id": header.model_id,
-            "changed": header.state,
+            "created": header.created,
+            "changed": header.changed,
         }
 
     def _header(self) -> Header:
@@ -288,5 +299,5 @@ class Target:
         if len(rows) < len(distinct):
             missing = np.setdiff1d(distinct, rows.ids).tolist()
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            raise GannetError(f"{self.name} has no item {', '.join(map(str, missing[:3]))}{more}; check the ids")
+            raise MissingItemError(f"{self.name} has no item {', '.join(map(str, missing[:3]))}{more}; check the ids")
         return rows, places

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gannet.collection import storage
 from gannet.collection.collection import Collection
 from gannet.collection.errors import explained
 from gannet.collection.log import read_base
-from gannet.collection.stored_model import read_model
-from gannet.errors import GannetError
 from gannet.index import IndexFactory
-from gannet.retrieval.found import EncodedImage
+from gannet.retrieval._image_queries import ImageEncoder
 from gannet.retrieval.pictures import Pictures
-
-if TYPE_CHECKING:
-    from gannet.image_hasher import ImageHasher
 
 
 class LiveFile:
@@ -33,7 +25,7 @@ class LiveFile:
         self._monitor = storage.connect(path, readonly=True)
         self.pictures = Pictures(self.collection)  # an item's content never changes, so they outlive a state
         self._version = 0
-        self._encoding = threading.Lock()
+        self.images = ImageEncoder(self.collection)
 
     def is_outdated(self, version: int, state: bytes) -> bool:
         """Return whether the file must be opened again.
@@ -70,25 +62,6 @@ class LiveFile:
                 if wait or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
         return self._version
-
-    def encode(self, image: bytes) -> EncodedImage:
-        """Return the code of an image, and the weights of its bits."""
-        # One image at a time: the backbone uses all cores by itself, and images take much memory.
-        with self._encoding:
-            found = self._hasher.features([image])
-            if found.skipped:
-                raise GannetError(f"the image cannot be used: {found.skipped[0].reason}")
-            model = self._hasher.model
-            return EncodedImage(model.encoder.encode(found.values)[0], model.bit_weights(found.values)[0])
-
-    @cached_property
-    def _hasher(self) -> ImageHasher:
-        model = read_model(self.collection)
-        if model.backbone is None:
-            raise GannetError("this collection is of vectors, not of images: search it by the id of an item")
-        from gannet.image_hasher import ImageHasher
-
-        return ImageHasher(model=model)
 
     def close(self) -> None:
         """Close both connections."""

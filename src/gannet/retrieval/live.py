@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.codes import Codes, Ids
+from gannet.collection.stored_codes import Searcher
 from gannet.errors import GannetError
 from gannet.index import DEFAULT_INDEX, Index, IndexFactory
 from gannet.retrieval._live_file import LiveFile
+from gannet.retrieval._matches import checked_plan, find_matches
 from gannet.retrieval.duplicates import group_items, limits
 from gannet.retrieval.found import CodedItem, EncodedImage, Group, Matches
-from gannet.retrieval.plan import Ranked, compared_weights, make_plan
 
 T = TypeVar("T")
 
@@ -84,6 +85,11 @@ class LiveCollection:
 
     def __len__(self) -> int:
         return len(self._current().ids)
+
+    @property
+    def name(self) -> str:
+        """Name of the file, without its folder."""
+        return self.path.name
 
     @property
     def n_bits(self) -> int:
@@ -209,22 +215,11 @@ class LiveCollection:
         GannetError
             If the code or the weights have another length, or if ``k`` or ``radius`` is out of range.
         """
-        if radius is not None and radius < 0:
-            raise GannetError(f"the radius must be 0 bits or more, not {radius}")
-
-        plan = make_plan(k, None, None, weights is not None)
+        plan = checked_plan(k, radius, weights)
 
         def find(state: _State) -> Matches:
-            queries = np.atleast_2d(np.asarray(code))
-            ((distances, ids),) = plan.candidates(state.index, queries, weighed=weights is not None)
-            found = Ranked(ids, distances)
-            if radius is not None:
-                found = found.take(np.flatnonzero(distances <= radius))
-            if weights is not None:
-                compared = compared_weights(state.index, weights)
-                found = found.by_score(compared, state.codes_at(found.ids)).first(k)
-            codes = state.codes_at(found.ids)
-            return Matches(found.ids, found.distances, self._paths(state, found.ids), codes, found.scores)
+            searcher = Searcher(state.index, state.codes_at)
+            return find_matches(searcher, lambda ids: self._paths(state, ids), plan, code, radius, weights)
 
         return self._on_one_state(find)
 
@@ -282,7 +277,7 @@ class LiveCollection:
         GannetError
             If the image cannot be read, or if the collection is of vectors.
         """
-        return self._current().file.encode(image)
+        return self._current().file.images.encode(image)
 
     def has_content(self, id: int, digest: bytes) -> bool:
         """Return whether an item was made from content with a given digest.

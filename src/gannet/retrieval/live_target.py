@@ -1,0 +1,119 @@
+"""A target kept open for searches from many threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from gannet.engines import Target
+from gannet.engines.target import MissingItemError
+from gannet.errors import GannetError
+from gannet.retrieval._image_queries import ImageEncoder
+from gannet.retrieval._matches import checked_plan, find_matches
+from gannet.retrieval.found import CodedItem, EncodedImage, Matches
+from gannet.retrieval.live import UnknownItemError
+
+T = TypeVar("T")
+
+_TRIES = 5
+_RANGE = 1 << 10
+
+
+class LiveTarget:
+    """Searches a target from many threads; it has the methods of `gannet.retrieval.live.LiveCollection`.
+
+    Nothing is kept in memory besides the model, so that several servers may answer from one target. Items cannot be
+    removed, and near-duplicates are found in the collection only.
+
+    Parameters
+    ----------
+    target : Target
+        An open target, which is closed with this object.
+    """
+
+    editable = False
+    duplicate_limits = (0, 0.0)
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._encoder = ImageEncoder(target)
+
+    def __len__(self) -> int:
+        return len(self._target)
+
+    @property
+    def name(self) -> str:
+        """Address of the target, without credentials."""
+        return self._target.name
+
+    @property
+    def n_bits(self) -> int:
+        """Length of the codes in bits."""
+        return self._target.n_bits
+
+    def warm_up(self) -> None:
+        """Do nothing: a search needs no preparation here."""
+
+    def close(self) -> None:
+        """Close the target."""
+        self._target.close()
+
+    def info(self) -> dict[str, Any]:
+        """Return general information about the target; see `Target.info`."""
+        return self._target.info()
+
+    def item(self, id: int) -> CodedItem:
+        """Return one item; see `LiveCollection.item`."""
+        try:
+            return CodedItem(id, self._target.paths([id])[0], self._target.codes([id])[0])
+        except MissingItemError as error:
+            raise UnknownItemError(str(error)) from error
+
+    def sample(self, n: int) -> list[tuple[int, str]]:
+        """Return some items, spread evenly over the ids; fewer if many items were removed."""
+        stop = self._target.stop
+
+        def find() -> list[tuple[int, str]]:
+            starts = sorted({i * stop // n for i in range(n)})
+            ranges = zip(starts, [*starts[1:], stop], strict=True)
+            firsts = [self._target.engine.marks(start, min(end, start + _RANGE))[0][:1] for start, end in ranges]
+            ids = np.concatenate([*firsts, np.empty(0, np.int64)])
+            return list(zip(ids.tolist(), self._target.paths(ids), strict=True))
+
+        return _repeated(find)
+
+    def search(
+        self, code: npt.ArrayLike, k: int, radius: int | None = None, weights: npt.ArrayLike | None = None
+    ) -> Matches:
+        """Return the items nearest to a code; see `LiveCollection.search`."""
+        plan = checked_plan(k, radius, weights)
+        return _repeated(lambda: find_matches(self._target.searcher(), self._target.paths, plan, code, radius, weights))
+
+    def duplicates(self, radius: int, offset: int, limit: int, members: int) -> NoReturn:
+        """Raise an error: near-duplicates are found in the collection."""
+        raise GannetError("near-duplicates are not searched in a target: use `gannet duplicates` with the collection")
+
+    def encode(self, image: bytes) -> EncodedImage:
+        """Encode an image; see `LiveCollection.encode`."""
+        return self._encoder.encode(image)
+
+    def has_content(self, id: int, digest: bytes) -> bool:
+        """Return whether an item was made from content with a digest; see `LiveCollection.has_content`."""
+        return id in self._target.find_digests([digest]).get(digest, ())
+
+    def remove(self, id: int) -> NoReturn:
+        """Raise an error: a target follows its collection."""
+        raise GannetError(f"{self.name} cannot be changed: remove items from the collection, and export it with --sync")
+
+
+def _repeated(find: Callable[[], T]) -> T:
+    """Return what ``find`` returns, with more tries if items are removed between two of its steps."""
+    for _ in range(_TRIES - 1):
+        try:
+            return find()
+        except MissingItemError:
+            pass
+    return find()
