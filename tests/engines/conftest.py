@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from places import Make, Place, Result, Run
 
 from gannet.cli import main
 from gannet.collection import Collection
 from tiny_model import tiny_model
-
-Place = Callable[[], str]
-
-
-class Result(NamedTuple):
-    """How a command ended."""
-
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
 
 _numbers = itertools.count()
 
@@ -54,7 +41,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def make_collection(tmp_path: Path) -> Callable[..., Path]:
+def make_collection(tmp_path: Path) -> Make:
     """Return the function that writes a collection of codes."""
 
     def make(codes: np.ndarray, n_bits: int, name: str = "c.gannet", seed: int = 0, digests: bool = True) -> Path:

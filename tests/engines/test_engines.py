@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from places import Make, Place
 
-from conftest import Place
 from gannet import Collection, GannetError, HammingIndex, search
 from gannet.codes import hamming, n_bytes, pack
 from gannet.engines import Header, Rows, open_engine, open_target
 from gannet.engines.export import export
-
-Make = Callable[..., Path]
 
 LENGTHS = (16, 24, 63, 64, 128, 256)
 

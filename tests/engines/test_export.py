@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from places import Make, Place, Run
 
-from conftest import Place, Run
 from gannet import Collection, GannetError
 from gannet.engines import all_engines, get_engine, is_target, open_engine, open_target
 from gannet.engines.address import Address
 from gannet.engines.export import export, read_rows
-
-Make = Callable[..., Path]
 
 
 def codes(n: int, n_bits: int = 64, seed: int = 0) -> np.ndarray:
@@ -57,7 +54,7 @@ def test_sync_writes_what_was_added_removed_and_renamed(
             collection.add(codes(n_added, seed=1), [f"added {i}" for i in range(n_added)])
     changed = len(gone) + len(renamed) + n_added > 0
     if changed:
-        with pytest.raises(GannetError, match="holds an earlier state of .*: bring it up to date with --sync"):
+        with pytest.raises(GannetError, match=r"holds an earlier state of .*: bring it up to date with --sync"):
             export(file, address)
     done = export(file, address, sync=True)
     assert (done.added, done.removed, done.renamed) == (n_added, len(gone), len(renamed))

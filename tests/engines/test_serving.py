@@ -6,16 +6,14 @@ import contextlib
 import re
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("fastapi")
+from places import Make, Place
 from starlette.testclient import TestClient
 
-from conftest import Place
 from gannet.engines import open_target
 from gannet.engines.export import export
 from gannet.retrieval.live import LiveCollection
@@ -27,7 +25,7 @@ def client_of(live: LiveCollection | LiveTarget) -> TestClient:
     return TestClient(create_app(live), base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
 
 
-def test_the_api(place: Place, make_collection: Callable[..., Path]) -> None:
+def test_the_api(place: Place, make_collection: Make) -> None:
     codes = np.random.default_rng(0).integers(0, 8, (60, 3), dtype=np.uint8)
     file, address = make_collection(codes, 24), place()
     export(file, address)
@@ -58,7 +56,7 @@ def test_the_api(place: Place, make_collection: Callable[..., Path]) -> None:
         assert problem.status_code == 409 and "gannet duplicates" in problem.json()["detail"]
 
 
-def test_two_servers_of_one_target(place: Place, make_collection: Callable[..., Path]) -> None:
+def test_two_servers_of_one_target(place: Place, make_collection: Make) -> None:
     address = place()
     export(make_collection(np.zeros((5, 3), np.uint8), 24), address)
     with contextlib.ExitStack() as servers:
