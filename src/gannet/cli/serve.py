@@ -72,7 +72,7 @@ def _open(name: str | None, edit: bool, index: str, part: str | None) -> LiveCol
 
     if name is None:
         if not is_target(index):
-            raise GannetError("give the collection to serve, or the address of a target")
+            raise GannetError("give a COLLECTION, or a TARGET to which one was exported")
         name, index = index, DEFAULT_INDEX
     if not is_target(name):
         return LiveCollection(name, edit, chosen_index(name, index, part))
