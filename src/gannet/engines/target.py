@@ -14,7 +14,7 @@ from gannet.codes import Codes, Ids, check_codes, n_bytes
 from gannet.collection.arguments import checked_digests, checked_ids, decoded_path, encoded_paths
 from gannet.collection.items import Item
 from gannet.collection.stored_codes import Searcher
-from gannet.engines.engine import Engine, Header, Rows
+from gannet.engines.engine import Engine, Header
 from gannet.errors import GannetError
 from gannet.index.protocol import Distances
 
@@ -181,8 +181,13 @@ class Target:
         GannetError
             If an item does not exist.
         """
-        rows, places = self._read(ids)
-        return rows.codes[places]
+        wanted = checked_ids(ids)
+        distinct, places = np.unique(wanted, return_inverse=True)
+        if not len(distinct):
+            return np.empty((0, n_bytes(self.n_bits)), np.uint8)
+        found, codes = self.engine.codes(distinct)
+        self._refuse(np.setdiff1d(distinct, found))
+        return codes[places]
 
     def paths(self, ids: npt.ArrayLike) -> list[str]:
         """Return the paths of items.
@@ -202,7 +207,12 @@ class Target:
         GannetError
             If an item does not exist.
         """
-        rows, places = self._read(ids)
+        wanted = checked_ids(ids)
+        distinct, places = np.unique(wanted, return_inverse=True)
+        if not len(distinct):
+            return []
+        rows = self.engine.read(distinct)
+        self._refuse(np.setdiff1d(distinct, rows.ids))
         return [decoded_path(rows.paths[place]) for place in places.tolist()]
 
     def items_at(self, paths: Sequence[str]) -> list[Item]:
@@ -289,15 +299,8 @@ class Target:
         columns = zip(rows.ids.tolist(), rows.paths, rows.digests, strict=True)
         return [Item(id_, decoded_path(path), digest) for id_, path, digest in columns]
 
-    def _read(self, ids: npt.ArrayLike) -> tuple[Rows, Ids]:
-        """Return the rows of the distinct ones of ``ids (n,)``, and the places ``(n,)`` of the ids among them."""
-        wanted = checked_ids(ids)
-        distinct, places = np.unique(wanted, return_inverse=True)
-        if not len(distinct):
-            return Rows(distinct, np.empty((0, n_bytes(self.n_bits)), np.uint8), (), ()), places
-        rows = self.engine.read(distinct)
-        if len(rows) < len(distinct):
-            missing = np.setdiff1d(distinct, rows.ids).tolist()
+    def _refuse(self, missing: Ids) -> None:
+        if len(missing):
+            first = ", ".join(map(str, missing[:3].tolist()))
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            raise MissingItemError(f"{self.name} has no item {', '.join(map(str, missing[:3]))}{more}; check the ids")
-        return rows, places
+            raise MissingItemError(f"{self.name} has no item {first}{more}; check the ids")
