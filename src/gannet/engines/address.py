@@ -69,7 +69,7 @@ class Address:
             raise GannetError(f"{scheme}: lacks the place after the colon, as in {scheme}:NAME")
         if place.startswith("//") and place.count("@") > 1:
             raise GannetError(f"{scheme}: write special characters of the password as % codes, such as %40 for @")
-        given = parse_qsl(query, keep_blank_values=True)
+        given = parse_qsl(query.replace("+", "%2B"), keep_blank_values=True)  # a plus is a plus, as in libpq
         names = [name for name, _ in given]
         own = {name: value for name, value in given if name in options}
         passed = {name: value for name, value in given if name not in options}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import queue
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import numpy as np
 
@@ -45,7 +45,8 @@ class PostgreSQL(Engine):
         self._approximate = address.choice("approximate", ("hnsw",)) is not None
         self._schema = address.options.get("schema", "public")
         self._table = address.options.get("table", "gannet")
-        self._conninfo = f"postgresql:{address.place}" + ("?" if address.passed else "") + urlencode(address.passed)
+        passed = urlencode(address.passed, quote_via=quote)
+        self._conninfo = f"postgresql:{address.place}" + (f"?{passed}" if passed else "")
         self._idle: queue.LifoQueue[Any] = queue.LifoQueue()
         self._n_bits = 0
         with self._connection():
@@ -131,9 +132,15 @@ class PostgreSQL(Engine):
         """Return rows; see `Engine.read`."""
         query = "SELECT id, path, digest, code FROM {items} WHERE id = ANY(%s) ORDER BY id"
         found = self._rows(query, ids.tolist())
-        codes = np.frombuffer(b"".join(row[3][4:] for row in found), np.uint8)  # after the length in bits
         paths, digests = [row[1] for row in found], [row[2] for row in found]
-        return Rows(np.array([row[0] for row in found], np.int64), codes.reshape(-1, self._width), paths, digests)
+        return Rows(
+            np.array([row[0] for row in found], np.int64), self._packed(row[3] for row in found), paths, digests
+        )
+
+    def codes(self, ids: Ids) -> tuple[Ids, Codes]:
+        """Return codes without paths; see `Engine.codes`."""
+        found = self._rows("SELECT id, code FROM {items} WHERE id = ANY(%s) ORDER BY id", ids.tolist())
+        return np.array([row[0] for row in found], np.int64), self._packed(row[1] for row in found)
 
     def find(self, column: Literal["path", "digest"], values: Sequence[bytes]) -> Ids:
         """Return ids by path or digest; see `Engine.find`."""
@@ -177,9 +184,10 @@ class PostgreSQL(Engine):
             while True:
                 self._idle.get_nowait().close()
 
-    @property
-    def _width(self) -> int:
-        return n_bytes(self._n_bits)
+    def _packed(self, values: Iterable[bytes]) -> Codes:
+        """Return packed codes from values of the type ``bit`` in binary form: a length of four bytes, and the bits."""
+        codes = np.frombuffer(b"".join(value[4:] for value in values), np.uint8)
+        return codes.reshape(-1, n_bytes(self._n_bits))
 
     def _exists(self, suffix: str) -> bool:
         """Return whether the schema has a table or an index with the name of the table and a suffix."""
