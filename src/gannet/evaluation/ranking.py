@@ -17,7 +17,7 @@ from gannet.evaluation.metrics import (
     recall_at,
     within_radius,
 )
-from gannet.evaluation.score_ranking import check_values, mean_by_score
+from gannet.evaluation.score_ranking import average_precision_by_score, check_values
 
 #: Ranks at which precision and recall are computed by default.
 RANKS = (1, 10, 100, 1000)
@@ -173,6 +173,4 @@ def _map_asymmetric(
     queries, database = check_pair(query_codes, database_codes, n_bits)
     labels = pair_relevance(queries, database, query_labels, database_labels)
     values = check_values(query_values, len(queries), n_bits)
-    return mean_by_score(
-        values, database, n_bits, labels.rows, measure=lambda counts: average_precision(counts, top).expected
-    )
+    return float(average_precision_by_score(values, database, labels, n_bits, top).mean())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +11,14 @@ from gannet.codes import Codes
 from gannet.encoders import Floats
 from gannet.errors import GannetError
 from gannet.evaluation.histograms import DistanceHistograms
+from gannet.evaluation.labels import Relevance
+from gannet.evaluation.metrics import average_precision
 from gannet.evaluation.sort_keys import sort_keys
 from gannet.scoring import signs
 from gannet.support import threads
 
-MAX_SCORES = 1 << 19
-"""Scores that a thread holds in memory; with everything that is computed from it, a score takes about 150 bytes."""
+MAX_SCORES = 1 << 20
+"""Scores that a thread holds in memory; with everything that is computed from it, a score takes about 60 bytes."""
 _CODES_AT_ONCE = 1 << 15
 
 
@@ -32,23 +34,19 @@ def check_values(query_values: npt.ArrayLike, n_queries: int, n_bits: int) -> Fl
     return values
 
 
-def mean_by_score(
-    values: Floats,
-    database: Codes,
-    n_bits: int,
-    relevant: Callable[[slice], npt.NDArray[np.bool_]],
-    measure: Callable[[DistanceHistograms], npt.NDArray[np.float64]],
-) -> float:
-    """Return the mean of a metric over queries, for the ranking of the whole database by asymmetric score.
+def average_precision_by_score(
+    values: Floats, database: Codes, labels: Relevance, n_bits: int, top: int | None
+) -> npt.NDArray[np.float64]:
+    """Return the expected average precision of each query, for the ranking of the whole database by asymmetric score.
 
-    ``values (q, n_bits)`` weigh the bits of ``database (m, w)``; ``relevant`` returns which items are relevant to some
-    queries, bool ``(b, m)``. ``measure`` returns the metric of each of them from the counts of items and relevant items
-    by score, highest first. Items with equal codes, and items whose scores are exactly equal, are ties and share a
-    column; there are columns without items.
+    ``values (q, n_bits)`` weigh the bits of ``database (m, w)``. Items with equal codes, and items whose scores are
+    exactly equal, are ties.
     """
+    from gannet.evaluation._tie_kernel import count_ties  # imports numba, which takes a while
+
     codes, place, n_items = np.unique(database, axis=0, return_inverse=True, return_counts=True)
-    by_code = np.argsort(place, kind="stable")
-    starts = np.cumsum(n_items) - n_items
+    ends = np.cumsum(n_items)
+    words = np.ascontiguousarray(labels.database[:, np.argsort(place, kind="stable")])
     columns = np.arange(len(codes), dtype=np.uint64)
     step = max(1, MAX_SCORES // len(codes))
     each = np.empty(len(values))
@@ -56,17 +54,14 @@ def mean_by_score(
     def measure_blocks(first_rows: Iterator[int]) -> None:
         for start in first_rows:
             block = slice(start, min(start + step, len(values)))
-            hits = np.add.reduceat(relevant(block)[:, by_code], starts, axis=1, dtype=np.int64)
             keys = sort_keys(_scores(values[block], codes, n_bits), columns)
             keys.sort(axis=1)
-            order = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
-            is_last = np.ones(keys.shape, bool)
-            np.not_equal(keys[:, 1:] >> np.uint64(32), keys[:, :-1] >> np.uint64(32), out=is_last[:, :-1])
-            counts = (_merged(n_items.take(order), is_last), _merged(np.take_along_axis(hits, order, axis=1), is_last))
-            each[block] = measure(DistanceHistograms(*counts))
+            counts = np.zeros((2, *keys.shape), np.int64)
+            width = count_ties(keys, ends, words, labels.queries[:, block], labels.multi_label, *counts)
+            each[block] = average_precision(DistanceHistograms(*counts[:, :, :width]), top).expected
 
     threads.share(range(0, len(values), step), measure_blocks)
-    return float(each.mean())
+    return each
 
 
 def _scores(values: Floats, codes: Codes, n_bits: int) -> Floats:
@@ -75,11 +70,3 @@ def _scores(values: Floats, codes: Codes, n_bits: int) -> Floats:
         some = slice(start, start + _CODES_AT_ONCE)
         np.matmul(values, signs(codes[some], n_bits).T, out=scores[:, some])
     return scores
-
-
-def _merged(counts: npt.NDArray[np.int64], is_last: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Return the counts of each run of ties in the column of its last code, and 0 in the other columns."""
-    totals = np.where(is_last, np.cumsum(counts, axis=1), 0)
-    before = np.maximum.accumulate(totals, axis=1)
-    before = np.concatenate([np.zeros((len(before), 1), np.int64), before[:, :-1]], axis=1)
-    return np.where(is_last, totals - before, 0)
