@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -74,7 +75,8 @@ def test_kills_lose_and_double_nothing(place: Place, make_collection: Make) -> N
             begun = time.monotonic()
             if seconds:
                 time.sleep(seconds)
-                os.kill(worker, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                    os.kill(worker, signal.SIGKILL)
             assert p.stdout.readline() == "ended\n"
             return time.monotonic() - begun
 
