@@ -1,4 +1,4 @@
-"""Exports of collections to databases and files."""
+"""Exports to databases and files."""
 
 from __future__ import annotations
 
