@@ -19,6 +19,7 @@ _COMMANDS = {
     "relocate": "gannet.cli.collect:relocate",
     "search": "gannet.cli.search:search",
     "duplicates": "gannet.cli.duplicates:duplicates",
+    "export": "gannet.cli.export:export",
     "info": "gannet.cli.inspect:info",
     "check": "gannet.cli.inspect:check",
     "serve": "gannet.cli.serve:serve",

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gannet.cli.indexes import check_no_index, chosen_index
 from gannet.cli.output import changed_note, check_page, say, say_json, warn_not_compared
 from gannet.cli.sources import reading_options
 from gannet.errors import GannetError
 
 if TYPE_CHECKING:
     from gannet.collection import Collection
+    from gannet.engines import Target
     from gannet.retrieval.query import Answer
+    from gannet.retrieval.searchable import Searchable
 
 
 def _number_or_default(context: click.Context, parameter: click.Parameter, text: str | None) -> int | bool | None:
@@ -28,7 +31,7 @@ def _number_or_default(context: click.Context, parameter: click.Parameter, text:
 
 
 @click.command(epilog="Example: gannet search photos.gannet query.jpg -k 20 --html neighbors.html")
-@click.argument("collection")
+@click.argument("collection", metavar="COLLECTION|TARGET")
 @click.argument("queries", nargs=-1, metavar="QUERY...")
 @click.option(
     "--text",
@@ -89,6 +92,8 @@ def search(
 ) -> None:
     """Find the nearest items of COLLECTION to each QUERY and each TEXT.
 
+    In place of a collection, a TARGET may be given to which `gannet export` has written one.
+
     A QUERY is the id or the path of an item in COLLECTION, an image file, or a row of a matrix, such as vectors.npy#17.
     A folder or .zip of images, or a whole matrix, stands for each of its items.
 
@@ -105,11 +110,9 @@ def search(
     --rerank orders the nearest N by cosine instead, or with --asymmetric the N with the best scores. It needs a
     collection that was created with `gannet index --keep-features`.
     """
-    from gannet.collection import Collection
     from gannet.data.options import ReadOptions
     from gannet.retrieval import query as search_query
     from gannet.retrieval.contents import mark_items
-    from gannet.retrieval.parts import part_index
 
     if not queries and not texts:
         raise GannetError("there is nothing to search for: give a QUERY, or --text TEXT")
@@ -117,8 +120,7 @@ def search(
         raise GannetError("--asymmetric and --no-asymmetric exclude each other: give one of them")
     if page is not None:
         check_page(Path(page))
-    make_index = index if part is None else part_index(collection, part, index)
-    with Collection.open(collection, readonly=True, index=make_index) as store:
+    with _open(collection, index, part) as store:
         order = False if no_asymmetric else asymmetric
         options = ReadOptions(**reading)
         answers = search_query.answer_all(store, queries, k, radius, rerank, order, options, texts=texts)
@@ -143,6 +145,16 @@ def search(
     search_query.check_answered(answers)
 
 
+def _open(name: str, index: str, part: str | None) -> Collection | Target:
+    from gannet.collection import Collection
+    from gannet.engines import is_target, open_target
+
+    if is_target(name):
+        check_no_index(index, part)
+        return open_target(name)
+    return Collection.open(name, readonly=True, index=chosen_index(name, index, part))
+
+
 def _print(answers: Sequence[Answer]) -> None:
     for answer in answers:
         if "error" in answer:
@@ -155,7 +167,7 @@ def _print(answers: Sequence[Answer]) -> None:
             say(f"{cosine}{score}{item['distance']:>5}  {item['id']:>8}  {item['path']}{changed_note(item)}")
 
 
-def _asked_items(store: Collection, answers: Sequence[Answer]) -> dict[int, dict[str, Any]]:
+def _asked_items(store: Searchable, answers: Sequence[Answer]) -> dict[int, dict[str, Any]]:
     """Return the items of the queries by id, by the place of their answers."""
     from gannet.retrieval.queries import is_id
 
@@ -165,7 +177,7 @@ def _asked_items(store: Collection, answers: Sequence[Answer]) -> dict[int, dict
     return {place: {"id": id_, "path": path} for place, id_, path in zip(places, ids, paths, strict=True)}
 
 
-def _write_page(store: Collection, answers: Sequence[Answer], pictures: Mapping[str, str], file: Path) -> None:
+def _write_page(store: Searchable, answers: Sequence[Answer], pictures: Mapping[str, str], file: Path) -> None:
     """Write the page; a query by id is shown with the picture of its item, whose path is in ``pictures``."""
     from gannet.pages import read_picture, search_page
     from gannet.support.atomic import write_atomically

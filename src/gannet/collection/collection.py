@@ -22,7 +22,7 @@ from gannet.collection.errors import DamagedError
 from gannet.collection.items import Origin
 from gannet.collection.schema import Header, read_header, write_header
 from gannet.collection.side_tables import SideTables
-from gannet.collection.stored_codes import StoredCodes
+from gannet.collection.stored_codes import Searcher, StoredCodes
 from gannet.errors import GannetError
 from gannet.index import DEFAULT_INDEX, Index, IndexFactory, index_factory
 
@@ -327,6 +327,13 @@ class Collection(SideTables):
             write_header(db, read_header(db)._replace(changed=_now()))
 
     @property
+    def state(self) -> str:
+        """Text that differs after every change; read from the file on each access."""
+        with self._transaction() as db:
+            header = read_header(db)
+            return f"{header.generation}-{header.state.hex()}"
+
+    @property
     def ids(self) -> Ids:
         """All ids ``(n,)`` int64, ascending; read from the file on each access."""
         with self._transaction() as db, storage.small_cache(db):
@@ -352,7 +359,7 @@ class Collection(SideTables):
             If an item does not exist.
         """
         if ids is None:
-            return self.read_codes().codes
+            return self._read_codes().codes
         wanted = checked_ids(ids)
         distinct, position = np.unique(wanted, return_inverse=True)
         with self._transaction() as db:
@@ -393,18 +400,18 @@ class Collection(SideTables):
         Index
             A new index of the type given to `open` or `create`; later changes of the collection do not affect it.
         """
-        return self.read_codes().index(self.index_factory)
+        return self._read_codes().index(self.index_factory)
 
-    def read_codes(self) -> StoredCodes:
-        """Return all codes with their ids, to make an index and to look up codes by id without further reads.
+    def searcher(self) -> Searcher:
+        """Return an index over all codes, with the codes of what it finds.
 
         Returns
         -------
-        StoredCodes
-            The codes in memory; later changes of the collection do not affect them.
+        Searcher
+            The index of `index`, and a function that looks up codes by id without reading the file.
         """
-        with self._transaction() as db, storage.small_cache(db):
-            return StoredCodes(*segments.read_all(db, self._width), self.n_bits)
+        stored = self._read_codes()
+        return Searcher(stored.index(self.index_factory), stored.at)
 
     def model(self) -> bytes:
         """Return the collection's model as a file; `gannet.collection.stored_model.read_model` parses it.
@@ -456,6 +463,10 @@ class Collection(SideTables):
         with self._transaction() as db:
             verification.check_parts(db, self.n_bits, self.n_features)
             self._read_model(db)
+
+    def _read_codes(self) -> StoredCodes:
+        with self._transaction() as db, storage.small_cache(db):
+            return StoredCodes(*segments.read_all(db, self._width), self.n_bits)
 
     def _read_model(self, db: sqlite3.Connection) -> bytes:
         (model,) = storage.read_row(db, "SELECT data FROM model", bytes)

@@ -225,6 +225,28 @@ class ItemReader(TransactionalFile):
         self._refuse([id_ for id_ in distinct if id_ not in found])
         return [found[id_] for id_ in wanted.tolist()]
 
+    def columns_between(self, first: int, stop: int) -> tuple[Ids, list[bytes], list[bytes | None]]:
+        """Return the items in a range of ids by columns, which is faster than as `Item` objects.
+
+        Parameters
+        ----------
+        first, stop : int
+            The first id, and the one after the last.
+
+        Returns
+        -------
+        ids : ndarray of shape (n,), dtype int64
+            Ids, ascending.
+        paths : list of bytes of length n
+            Paths in the form of `os.fsencode`.
+        digests : list of (bytes or None) of length n
+            Digests; None for items without one.
+        """
+        with self._transaction() as db:
+            rows = db.execute(f"{_select(db)} WHERE id >= ? AND id < ? ORDER BY id", (first, stop))
+            checked = [_checked(row) for row in rows]
+        return np.array([row[0] for row in checked], np.int64), [row[1] for row in checked], [row[2] for row in checked]
+
     def path(self, id: int) -> str:
         """Return the path of one item.
 

@@ -1,7 +1,8 @@
-"""All codes of a collection in memory."""
+"""All codes of a collection in memory, and what a search needs of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,15 @@ import numpy as np
 from gannet.codes import Codes, Ids
 from gannet.index import HammingIndex, Index, IndexFactory
 from gannet.index.id_runs import IdRuns
+from gannet.index.protocol import ReadOnlyIndex
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """An index, and the codes of the ids ``(m,)`` that it finds, in their order."""
+
+    index: ReadOnlyIndex
+    codes: Callable[[Ids], Codes]
 
 
 @dataclass(frozen=True)

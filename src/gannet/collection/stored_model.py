@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from gannet.collection.collection import Collection
+from typing import Protocol
+
 from gannet.errors import GannetError
 from gannet.model import Model
 
 
-def read_model(collection: Collection) -> Model:
+class HoldsModel(Protocol):
+    """A collection, or a target to which one was exported."""
+
+    @property
+    def n_bits(self) -> int:
+        """Length of the codes in bits."""
+
+    def model(self) -> bytes:
+        """Return the model file."""
+
+
+def read_model(collection: HoldsModel) -> Model:
     """Return the collection's model.
 
     Parameters
     ----------
-    collection : Collection
-        An open collection.
+    collection : Collection or Target
+        An open collection, or a `gannet.engines.Target` to which one was exported.
 
     Returns
     -------

@@ -30,9 +30,10 @@ def all_indexes() -> dict[str, type[Index]]:
     Returns
     -------
     dict of str to type
-        Gannet's own classes, and those that other distributions name in the entry-point group ``gannet.indexes``.
+        Gannet's own classes, and those that other distributions name in the entry-point group ``gannet.indexes``,
+        without the engines among them (`gannet.engines.Engine`).
     """
-    return registry().all()
+    return {name: cls for name, cls in registry().all().items() if not _is_engine(cls)}
 
 
 def get_index(name: str) -> type[Index]:
@@ -54,7 +55,16 @@ def get_index(name: str) -> type[Index]:
         If there is no such index (the message suggests the nearest name), or if it cannot be imported.
     """
     # Looking for entry points takes longer than a small search, so the default does without.
-    return HammingIndex if name == DEFAULT_INDEX else registry().get(name)
+    if name == DEFAULT_INDEX:
+        return HammingIndex
+    found = registry().get(name)
+    if _is_engine(found):
+        raise GannetError(f"{name!r} is an engine: give its target in place of the collection, as in {name}:PLACE")
+    return found
+
+
+def _is_engine(cls: type) -> bool:
+    return bool(getattr(cls, "is_engine", False))
 
 
 def index_factory(index: str | IndexFactory) -> IndexFactory:

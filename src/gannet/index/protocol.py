@@ -13,19 +13,8 @@ from gannet.codes import Ids
 Distances = npt.NDArray[np.int64]
 
 
-class Index(Protocol):
-    """Packed binary codes under ids, searched by Hamming distance.
-
-    Any class with these members is an index; it need not inherit from this one. A collection makes its index by
-    ``make(codes, n_bits, ids=ids)`` with all its codes ``(n, ceil(n_bits / 8))`` uint8 and their ids ``(n,)`` int64,
-    distinct and ascending; ``make`` is a class or any other callable. ``n`` may be 0.
-
-    Every result is ordered by distance, then by id. An approximate index may return other items than the exact ones,
-    in the same order and with their true distances. Searches may run in several threads at once. Bad arguments raise
-    `gannet.GannetError` and leave the index unchanged.
-
-    An index may also have a method ``prepare()``, which does ahead of time the work that would delay the first
-    searches. `gannet.retrieval.live.LiveCollection.warm_up` calls it.
+class ReadOnlyIndex(Protocol):
+    """The part of `Index` that searches.
 
     Attributes
     ----------
@@ -73,6 +62,27 @@ class Index(Protocol):
         list of (distances, ids)
             One pair of int64 arrays of shape (hits,) per query, ordered by distance, then by id.
         """
+
+
+class Index(ReadOnlyIndex, Protocol):
+    """Packed binary codes under ids, searched by Hamming distance.
+
+    Any class with these members is an index; it need not inherit from this one. A collection makes its index by
+    ``make(codes, n_bits, ids=ids)`` with all its codes ``(n, ceil(n_bits / 8))`` uint8 and their ids ``(n,)`` int64,
+    distinct and ascending; ``make`` is a class or any other callable. ``n`` may be 0.
+
+    Every result is ordered by distance, then by id. An approximate index may return other items than the exact ones,
+    in the same order and with their true distances. Searches may run in several threads at once. Bad arguments raise
+    `gannet.GannetError` and leave the index unchanged.
+
+    An index may also have a method ``prepare()``, which does ahead of time the work that would delay the first
+    searches. `gannet.retrieval.live.LiveCollection.warm_up` calls it.
+
+    Attributes
+    ----------
+    n_bits : int
+        Length of the codes in bits.
+    """
 
     def add(self, codes: npt.ArrayLike, ids: npt.ArrayLike | None = None) -> Ids:
         """Add codes.

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy.typing as npt
 
 from gannet.collection import storage
 from gannet.collection.collection import Collection
 from gannet.collection.errors import explained
 from gannet.collection.log import read_base
-from gannet.collection.stored_model import read_model
-from gannet.errors import GannetError
 from gannet.index import IndexFactory
-from gannet.retrieval.found import EncodedQuery
+from gannet.retrieval._query_encoder import QueryEncoder
 from gannet.retrieval.pictures import Pictures
-
-if TYPE_CHECKING:
-    from gannet.image_hasher import ImageHasher
-    from gannet.model import Model
 
 
 class LiveFile:
@@ -36,7 +25,7 @@ class LiveFile:
         self._monitor = storage.connect(path, readonly=True)
         self.pictures = Pictures(self.collection)  # an item's content never changes, so they outlive a state
         self._version = 0
-        self._encoding = threading.Lock()
+        self.queries = QueryEncoder(self.collection)
 
     def is_outdated(self, version: int, state: bytes) -> bool:
         """Return whether the file must be opened again.
@@ -73,36 +62,6 @@ class LiveFile:
                 if wait or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
         return self._version
-
-    def encode(self, image: bytes) -> EncodedQuery:
-        """Return the code of an image, and the weights of its bits."""
-        if self.model.backbone is None:
-            raise GannetError("this collection is of vectors, not of images: search it by the id of an item")
-        # One query at a time: the backbone uses all cores by itself, and images take much memory.
-        with self._encoding:
-            found = self._hasher.features([image])
-            if found.skipped:
-                raise GannetError(f"the image cannot be used: {found.skipped[0].reason}")
-            return self._encoded(found.values)
-
-    def encode_text(self, text: str) -> EncodedQuery:
-        """Return the code of a text, and the weights of its bits."""
-        with self._encoding:
-            return self._encoded(self._hasher.text_features([text]))
-
-    def _encoded(self, values: npt.NDArray[Any]) -> EncodedQuery:
-        return EncodedQuery(self.model.encoder.encode(values)[0], self.model.bit_weights(values)[0])
-
-    @cached_property
-    def model(self) -> Model:
-        """The collection's model."""
-        return read_model(self.collection)
-
-    @cached_property
-    def _hasher(self) -> ImageHasher:
-        from gannet.image_hasher import ImageHasher
-
-        return ImageHasher(model=self.model)
 
     def close(self) -> None:
         """Close both connections."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from gannet.collection.collection import Collection
 from gannet.errors import GannetError
+from gannet.retrieval.searchable import Searchable
 from gannet.support.progress import progress
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ K = TypeVar("K")
 MAX_COMPARED = 10_000
 
 
-def mark_items(collection: Collection, items: Sequence[Any]) -> int:
+def mark_items(collection: Searchable, items: Sequence[Any]) -> int:
     """Mark the items whose files have changed since they were indexed, by a true ``changed``.
 
     Items are dicts with ``id`` and ``path``, and may be given several times. A file that cannot be read is not marked,

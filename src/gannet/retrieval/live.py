@@ -14,14 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.codes import Codes, Ids
+from gannet.collection.stored_codes import Searcher
 from gannet.errors import GannetError, unknown_name
 from gannet.index import DEFAULT_INDEX, Index, IndexFactory
 from gannet.index.part import PartIndex
 from gannet.retrieval._live_file import LiveFile
+from gannet.retrieval._matches import checked_plan, find_matches
 from gannet.retrieval.duplicates import group_items, limits
 from gannet.retrieval.found import CodedItem, EncodedQuery, Group, Matches
 from gannet.retrieval.parts import parts_of
-from gannet.retrieval.plan import Ranked, compared_bits, compared_weights, make_plan
 
 T = TypeVar("T")
 
@@ -88,6 +89,11 @@ class LiveCollection:
         return len(self._current().ids)
 
     @property
+    def name(self) -> str:
+        """Name of the file, without its folder."""
+        return self.path.name
+
+    @property
     def n_bits(self) -> int:
         """Length of the codes in bits."""
         return self._current().n_bits
@@ -96,7 +102,7 @@ class LiveCollection:
     def takes_texts(self) -> bool:
         """Whether the collection's model can be read and has a text network, for `encode_text`."""
         with contextlib.suppress(GannetError):
-            return self._current().file.model.texts is not None
+            return self._current().file.queries.model.texts is not None
         return False
 
     @property
@@ -233,23 +239,11 @@ class LiveCollection:
             If the code or the weights have another length, if ``k`` or ``radius`` is out of range, or if the codes have
             no such part.
         """
-        if radius is not None and radius < 0:
-            raise GannetError(f"the radius must be 0 bits or more, not {radius}")
-
-        plan = make_plan(k, None, None, weights is not None)
+        plan = checked_plan(k, radius, weights)
 
         def find(state: _State) -> Matches:
-            index, queries = state.index_of(part), np.atleast_2d(np.asarray(code))
-            ((distances, ids),) = plan.candidates(index, queries, weighed=weights is not None)
-            found = Ranked(ids, distances)
-            if radius is not None:
-                found = found.take(np.flatnonzero(distances <= radius))
-            if weights is not None:
-                compared = compared_weights(index, weights)
-                found = found.by_score(compared, state.codes_at(found.ids)).first(k)
-            codes = state.codes_at(found.ids)
-            paths = self._paths(state, found.ids)
-            return Matches(found.ids, found.distances, paths, codes, compared_bits(index), found.scores)
+            searcher = Searcher(state.index_of(part), state.codes_at)
+            return find_matches(searcher, lambda ids: self._paths(state, ids), plan, code, radius, weights)
 
         return self._on_one_state(find)
 
@@ -307,7 +301,7 @@ class LiveCollection:
         GannetError
             If the image cannot be read, or if the collection is of vectors.
         """
-        return self._current().file.encode(image)
+        return self._current().file.queries.encode(image)
 
     def encode_text(self, text: str) -> EncodedQuery:
         """Encode a text; the first call loads the text network, which takes seconds.
@@ -327,7 +321,7 @@ class LiveCollection:
         GannetError
             If the collection's model has no text network, or if it is missing.
         """
-        return self._current().file.encode_text(text)
+        return self._current().file.queries.encode_text(text)
 
     def has_content(self, id: int, digest: bytes) -> bool:
         """Return whether an item was made from content with a given digest.
@@ -456,7 +450,7 @@ class _State:
 
     def ranges(self) -> Mapping[str, tuple[int, int]]:
         """Return the bits of each part of the codes; an index over one part, from `part_index`, has none."""
-        return {} if isinstance(self.index, PartIndex) else parts_of(self.file.model)
+        return {} if isinstance(self.index, PartIndex) else parts_of(self.file.queries.model)
 
     def groups(self, radius: int) -> Sequence[Ids]:
         """Return the groups of near-duplicates, largest first, each its ids ``(m,)``, ascending."""

@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.codes import Codes, Ids
-from gannet.collection.collection import Collection
-from gannet.collection.stored_codes import StoredCodes
+from gannet.collection.stored_codes import Searcher
 from gannet.encoders import Floats
 from gannet.errors import GannetError
-from gannet.index import Index
 from gannet.index.part import PartIndex
-from gannet.index.protocol import Distances
+from gannet.index.protocol import Distances, ReadOnlyIndex
 from gannet.retrieval.queries import Query, cosines
+from gannet.retrieval.searchable import Searchable
 from gannet.scoring import DEFAULT_CANDIDATES, asymmetric_scores, best_first
 
 
@@ -58,7 +57,7 @@ class Plan:
     rerank: int | None
     n_scored: int | None
 
-    def candidates(self, index: Index, codes: Codes, weighed: bool) -> Sequence[tuple[Distances, Ids]]:
+    def candidates(self, index: ReadOnlyIndex, codes: Codes, weighed: bool) -> Sequence[tuple[Distances, Ids]]:
         """Return the nearest items to each code, by distance, then id; ``weighed`` queries are ordered by score."""
         if self.radius is not None:
             return index.radius(codes, self.radius)
@@ -66,13 +65,13 @@ class Plan:
         return list(zip(*index.search(codes, n or self.k), strict=True))
 
     def order(
-        self, collection: Collection, stored: StoredCodes, query: Query, candidates: tuple[Distances, Ids]
+        self, collection: Searchable, searcher: Searcher, query: Query, candidates: tuple[Distances, Ids]
     ) -> Ranked:
         """Return the results of a query among its candidates."""
         distances, ids = candidates
         found = Ranked(ids, distances)
         if query.weights is not None:
-            found = found.by_score(query.weights, stored.at(ids))
+            found = found.by_score(query.weights, searcher.codes(ids))
         if self.radius is not None:
             return found
         if self.rerank is None:
@@ -83,12 +82,12 @@ class Plan:
         return replace(found.take(order), cosines=similarities[order])
 
 
-def compared_bits(index: Index) -> tuple[int, int]:
+def compared_bits(index: ReadOnlyIndex) -> tuple[int, int]:
     """Return the first bit that an index compares, and the one after the last."""
     return index.bits if isinstance(index, PartIndex) else (0, index.n_bits)
 
 
-def compared_weights(index: Index, weights: npt.ArrayLike) -> Floats:
+def compared_weights(index: ReadOnlyIndex, weights: npt.ArrayLike) -> Floats:
     """Return the weights ``(n_bits,)`` of a query, zero for the bits that an index of one part does not compare."""
     given = np.asarray(weights, np.float32)
     if not isinstance(index, PartIndex) or given.shape != (index.n_bits,):

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gannet.codes import Ids
-from gannet.collection.collection import Collection
 from gannet.collection.feature_rows import half_unit
 from gannet.collection.items import Item
 from gannet.collection.stored_model import read_model
@@ -21,6 +20,7 @@ from gannet.data.options import ReadOptions
 from gannet.encoders import Floats
 from gannet.errors import GannetError
 from gannet.retrieval.contents import read_digests
+from gannet.retrieval.searchable import Searchable
 
 if TYPE_CHECKING:
     from gannet.backbones import TextNetworkLike
@@ -71,7 +71,7 @@ class Query:
 
 
 def read_queries(
-    collection: Collection, texts: Sequence[str], weigh: bool = False, options: ReadOptions = _DEFAULTS
+    collection: Searchable, texts: Sequence[str], weigh: bool = False, options: ReadOptions = _DEFAULTS
 ) -> list[Query]:
     """Read queries; the content of a file counts, so that one file has one answer by whichever path it is given.
 
@@ -91,7 +91,7 @@ def read_queries(
 class _Reader:
     """Reads queries of one collection."""
 
-    def __init__(self, collection: Collection, weigh: bool, options: ReadOptions) -> None:
+    def __init__(self, collection: Searchable, weigh: bool, options: ReadOptions) -> None:
         self._collection, self._weigh, self._options = collection, weigh, options
         self._unweighed: list[str] = []  # why images of the collection have no weights, one reason per image
 
@@ -265,7 +265,7 @@ class _Reader:
 
 
 def read_texts(
-    collection: Collection, texts: Sequence[str], weigh: bool = False, text_network: TextNetworkLike | None = None
+    collection: Searchable, texts: Sequence[str], weigh: bool = False, text_network: TextNetworkLike | None = None
 ) -> list[Query]:
     """Read queries that are texts, with the text network of the collection's model; see `read_queries`."""
     if not texts:
@@ -285,7 +285,7 @@ def read_texts(
     ]
 
 
-def cosines(collection: Collection, query: Query, ids: Ids) -> Floats:
+def cosines(collection: Searchable, query: Query, ids: Ids) -> Floats:
     """Return the cosines ``(m,)`` of the features of a query that was read and those that a collection keeps of items.
 
     The features of a text and those of items are each centered by their own mean; see `TextRecord`.

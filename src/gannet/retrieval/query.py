@@ -13,6 +13,7 @@ from gannet.data.options import ReadOptions
 from gannet.errors import GannetError
 from gannet.retrieval.plan import Ranked, compared_weights, make_plan
 from gannet.retrieval.queries import Query, is_id, parse_id, read_queries, read_texts
+from gannet.retrieval.searchable import Searchable
 
 if TYPE_CHECKING:
     from gannet.backbones import TextNetworkLike
@@ -71,7 +72,7 @@ def find_items(collection: Collection, names: Sequence[str]) -> list[int]:
 
 
 def search(
-    collection: Collection,
+    collection: Searchable,
     queries: Sequence[str] = (),
     k: int = 10,
     radius: int | None = None,
@@ -86,8 +87,8 @@ def search(
 
     Parameters
     ----------
-    collection : Collection
-        An open collection.
+    collection : Collection or Target
+        An open collection, or a `gannet.engines.Target` to which one was exported.
     queries : sequence of str, default=()
         Queries, each the id of an item, an image file, the path of an item, or a row of a matrix such as
         ``"vectors.npy#17"``. A folder or archive of images, or a whole matrix, stands for all its items. A path is
@@ -156,7 +157,7 @@ def search(
 
 
 def answer_all(
-    collection: Collection,
+    collection: Searchable,
     queries: Sequence[str],
     k: int = 10,
     radius: int | None = None,
@@ -178,11 +179,10 @@ def answer_all(
         answer["text"] = True
     with collection.snapshot():
         _look_up_codes(collection, read, must_weigh=weigh and asymmetric is not None)
-        stored = collection.read_codes()
-        index = stored.index(collection.index_factory)
+        searcher = collection.searcher()
         for query in read:
             if query.weights is not None:
-                query.weights = compared_weights(index, query.weights)
+                query.weights = compared_weights(searcher.index, query.weights)
         for weighed in (False, True):
             places = [
                 i for i, query in enumerate(read) if query.code is not None and (query.weights is not None) is weighed
@@ -190,8 +190,8 @@ def answer_all(
             for start in range(0, len(places), QUERIES_AT_ONCE):
                 some = places[start : start + QUERIES_AT_ONCE]
                 codes = np.array([read[i].code for i in some], np.uint8)
-                for i, found in zip(some, plan.candidates(index, codes, weighed), strict=True):
-                    answers[i]["results"] = _neighbors(collection, plan.order(collection, stored, read[i], found))
+                for i, found in zip(some, plan.candidates(searcher.index, codes, weighed), strict=True):
+                    answers[i]["results"] = _neighbors(collection, plan.order(collection, searcher, read[i], found))
     for query, answer in zip(read, answers, strict=True):
         if query.error is not None:
             answer["error"] = query.error
@@ -200,7 +200,7 @@ def answer_all(
     return answers
 
 
-def _look_up_codes(collection: Collection, queries: Sequence[Query], must_weigh: bool) -> None:
+def _look_up_codes(collection: Searchable, queries: Sequence[Query], must_weigh: bool) -> None:
     """Fill in the codes of queries that are items; a query without the weights that it must have gets an error."""
     for query in queries:
         if query.item is not None:
@@ -224,7 +224,7 @@ def check_answered(answers: Sequence[Answer]) -> None:
         raise GannetError(errors[0] + more)
 
 
-def _neighbors(collection: Collection, found: Ranked) -> list[Neighbor]:
+def _neighbors(collection: Searchable, found: Ranked) -> list[Neighbor]:
     results = [
         Neighbor(id=int(id_), path=path, distance=int(distance))
         for id_, path, distance in zip(found.ids, collection.paths(found.ids), found.distances, strict=True)

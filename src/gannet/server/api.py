@@ -19,6 +19,7 @@ from gannet.data import check_image
 from gannet.errors import GannetError
 from gannet.retrieval.found import EncodedQuery, Matches
 from gannet.retrieval.live import LiveCollection
+from gannet.retrieval.live_target import LiveTarget
 from gannet.server.problems import json_answer
 from gannet.server.questions import ImageQuestion, is_form, read_question
 from gannet.server.schemas import (
@@ -54,7 +55,7 @@ def max_duplicates_radius(n_bits: int) -> int:
     return min(max(n_bits // 8, 1), 16)
 
 
-def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
+def make_router(collection: LiveCollection | LiveTarget, max_pixels: int) -> APIRouter:
     """Return the routes of the API; query images of more than ``max_pixels`` pixels are refused."""
     router = APIRouter()
     # Decoding keeps a core busy, and large images take much memory: one thumbnail per core and one query image at a
@@ -157,7 +158,7 @@ def make_router(collection: LiveCollection, max_pixels: int) -> APIRouter:
         info = collection.info()
         return json_answer(
             {
-                "collection": collection.path.name,
+                "collection": collection.name,
                 "items": info["items"],
                 "bits": info["bits"],
                 "changed": info["changed"],
@@ -175,7 +176,7 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": "Error", "content": {"application/problem+json": schema}} for status in statuses}
 
 
-def _answer(collection: LiveCollection, question: Question | ImageQuestion, max_pixels: int) -> Response:
+def _answer(collection: LiveCollection | LiveTarget, question: Question | ImageQuestion, max_pixels: int) -> Response:
     weights: Sequence[float] | None
     limits = question.limits if isinstance(question, ImageQuestion) else question
     if limits.part is not None and limits.part not in collection.parts:
@@ -205,7 +206,9 @@ def _used_weights(limits: Limits, weights: Sequence[float] | None, n_bits: int) 
     return weights if by_score else None
 
 
-def _encoded(collection: LiveCollection, question: Question | ImageQuestion, max_pixels: int) -> EncodedQuery:
+def _encoded(
+    collection: LiveCollection | LiveTarget, question: Question | ImageQuestion, max_pixels: int
+) -> EncodedQuery:
     try:
         if not isinstance(question, ImageQuestion):
             return collection.encode_text(question.text or "")

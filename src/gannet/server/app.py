@@ -13,6 +13,7 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 import gannet
 from gannet.pages.rendering import STYLE_SHEET, render
 from gannet.retrieval.live import LiveCollection
+from gannet.retrieval.live_target import LiveTarget
 from gannet.server.api import make_router, max_duplicates_radius
 from gannet.server.problems import add_handlers
 from gannet.server.schemas import MAX_RESULTS, MAX_TEXT
@@ -28,7 +29,7 @@ _FILES = {file.name: file for file in (STYLE_SHEET, *sorted(_STATIC.iterdir()))}
 
 
 def create_app(
-    collection: LiveCollection,
+    collection: LiveCollection | LiveTarget,
     host: str = "127.0.0.1",
     max_bytes: int = MAX_BYTES,
     max_pixels: int = MAX_PIXELS,
@@ -38,8 +39,8 @@ def create_app(
 
     Parameters
     ----------
-    collection : LiveCollection
-        The collection. The caller closes it.
+    collection : LiveCollection or LiveTarget
+        The collection, or a target to which one was exported. The caller closes it.
     host : str, default="127.0.0.1"
         Host that the server will be bound to. Requests with another name in their Host header are refused.
     max_bytes : int, default=33554432
@@ -77,7 +78,7 @@ def create_app(
         page = render(
             "serve.html",
             "gannet.server",
-            name=collection.path.name,
+            name=collection.name,
             items=info["items"],
             n_bits=info["bits"],
             key=f"{info['model_id'][:8]}-{info['created']}",

@@ -4,45 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import uvicorn
 
 from gannet.errors import GannetError
-from gannet.index import DEFAULT_INDEX, IndexFactory
 from gannet.retrieval.live import LiveCollection
+from gannet.retrieval.live_target import LiveTarget
 from gannet.server.app import create_app
 from gannet.server.connections import server_config
 from gannet.server.security import is_loopback
 
 
 def serve(
-    path: str | os.PathLike[str],
+    live: LiveCollection | LiveTarget,
     host: str,
     port: int,
-    editable: bool,
     say: Callable[[str], None],
-    index: str | IndexFactory = DEFAULT_INDEX,
     allowed_hosts: Sequence[str] = (),
 ) -> None:
-    """Serve a collection until the process is interrupted.
+    """Serve an open collection or target until the process is interrupted, and close it.
 
-    Port 0 takes any free port. Clients may remove items if the collection is ``editable``. ``say`` is called with each
-    line to print: the address, and a warning if other machines can reach it. ``allowed_hosts`` are further host names
-    by which clients address the server, such as the name of a proxy. Raises a `GannetError` if the collection cannot be
-    opened, the address cannot be bound, or an allowed host is not a name.
+    Port 0 takes any free port. ``say`` is called with each line to print: the address, and a warning if other machines
+    can reach it. ``allowed_hosts`` are further host names by which clients address the server, such as the name of a
+    proxy. Raises a `GannetError` if the address cannot be bound, or an allowed host is not a name.
     """
-    with contextlib.closing(LiveCollection(path, editable, index)) as collection, _bind(host, port) as bound:
+    with contextlib.closing(live) as collection, _bind(host, port) as bound:
         collection.warm_up()
         config = server_config(create_app(collection, host, allowed_hosts=allowed_hosts))
-        say(f"serving {Path(path).name}, {len(collection):,} items, at {_url(bound)} (Ctrl+C to stop)")
+        say(f"serving {collection.name}, {len(collection):,} items, at {_url(bound)} (Ctrl+C to stop)")
         if not is_loopback(host):
-            may = "see and remove" if editable else "see"
+            may = "see and remove" if collection.editable else "see"
             say(f"anyone who can reach this machine can {may} its items: there is no password")
         with contextlib.suppress(KeyboardInterrupt), _terminated_as_interrupted():
             uvicorn.Server(config).run(sockets=[bound])

@@ -6,13 +6,14 @@ from gannet.data import digest, read_item, thumbnail
 from gannet.errors import GannetError
 from gannet.pages.pictures import PICTURE_SIDE
 from gannet.retrieval.live import LiveCollection, UnknownItemError
+from gannet.retrieval.live_target import LiveTarget
 
 
 class NoPictureError(GannetError):
     """The item has no picture to show."""
 
 
-def item_thumbnail(collection: LiveCollection, id: int) -> bytes:
+def item_thumbnail(collection: LiveCollection | LiveTarget, id: int) -> bytes:
     """Return a thumbnail of an item as JPEG, encoded again from its file.
 
     The file must still have the content that was indexed. A file that replaced it, or that a link now points to, is not
