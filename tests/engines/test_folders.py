@@ -93,7 +93,7 @@ def test_another_folder_of_the_same_sources_brings_it_up_to_date(
 ) -> None:
     export(write_folder(tmp_path / "before", 50, gap=9).path, address)
     grown = write_folder(tmp_path / "now", 90, size=11)
-    with pytest.raises(GannetError, match="holds an earlier state of now: bring it up to date with --sync"):
+    with pytest.raises(GannetError, match=r"holds an earlier state of .*/now: bring it up to date with --sync"):
         export(grown.path, address)
     done = export(grown.path, address, sync=True)
     assert (done.items, done.added, done.removed, done.renamed) == (90, 45, 0, 0)
@@ -164,9 +164,9 @@ def test_recall_is_measured_one_file_at_a_time(tmp_path: Path) -> None:
     exact, half = HammingIndex(codes, N_BITS, ids=ids), HammingIndex(codes[::2], N_BITS, ids=ids[::2])
     with Collection.open(tmp_path / "c") as collection:
         for items in (FolderItems(folder), CollectionItems(collection)):
-            assert measure_recall(items, len(ids), exact) == 1
-            assert 0.2 < measure_recall(items, len(ids), half) < 0.8
+            assert measure_recall(items, len(ids), exact.search) == 1
+            assert 0.2 < measure_recall(items, len(ids), half.search) < 0.8
         recalls = {
-            measure_recall(items, len(ids), half) for items in (FolderItems(folder), CollectionItems(collection))
+            measure_recall(items, len(ids), half.search) for items in (FolderItems(folder), CollectionItems(collection))
         }
     assert len(recalls) == 1

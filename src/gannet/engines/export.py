@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from gannet.engines.engine import Engine, Header
 from gannet.engines.exportable import Edition, Exportable, open_exportable
 from gannet.errors import GannetError
 from gannet.index import HammingIndex
-from gannet.index.protocol import ReadOnlyIndex
+from gannet.index.protocol import Distances
 from gannet.support.progress import progress
 
 RECALL_AT = 10
@@ -129,7 +129,9 @@ class _Export:
         if header.pending:
             self._engine.write_header(header.finished(edition.changed, edition.stop))
         exact = self._engine.exact
-        recall = None if exact or not edition.n_items else measure_recall(self._items, edition.n_items, self._engine)
+        recall = (
+            None if exact or not edition.n_items else measure_recall(self._items, edition.n_items, self._engine.search)
+        )
         counts = self._added, self._removed, self._renamed
         return Exported(str(self._engine.address), len(self._engine), exact, recall, *counts, self._items.skipped())
 
@@ -188,8 +190,8 @@ class _Export:
         self._renamed += int((stored & ~same).sum())
 
 
-def measure_recall(items: Exportable, n_items: int, index: ReadOnlyIndex) -> float:
-    """Return the share of the nearest items of some of the ``n_items`` codes that an index of all of them finds.
+def measure_recall(items: Exportable, n_items: int, search: Callable[[Codes, int], tuple[Distances, Ids]]) -> float:
+    """Return the share of the nearest items of some of the ``n_items`` codes that a search among all of them finds.
 
     A found item counts if it is as near as the last of the true nearest; the item that is asked for does not count.
     """
@@ -198,7 +200,7 @@ def measure_recall(items: Exportable, n_items: int, index: ReadOnlyIndex) -> flo
     for _, codes in items.blocks():
         distances, _ = HammingIndex(codes, items.n_bits).search(queries, RECALL_AT + 1)
         exact = np.sort(np.concatenate([exact, distances], axis=1), axis=1)[:, : RECALL_AT + 1]
-    distances, found = index.search(queries, RECALL_AT + 1)
+    distances, found = search(queries, RECALL_AT + 1)
     n = exact.shape[1] - 1
     if n == 0:
         return 1.0

@@ -115,7 +115,7 @@ class FolderItems:
     def __init__(self, folder: CodeFolder) -> None:
         self._folder, self._files = folder, folder.files()
         self._last: tuple[int, CodeBlock] | None = None
-        self.name, self.n_bits, self.model_id = folder.path.name, folder.n_bits, folder.model_id
+        self.name, self.n_bits, self.model_id = str(folder.path), folder.n_bits, folder.model_id
         self.skipped = folder.skipped
 
     def model(self) -> bytes:
