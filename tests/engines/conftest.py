@@ -37,7 +37,7 @@ def postgres(postgres_server: Any) -> str:
     return postgres_server.get_uri()
 
 
-@pytest.fixture(params=["duckdb", "parquet", "postgresql"])
+@pytest.fixture(params=["duckdb", "faiss", "parquet", "postgresql", "usearch"])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Return the function that names a new place for an export, for every exact engine."""
 
@@ -45,7 +45,8 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         number = next(_numbers)
         if request.param == "postgresql":
             return f"{request.getfixturevalue('postgres')}&table=t{number}"
-        return f"{request.param}:{tmp_path_factory.mktemp('engines')}/{number}"
+        options = {"usearch": "?exact=yes"}.get(request.param, "")
+        return f"{request.param}:{tmp_path_factory.mktemp('engines')}/{number}{options}"
 
     return new
 
