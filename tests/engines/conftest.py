@@ -37,7 +37,7 @@ def postgres(postgres_server: Any) -> str:
     return postgres_server.get_uri()
 
 
-@pytest.fixture(params=["duckdb", "faiss", "parquet", "postgresql", "usearch"])
+@pytest.fixture(params=["duckdb", "faiss", "lancedb", "parquet", "postgresql", "usearch"])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Return the function that names a new place for an export, for every exact engine."""
 

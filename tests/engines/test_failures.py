@@ -79,6 +79,7 @@ def test_hnsw_of_postgres(postgres: str, make_collection: Make, run: Run) -> Non
         ("psycopg", "postgres", "postgresql://x/y"),
         ("faiss", "faiss", "faiss:x"),
         ("usearch", "usearch", "usearch:x"),
+        ("lancedb", "lancedb", "lancedb:x"),
     ],
 )
 def test_a_missing_library(library: str, extra: str, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +101,7 @@ def disk() -> Iterator[Path]:
         subprocess.run(["umount", "-l", name], check=True)
 
 
-@pytest.mark.parametrize("engine", ["duckdb", "faiss", "parquet", "postgresql"])
+@pytest.mark.parametrize("engine", ["duckdb", "faiss", "lancedb", "parquet", "postgresql"])
 def test_a_full_disk(engine: str, disk: Path, make_collection: Make, request: pytest.FixtureRequest) -> None:
     file = make_collection(codes(50_000), 64)
     address = f"{engine}:{disk}/export"

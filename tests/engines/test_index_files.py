@@ -1,64 +1,21 @@
-"""Files of faiss and usearch: approximate searches, additions, mixed-up files, and their use by the libraries."""
+"""Files of faiss and usearch: files of different exports, interruptions, and reading by the libraries themselves."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from places import Make, Run
+from places import Make
 
-from gannet import Collection, GannetError, HammingIndex
+from gannet import Collection, GannetError
 from gannet.engines import open_target
 from gannet.engines.export import export
-
-APPROXIMATE = ("faiss:{}?approximate=hnsw", "faiss:{}?approximate=ivf&probes=4", "usearch:{}")
 
 
 def codes(n: int, n_bits: int = 64, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, n_bits // 8), dtype=np.uint8)
-
-
-@pytest.mark.parametrize("address", APPROXIMATE)
-def test_approximate_searches(address: str, make_collection: Make, run: Run, tmp_path: Path) -> None:
-    file, address = make_collection(codes(600), 64), address.format(tmp_path / "index")
-    found = json.loads(run("export", file, address, "--json").out)
-    assert found["exact"] is False and 0.2 < found["recall"] <= 1
-    assert "recall" in run("export", file, address).out
-    index = HammingIndex(codes(600), 64)
-    with open_target(address) as target:
-        for k in (1, 10, 600):
-            distances, ids = target.search(codes(20), k)
-            assert ids.shape == (20, k) and (ids[:, 0] == np.arange(20)).mean() > 0.8
-            true = np.bitwise_count(codes(20)[:, None] ^ target.codes(np.arange(600))).sum(axis=2)
-            np.testing.assert_array_equal(distances, np.take_along_axis(true, ids, axis=1))
-            order = np.lexsort((ids, distances))
-            np.testing.assert_array_equal(order, np.arange(k) + np.zeros((20, 1), int))
-        for (expected, near), (some, those) in zip(
-            index.radius(codes(3), 24), target.radius(codes(3), 24), strict=True
-        ):
-            np.testing.assert_array_equal(expected, some)
-            np.testing.assert_array_equal(near, those)
-
-
-@pytest.mark.parametrize("address", APPROXIMATE)
-def test_additions_and_removals(address: str, make_collection: Make, tmp_path: Path) -> None:
-    file, address = make_collection(codes(300), 64), address.format(tmp_path / "index")
-    export(file, address)
-    with open_target(address) as target:  # a server that goes on
-        for change in ("add", "remove"):
-            with Collection.open(file) as collection:
-                if change == "add":
-                    collection.add(codes(50, seed=1), [f"new {i}" for i in range(50)])
-                else:
-                    collection.remove(np.arange(0, 100))
-                ids, stored = collection.ids, collection.codes()
-            export(file, address, sync=True)
-            np.testing.assert_array_equal(target.codes(ids), stored)
-            found = target.search(stored, 1)[1][:, 0]
-            assert len(target) == len(ids) and set(found) <= set(ids) and (found == ids).mean() > 0.8
 
 
 @pytest.mark.parametrize("scheme", ["faiss", "usearch"])
@@ -104,18 +61,6 @@ def test_an_export_that_stops_beside_the_new_file(
     assert export(file, address, sync=True).items == 25
     with open_target(address) as target:
         assert target.search(codes(1), 30)[1].shape == (1, 25)
-
-
-def test_an_index_that_was_not_exported(make_collection: Make, tmp_path: Path) -> None:
-    file, address = make_collection(codes(50), 64), f"faiss:{tmp_path / 'index'}"
-    export(file, address)
-    with pytest.raises(GannetError, match="exported without this index: run `gannet export`"):
-        open_target(f"{address}?approximate=hnsw")
-    export(file, f"{address}?approximate=hnsw")
-    with open_target(f"{address}?approximate=hnsw") as one, open_target(address) as other:
-        assert other.engine.exact and one.search(codes(1), 1)[1] == other.search(codes(1), 1)[1]
-    with pytest.raises(GannetError, match="did you mean 'hnsw'"):
-        open_target(f"{address}?approximate=hsnw")
 
 
 def test_the_libraries_read_their_files(make_collection: Make, tmp_path: Path) -> None:

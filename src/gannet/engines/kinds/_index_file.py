@@ -229,9 +229,10 @@ class IndexFile(Engine):
             if self._loaded is None or self._loaded.digest not in (known or [""]):
                 self._loaded = self._read(known)
                 if not self.writable and not self._suits(self._loaded.index):
+                    kind = self.address.options["approximate"].upper()
                     raise GannetError(
-                        f"{self.address} was exported without this index: run `gannet export` with this address, or "
-                        "leave approximate out"
+                        f"{self.address} has no {kind} index: run `gannet export` with this address, or leave "
+                        "approximate out"
                     )
             return self._loaded
 
