@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import resource
 import subprocess
@@ -118,7 +119,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = arguments.matrix or Path(folder) / "matrix.npy"
         if arguments.matrix is None:
-            make_matrix(path, arguments.rows, arguments.features)
+            # In a process of its own: a command's peak of memory is at least that of the process that starts it.
+            maker = multiprocessing.get_context("spawn").Process(
+                target=make_matrix, args=(path, arguments.rows, arguments.features)
+            )
+            maker.start()
+            maker.join()
+            if maker.exitcode:
+                raise SystemExit("the matrix could not be made")
         if arguments.what == "faiss":
             against_faiss(path, arguments.bits)
             return

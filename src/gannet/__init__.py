@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gannet.methods.greedyhash import GreedyHash
     from gannet.methods.hashgan import HashGAN
     from gannet.methods.hybrid import Hybrid
+    from gannet.methods.hybrid_refined import HybridRefined
     from gannet.methods.itq import ITQ
     from gannet.methods.itq_refined import ITQRefined
     from gannet.methods.lsh import LSH
@@ -62,6 +63,7 @@ _MODULES = {
     "HashGAN": "gannet.methods.hashgan",
     "Hasher": "gannet.hashers.base",
     "Hybrid": "gannet.methods.hybrid",
+    "HybridRefined": "gannet.methods.hybrid_refined",
     "ITQ": "gannet.methods.itq",
     "ITQRefined": "gannet.methods.itq_refined",
     "ImageHasher": "gannet.image_hasher",
@@ -118,6 +120,7 @@ __all__ = [
     "HashGAN",
     "Hasher",
     "Hybrid",
+    "HybridRefined",
     "ITQRefined",
     "ImageHasher",
     "ImageSource",

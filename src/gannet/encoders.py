@@ -69,6 +69,11 @@ class Encoder:
         """Length of the codes in bits."""
         raise NotImplementedError
 
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """First bit of each part of the code, and the one after its last; most codes have one part."""
+        return [(0, self.n_bits)]
+
     def values(self, features: Floats) -> Floats:
         """Return the values before the sign.
 
@@ -312,41 +317,130 @@ class Joined(Encoder):
 
     def arrays(self) -> dict[str, Floats]:
         """Return the arrays of all parts, named by the number of the part and the field, as in ``0.weight``."""
-        return {f"{i}.{name}": array for i, part in enumerate(self.parts) for name, array in part.arrays().items()}
-
-    @classmethod
-    def of(cls, kinds: Sequence[type[Encoder]], arrays: Mapping[str, Floats]) -> Encoder:
-        """Return the encoder with these kinds of parts and their arrays, which `arrays` returned."""
-        numbered = [
-            {name.partition(".")[2]: array for name, array in arrays.items() if name.partition(".")[0] == str(i)}
-            for i in range(len(kinds))
-        ]
-        return cls(tuple(kind(**own) for kind, own in zip(kinds, numbered, strict=True)))
+        return _numbered([part.arrays() for part in self.parts])
 
 
-def flipping_costs(products: Floats, gram: Floats, target: float, penalty: float) -> Floats:
+@dataclass(frozen=True)
+class Completed(Encoder):
+    """The bits of an encoder, completed by bits with which a linear decoder reconstructs the features from all bits.
+
+    Features are scaled to unit length, centered and scaled to unit length again, to vectors z, and the decoder maps a
+    code b of -1 and +1 to ``weight @ b``. The first bits are those of the other encoder. The others are found as those
+    of `Decoded`, by flipping one at a time, while the first ones stay. The weights of the bits of a query serve both
+    parts: ``scales[0]`` times the weights by the first encoder, and ``scales[1]`` times the inner products of z and the
+    columns of the decoder.
+
+    Parameters
+    ----------
+    first : Encoder
+        The encoder of the first bits.
+    mean : ndarray of shape (n_features,), dtype float32
+        Mean of the features at unit length.
+    weight : ndarray of shape (n_features, n_bits), dtype float32
+        The decoder.
+    target : ndarray of shape (1,), dtype float32
+        Desired squared length of reconstructions, above 0.
+    penalty : ndarray of shape (1,), dtype float32
+        Weight of the penalty of `Decoded`, at least 0.
+    scales : ndarray of shape (2,), dtype float32
+        Factors of the weights by the first encoder and by the decoder.
+    """
+
+    kind: ClassVar[str] = "completed"
+
+    first: Encoder
+    mean: Floats
+    weight: Floats
+    target: Floats
+    penalty: Floats
+    scales: Floats
+
+    @property
+    def stored_kind(self) -> str:
+        """Text by which a model file names the encoder: the kind of the first bits, ``+`` and its own."""
+        return f"{self.first.kind}+{self.kind}"
+
+    @property
+    def n_features(self) -> int:
+        return int(self.weight.shape[0])
+
+    @property
+    def n_bits(self) -> int:
+        return int(self.weight.shape[1])
+
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        return [(0, self.first.n_bits), (self.first.n_bits, self.n_bits)]
+
+    def values(self, features: Floats) -> Floats:
+        """Return the values of the first bits, then how much the cost would grow if one of the others were flipped."""
+        first = self.first.values(features)
+        fixed = np.where(first >= 0, np.float32(1), np.float32(-1))
+        gram = np.asarray(self.weight.T @ self.weight, np.float32)
+        costs = flipping_costs(self._products(features), gram, float(self.target[0]), float(self.penalty[0]), fixed)
+        return np.concatenate([first, costs], axis=1)
+
+    def bit_weights(self, features: Floats) -> Floats:
+        weights = self.scales[1] * self._products(features)
+        weights[:, : self.first.n_bits] += self.scales[0] * self.first.bit_weights(features)
+        return np.asarray(weights, np.float32)
+
+    def _products(self, features: Floats) -> Floats:
+        return np.asarray(center_and_normalize(unit_rows(features), self.mean) @ self.weight, np.float32)
+
+    def arrays(self) -> dict[str, Floats]:
+        """Return the arrays of both parts, named as those of `Joined`."""
+        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "first"}
+        return _numbered([self.first.arrays(), own])
+
+
+def _numbered(arrays: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
+    return {f"{i}.{name}": array for i, own in enumerate(arrays) for name, array in own.items()}
+
+
+def from_arrays(kinds: Sequence[type[Encoder]], arrays: Mapping[str, Floats]) -> Encoder:
+    """Return the encoder whose stored kind names ``kinds``, with the arrays that its `Encoder.arrays` returned."""
+    if len(kinds) == 1:
+        return kinds[0](**arrays)
+    numbered = [
+        {name.partition(".")[2]: array for name, array in arrays.items() if name.partition(".")[0] == str(i)}
+        for i in range(len(kinds))
+    ]
+    if kinds[-1] is Completed:
+        return Completed(from_arrays(kinds[:-1], numbered[0]), **numbered[-1])
+    return Joined(tuple(kind(**own) for kind, own in zip(kinds, numbered, strict=True)))
+
+
+def flipping_costs(
+    products: Floats, gram: Floats, target: float, penalty: float, fixed: Floats | None = None
+) -> Floats:
     """Find codes b of -1 and +1 that minimize the cost of `Decoded`, and return the cost of flipping each bit, times b.
 
     ``products (n, k)`` are the inner products of items and the columns of the decoder, ``gram (k, k)`` those of the
-    columns. No flip of a single bit lowers the cost of a code, up to rounding; the search ends after 20 rounds.
+    columns. No flip of a single bit lowers the cost of a code, up to rounding; the search ends after 20 rounds. The
+    first bits may be given as ``fixed (n, f)``, of -1 and +1; the result is that of the other ``k - f`` bits.
     """
-    costs = np.empty_like(products, order="C")
+    fixed = np.empty((len(products), 0), np.float32) if fixed is None else fixed
+    costs = np.empty((len(products), products.shape[1] - fixed.shape[1]), np.float32)
     for start in range(0, len(products), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
-        costs[rows] = _flip_bits(np.ascontiguousarray(products[rows].T), gram, target, penalty).T
+        costs[rows] = _flip_bits(np.ascontiguousarray(products[rows].T), gram, target, penalty, fixed[rows].T).T
     return costs
 
 
-def _flip_bits(products: Floats, gram: Floats, target: float, penalty: float) -> Floats:
-    """Return the result of `flipping_costs` for some items; one row per bit, ``(k, n)``."""
+def _flip_bits(products: Floats, gram: Floats, target: float, penalty: float, fixed: Floats) -> Floats:
+    """Return the result of `flipping_costs` for some items; one row per bit, ``(k - f, n)``."""
     goal, factor = np.float32(target), np.float32(penalty / target)
-    codes = np.copysign(np.float32(1), products)
+    n_fixed = len(fixed)
+    free = products[n_fixed:] - gram[n_fixed:, :n_fixed] @ fixed if n_fixed else products
+    codes = np.concatenate([fixed, np.copysign(np.float32(1), free)])
     gram_codes = gram @ codes
     fit, length = (products * codes).sum(axis=0), (gram_codes * codes).sum(axis=0)
     costs = np.empty_like(codes)
     for _ in range(_MOST_ROUNDS):
         n_flipped = 0
-        for bit, (product, code, row) in enumerate(zip(products, codes, gram, strict=True)):
+        for bit in range(n_fixed, len(codes)):
+            product, code, row = products[bit], codes[bit], gram[bit]
             of_fit = -2 * product * code
             of_length = 4 * (row[bit] - code * gram_codes[bit])
             costs[bit] = of_length - 2 * of_fit + factor * of_length * (of_length + 2 * (length - goal))
@@ -359,7 +453,7 @@ def _flip_bits(products: Floats, gram: Floats, target: float, penalty: float) ->
                 code[flipped] *= -1
         if not n_flipped:
             break
-    return np.maximum(costs, np.finfo(np.float32).tiny) * codes
+    return np.asarray(np.maximum(costs[n_fixed:], np.finfo(np.float32).tiny) * codes[n_fixed:], np.float32)
 
 
 def check_finite(features: Floats, first_row: int = 0) -> None:

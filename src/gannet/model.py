@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gannet.encoders import Encoder, Floats, Joined
+from gannet.encoders import Encoder, Floats, from_arrays
 from gannet.errors import GannetError
 from gannet.hashers.takes import FromFeatures, FromPixels, Takes
 from gannet.support.arrays import update_digest
@@ -204,7 +204,7 @@ class Model:
         kinds = [_encoder_kind(name, header, origin) for name in str(header.get("encoder")).split("+")]
         try:
             arrays = _parts(tensors, "encoder.")
-            made = kinds[0](**arrays) if len(kinds) == 1 else Joined.of(kinds, arrays)
+            made = from_arrays(kinds, arrays)
             is_finite = _are_finite(made.arrays())
             model = cls(
                 made,

@@ -34,10 +34,17 @@ class Result:
 Run = Callable[..., Result]
 
 
+@pytest.fixture(scope="session")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of networks that were converted once; converting one takes longer than most tests."""
+    return tmp_path_factory.mktemp("openvino")
+
+
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep every test out of the user's cache."""
-    folder = tmp_path / "cache"
+def cache(tmp_path_factory: pytest.TempPathFactory, converted: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep every test out of the user's cache, and share the converted networks alone."""
+    folder = tmp_path_factory.mktemp("cache")
+    (folder / "openvino").symlink_to(converted)
     monkeypatch.setenv("GANNET_CACHE", str(folder))
     return folder
 

@@ -85,9 +85,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
     vectors = random.normal(size=(300, 128)).astype(np.float32)
     np.save(tmp_path / "embeddings.npy", vectors)
     np.save(tmp_path / "new.npy", vectors[:5] + 1)
+    if request.node.callspec.params.get("page") == ROOT / "docs" / "embeddings.md":
+        (tmp_path / "names.txt").write_text("".join(f"{row}.jpg\n" for row in range(300)))
+        save_table(tmp_path / "photos.parquet", vectors)
     if request.node.callspec.params.get("page") == ROOT / "docs" / "networks.md":
         save_networks(tmp_path / "networks")
     return tmp_path
+
+
+def save_table(path: Path, vectors: np.ndarray) -> None:
+    """Save features in columns f0, f1, ..., beside a column of names and one that holds no features."""
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    columns = {"image_path": [f"{row}.jpg" for row in range(len(vectors))], "width": range(len(vectors))}
+    pq.write_table(pa.table({**columns, **{f"f{i}": vectors[:, i] for i in range(64)}}), path)
 
 
 def save_networks(folder: Path) -> None:

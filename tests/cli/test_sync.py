@@ -20,7 +20,7 @@ from gannet.data import files
 @pytest.fixture(autouse=True)
 def forget(image_collection: Path, cache: Path, encoded: list[int]) -> None:
     """Start each test with an empty cache of features, so that every encoding is counted."""
-    shutil.rmtree(cache)
+    shutil.rmtree(cache / "features")
     encoded.clear()
 
 
@@ -123,9 +123,9 @@ def test_nothing_is_dropped_where_the_folder_is_not_there_or_empty(
 ) -> None:
     before = items(image_collection)
     photos.rename(tmp_path / "elsewhere")
-    cases = {photos: "No such file", tmp_path / "empty": "no images", matrix: "no folder of image files"}
+    cases = {photos: "No such file", tmp_path / "empty": "no images", matrix: "no folder or archive of images"}
     (tmp_path / "empty").mkdir()
-    cases |= {tmp_path / "elsewhere" / "00.png": "no folder of image files"}
+    cases |= {tmp_path / "elsewhere" / "00.png": "no folder or archive of images"}
     for source, words in cases.items():
         result = run("sync", image_collection, source)
         assert result.status == 2 and words in result.err and result.err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Layouts of other tools: image folders with metadata, folders of tar shards, saved data sets, Parquet with images."""
+"""Layouts of other tools: image folders with metadata, tar shards, saved data sets, Parquet with images."""
 
 import io
 import json
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gannet import ITQ, ImageHasher
-from gannet.data import is_matrix, open_source, read_item
+from gannet.data import Sample, is_matrix, open_row, open_source, read_item
 from gannet.errors import GannetError
 from gannet.feature_reader import open_images
 
@@ -41,11 +41,14 @@ def write_shard(path, colors):
                 out.addfile(info, io.BytesIO(content))
 
 
-def write_saved(folder, parts, column="image"):
+def write_saved(folder, parts):
+    write_saved_tables(folder, [pa.table({"image": cells(colors), "label": colors}) for colors in parts])
+
+
+def write_saved_tables(folder, tables):
     folder.mkdir()
-    names = [f"data-{place:05}-of-{len(parts):05}.arrow" for place in range(len(parts))]
-    for name, colors in zip(names, parts, strict=True):
-        table = pa.table({column: cells(colors), "label": colors})
+    names = [f"data-{place:05}-of-{len(tables):05}.arrow" for place in range(len(tables))]
+    for name, table in zip(names, tables, strict=True):
         with pa.OSFile(str(folder / name), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
             writer.write_table(table, max_chunksize=2)
     (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": name} for name in names]}))
@@ -107,6 +110,37 @@ def test_saved_datasets_that_cannot_be_read_are_refused(tmp_path):
         writer.write_table(table)
     with pytest.raises(GannetError, match=r"no column of images, but text \(string\)"):
         open_source(folder)
+
+
+def test_saved_dataset_with_embeddings(tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32)
+    columns = {"id": list("abcdefg"), "vector": list(vectors), "image": cells(range(7)), "vector2": list(-vectors)}
+    table = pa.table(columns)
+    folder = tmp_path / "saved"
+    write_saved_tables(folder, [table.slice(0, 3), table.slice(3)])
+    with pytest.raises(GannetError, match=r"vector.*vector2.*--features"):
+        open_source(folder)
+    source = open_source(folder, features="vector")
+    assert is_matrix(folder) and np.array_equal(source.features, vectors) and list(source.paths) == list("abcdefg")
+    assert source.notes == ["4 features: vector; names: id; not taken: image, vector2"]
+    sample = open_source(folder, features="vector2", sample=Sample(2, seed=0))
+    rows = Sample(2, seed=0).rows(7)
+    assert np.array_equal(sample.features, -vectors[rows]) and sample.total == 7
+    assert list(sample.paths) == ["abcdefg"[row] for row in rows]
+    write_saved_tables(tmp_path / "unnamed", [pa.table({"vector": list(vectors)})])
+    assert list(open_source(tmp_path / "unnamed").paths)[:2] == [f"{tmp_path}/unnamed#0", f"{tmp_path}/unnamed#1"]
+    assert np.array_equal(open_row(f"{tmp_path}/unnamed#6"), vectors[6:])
+    with pytest.raises(GannetError, match="leave --exclude out"):
+        open_source(folder, features="vector", exclude="*")
+
+
+def test_saved_splits_of_embeddings_are_read_one_at_a_time(tmp_path):
+    for split in ("train", "test"):
+        write_saved_tables(tmp_path / split, [pa.table({"vector": [[1.0, 2.0]]})])
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    with pytest.raises(GannetError, match=f"splits of embeddings, which are read one at a time: name {tmp_path}/train"):
+        open_source(tmp_path)
+    assert len(open_source(tmp_path / "test")) == 1
 
 
 @pytest.mark.parametrize("column", ["photo", "jpg"])
@@ -185,5 +219,9 @@ def test_datasets_in_memory(tmp_path):
         open_images(both)
     with pytest.raises(GannetError, match="none among label"):
         open_images(dataset.select_columns("label"))
+    named = both.remove_columns("picture").add_column("id", [f"row {i}" for i in range(9)])
+    assert list(open_images(named.select([3, 1])).paths) == ["row 3", "row 1"]
+    named.save_to_disk(tmp_path / "vectors")
+    assert np.allclose(open_source(tmp_path / "vectors").features, vectors)
     for form in (both.remove_columns("picture"), both.select_columns("vector").with_format("numpy")):
         assert np.allclose(open_images(form).features, vectors)

@@ -5,6 +5,7 @@ import io
 import struct
 import subprocess
 import sys
+import warnings
 import zlib
 
 import numpy as np
@@ -174,6 +175,12 @@ def test_bad_data_is_named(function, raw, reason):
     with pytest.raises(GannetError, match=reason) as caught:
         function(raw, 16)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_large_images_are_decoded_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert decode(encode(Image.new("L", (1 << 14, 5500)), "JPEG"), 8).shape == (8, 8, 3)
 
 
 def test_the_pixel_limit_does_not_hang_on_pillows(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,18 @@ class TestEngine:
         assert engine.read(np.array([2])).codes.tolist() == [[1, 2, 3]]
         assert engine.search(np.zeros((1, 3), np.uint8), 1)[1].tolist() == [[3]] and len(engine) == 39
         engine.close()
+
+
+def test_many_threads_search_at_once(place: Place, make_collection: Make) -> None:
+    codes = random_codes(500, 64, 0, 400)
+    export(make_collection(codes, 64), address := place())
+    distances, ids = HammingIndex(codes, 64).search(codes[:64], 7)
+    with open_target(address) as target, ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda i: target.search(codes[i : i + 1], 7), range(64)))
+        paths = list(pool.map(target.paths, ids))
+    assert [row[0].tolist() for row, _ in found] == distances.tolist()
+    assert [row[0].tolist() for _, row in found] == ids.tolist()
+    assert paths == [[f"{id_}.jpg" for id_ in row] for row in ids]
 
 
 def test_a_target_answers_as_the_collection(place: Place, make_collection: Make, tmp_path: Path) -> None:

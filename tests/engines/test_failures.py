@@ -118,3 +118,15 @@ def test_a_full_disk(engine: str, disk: Path, make_collection: Make, request: py
     export(file, address)
     with open_target(address) as target:
         assert len(target) == 50_000 and target.search(codes(1), 1)[1].tolist() == [[0]]
+
+
+def test_a_file_of_duckdb_that_is_in_use(make_collection: Make, tmp_path: Path) -> None:
+    file, address = make_collection(codes(50), 64), f"duckdb:{tmp_path}/d"
+    export(file, address)
+    with open_target(address) as target, open_target(address) as another:
+        assert target.search(codes(1), 3)[1].tolist() == another.search(codes(1), 3)[1].tolist()
+        with pytest.raises(GannetError, match="is in use by another program, and one of the two writes to it"):
+            export(file, address)
+        command = [sys.executable, "-c", "from gannet.cli import main; main()", "export", str(file), address]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 2 and "is in use by another program" in done.stderr

@@ -39,7 +39,7 @@ def test_from_views_the_second_method_learns_from_the_unchanged_images() -> None
     hasher = hybrid(16, kind="uhga-views").fit(views)
     bits = unpack(hasher.transform(originals), 16)
     np.testing.assert_array_equal(bits[:, 8:], unpack(ITQ(8, random_state=3).fit_transform(originals), 8))
-    alone = UHGAViews(8, n_steps=4, random_state=3).fit(views).transform(originals)
+    alone = UHGAViews(8, n_steps=4, n_contrast_steps=4, random_state=3).fit(views).transform(originals)
     np.testing.assert_array_equal(bits[:, :8], unpack(alone, 8))
     with pytest.raises(GannetError, match="hybrid learns from images"):
         hybrid(16, kind="uhga-views").fit(originals)
@@ -53,7 +53,7 @@ def test_from_views_the_second_method_learns_from_the_unchanged_images() -> None
         ({"kind": "hashgan"}, "not hashgan"),
         ({"kind": "cibhash"}, "unchanged image first"),
         ({"nearest": "uhga-views"}, "learns from features: take one such as itq, not uhga-views"),
-        ({"nearest": "hybrid"}, "not itself"),
+        ({"nearest": "hybrid-refined"}, "not itself or another hybrid"),
         ({"kind": "itqq"}, "did you mean 'itq'"),
     ],
 )

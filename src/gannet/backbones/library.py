@@ -210,6 +210,10 @@ def loading(name: str, local: str) -> Iterator[None]:
     # Libraries log through the root logger, which would get a handler that prints everything a second time.
     silent = logging.NullHandler()
     logging.root.addHandler(silent)
+    # The hub's library prints a line for every failed attempt to reach the hub.
+    attempts = logging.getLogger("huggingface_hub.utils._http")
+    level = attempts.level
+    attempts.setLevel(logging.ERROR)
     try:
         yield
     except GannetError:
@@ -224,6 +228,7 @@ def loading(name: str, local: str) -> Iterator[None]:
         raise GannetError(f"the network {name!r} cannot be loaded: {reason}") from error
     finally:
         logging.root.removeHandler(silent)
+        attempts.setLevel(level)
 
 
 _UNREACHABLE = {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "URLError", "ConnectError", "TransportError"}

@@ -78,10 +78,10 @@ def add(collection: str, sources: Sequence[str], **reading: Any) -> None:
     is_flag=True,
     help="Remove missing items even if they are more than 20 and more than a tenth of the items in FOLDER.",
 )
-@click.option("--quick", is_flag=True, help="Do not read files whose size and time have not changed.")
+@click.option("--quick", is_flag=True, help="Do not read files and archives whose size and time have not changed.")
 @image_options
 def sync(collection: str, folder: str, dry_run: bool, remove_missing: bool, quick: bool, **reading: Any) -> None:
-    """Update COLLECTION to match the files in FOLDER.
+    """Update COLLECTION to match the images in FOLDER, which can also be an archive or another source of images.
 
     New and changed files are encoded, as by `gannet add`, and items whose files are gone from FOLDER are removed.
     Moved and renamed files keep their ids and are not encoded again, also if they come from outside FOLDER. Files that
@@ -93,9 +93,11 @@ def sync(collection: str, folder: str, dry_run: bool, remove_missing: bool, quic
     """
     from gannet.collection import Collection
     from gannet.collection.indexing import sync as sync_collection
-    from gannet.data.base import is_folder
+    from gannet.data.base import is_file
+    from gannet.data.files import is_image_name
 
-    source = open_source(folder, **reading) if is_folder(folder) else folder
+    one_image = is_image_name(folder) and is_file(folder)
+    source = folder if one_image else open_source(folder, **reading)
     with Collection.open(collection, readonly=dry_run) as store:
         changes, skipped = sync_collection(store, source, dry_run=dry_run, remove_missing=remove_missing, quick=quick)
         _report(changes, skipped, collection, len(store), dry_run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import stat
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +19,10 @@ from gannet.collection.collection import Collection
 from gannet.collection.feature_rows import half_unit
 from gannet.collection.items import Item, Origin
 from gannet.collection.locations import is_gone, origins
+from gannet.collection.relocation import items_inside
 from gannet.collection.stored_model import read_model
-from gannet.data import FolderSource, ImageSource, MatrixSource, Skipped, Subset, digest, open_source
-from gannet.data.base import is_folder
+from gannet.data import ImageSource, MatrixSource, Skipped, Subset, digest, open_source
+from gannet.data.base import absolute, exists
 from gannet.errors import GannetError
 from gannet.image_hasher import ImageHasher
 from gannet.model import Model
@@ -118,20 +120,22 @@ def sync(
     remove_missing: bool = False,
     quick: bool = False,
 ) -> tuple[Changes, Sequence[Skipped]]:
-    """Update a collection to the present contents of a folder of images, in one transaction.
+    """Update a collection to the present contents of a folder or archive of images, in one transaction.
 
     New and changed images are added as by `add_source`, and the items of files that no longer exist are removed. Moved
     files keep their items, and content that was removed before gets its former id. An item is removed only if the
-    system reports that its file does not exist: files and folders that cannot be read keep their items, as do members
-    of archives, and files that were added by name but are not found by a walk through the folder.
+    system reports that its file does not exist, or if its archive or table was read to the end without finding it:
+    files and folders that cannot be read keep their items, and so do files that were added by name but are not found
+    by a walk through the folder.
 
     Parameters
     ----------
     collection : Collection
         A collection that is open for changes.
-    folder : str or FolderSource
-        Path of the folder, or the folder as `gannet.data.open_source` returns it. Items from elsewhere stay unchanged,
-        except that content whose every known path is missing gets its new path.
+    folder : str or ImageSource
+        Path of a folder, an archive or another source of several images, or the source as `gannet.data.open_source`
+        returns it. Items from elsewhere stay unchanged, except that content whose every known path is missing gets its
+        new path.
     hasher : ImageHasher, default=None
         A hasher with the collection's model; needed only for a model that does not hold its image network.
     dry_run : bool, default=False
@@ -139,7 +143,7 @@ def sync(
     remove_missing : bool, default=False
         Whether to remove missing items even if they are more than 20 and more than a tenth of those in the folder.
     quick : bool, default=False
-        Whether to take a file as unchanged, without reading it, if it has the stored size and time.
+        Whether to take a file or an archive as unchanged, without reading it, if it has the stored size and time.
 
     Returns
     -------
@@ -151,8 +155,8 @@ def sync(
     Raises
     ------
     GannetError
-        If ``folder`` is no folder or holds no image, or if many items are missing, as when a disk is not mounted, or if
-        the model is not the collection's; nothing is changed then.
+        If ``folder`` is a matrix or a single image, or holds no image, or if many items are missing, as when a disk is
+        not mounted, or if the model is not the collection's; nothing is changed then.
 
     Examples
     --------
@@ -162,13 +166,14 @@ def sync(
             changes, skipped = sync(collection, "photos")
     """
     source = open_source(folder) if isinstance(folder, str) else folder
-    if not isinstance(source, FolderSource) or (isinstance(folder, str) and not is_folder(folder)):
+    one_file = isinstance(folder, str) and source.paths == [absolute(folder)]
+    if one_file or not isinstance(source, ImageSource) or not exists(source.container):
         name = folder if isinstance(folder, str) else source.container
-        raise GannetError(f"{name} is no folder of image files: add it with `gannet add`")
-    items = collection.items_under(source.container)
+        raise GannetError(f"{name} is no folder or archive of images: add it with `gannet add`")
+    items = items_inside(collection, source.container)
     contents = _read(source, {item.path: item for item in items} if quick else {})
     current = set(contents.paths)
-    gone = [item.path for item in items if item.path not in current and is_gone(item)]
+    gone = [item.path for item in items if item.path not in current and (is_gone(item) or source.lacks(item.path))]
     planned = plan(collection, contents.paths, contents.digests, gone).changes()
     if not remove_missing and planned.gone > max(_LARGEST_LOSS, _LARGEST_LOST_SHARE * len(items)):
         raise GannetError(
@@ -293,15 +298,22 @@ def _joined(parts: Sequence[Encoded]) -> Encoded:
 
 
 def _with_stats(source: ImageSource) -> list[Origin]:
-    """Return what holds each item of a source, with the present sizes and times of files of their own."""
+    """Return what holds each item of a source, with the present size and time of that file."""
     placed = origins(source)
-    if not isinstance(source, FolderSource):
-        return placed
-    for row, origin in enumerate(placed):
-        with contextlib.suppress(OSError):
-            info = Path(source.paths[row]).stat()
-            placed[row] = origin._replace(size=info.st_size, modified=info.st_mtime_ns)
-    return placed
+    stated: dict[str | None, Origin] = {}
+    for origin in placed:
+        if origin.container not in stated:
+            stated[origin.container] = _with_stat(origin)
+    return [stated[origin.container] for origin in placed]
+
+
+def _with_stat(origin: Origin) -> Origin:
+    """Return an origin with the present size and time of its file; unchanged for a folder and what is no path."""
+    with contextlib.suppress(OSError, ValueError):
+        info = None if origin.container is None else Path(origin.container).stat()
+        if info is not None and stat.S_ISREG(info.st_mode):
+            return origin._replace(size=info.st_size, modified=info.st_mtime_ns)
+    return origin
 
 
 def _settled(source: ImageSource, before: Sequence[Origin]) -> list[Origin]:

@@ -28,8 +28,8 @@ class Origin(NamedTuple):
     """Where the content of an item is read from.
 
     ``container`` is the file that has to exist for the item to exist: the archive or matrix that holds it, or the path
-    of the item itself; None if it is unknown. ``size`` in bytes and ``modified`` in nanoseconds describe a file that
-    is an item of its own, at the time when its content was read; None if they are unknown.
+    of the item itself; None if it is unknown. ``size`` in bytes and ``modified`` in nanoseconds describe that file at
+    the time when the item was read; None if they are unknown, or if a folder holds the item.
     """
 
     container: str | None = None

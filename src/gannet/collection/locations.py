@@ -6,19 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gannet.collection.items import Item, Origin
-from gannet.data import FolderSource, ImageSource, MatrixSource
+from gannet.data import ImageSource, MatrixSource
 from gannet.data.base import exists, is_folder
 from gannet.data.opening import other_kinds, own_kinds
 
 
 def origins(source: ImageSource | MatrixSource) -> list[Origin]:
     """Return the origin of each item of a source."""
-    if isinstance(source, FolderSource):
-        return [Origin(path) for path in source.paths]
-    inside = tuple(source.container + mark for mark in "!#")
-    if isinstance(source, MatrixSource) or all(path.startswith(inside) for path in source.paths):
+    if isinstance(source, MatrixSource):
         return [Origin(source.container)] * len(source)
-    return [Origin()] * len(source)
+    return [Origin(source.holder(index)) for index in range(len(source))]
 
 
 def is_missing(item: Item) -> bool:

@@ -45,12 +45,18 @@ def relocate(collection: Collection, old: str, new: str) -> int:
 def _find(collection: Collection, path: str) -> tuple[str, list[Item]]:
     """Return a path as the collection has it, and the items there."""
     for base in dict.fromkeys([absolute(path), path]):
-        items = [*collection.items_under(base), *collection.items_at([base]), *collection.items_in(base)]
-        if not is_folder(base):  # members of archives that were added without an origin
-            items += [item for mark in "!#" for item in collection.items_from(base + mark) if not item.origin.container]
+        items = items_inside(collection, base)
         if items:
-            return base, sorted({item.id: item for item in items}.values())
+            return base, items
     raise GannetError(f"{collection.name} has no item in {path}; give the path as `gannet search` shows it")
+
+
+def items_inside(collection: Collection, base: str) -> list[Item]:
+    """Return the items in a folder, an archive or a matrix, or of a file, at a path as the collection has it."""
+    items = [*collection.items_under(base), *collection.items_at([base]), *collection.items_in(base)]
+    if not is_folder(base):  # members of archives that were added without an origin
+        items += [item for mark in "!#" for item in collection.items_from(base + mark) if not item.origin.container]
+    return sorted({item.id: item for item in items}.values())
 
 
 def _moved(path: str, base: str, target: str) -> str:

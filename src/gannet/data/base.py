@@ -143,6 +143,39 @@ class ImageSource(ABC):
         except KeyError:
             raise GannetError(f"no such picture: {path}") from None
 
+    def holder(self, index: int) -> str | None:
+        """Return the path of the file or folder that has to exist for an item to exist.
+
+        Parameters
+        ----------
+        index : int
+            Place of the item in ``members``.
+
+        Returns
+        -------
+        str or None
+            The container of an item whose path is the container, ``#`` or ``!``, and a name; None if it is unknown.
+        """
+        inside = tuple(self.container + mark for mark in "!#")
+        return self.container if self.paths[index].startswith(inside) else None
+
+    def lacks(self, path: str) -> bool:
+        """Return whether the source was read to its end and certainly has no item of this path.
+
+        `gannet.sync` removes such items. Unless a subclass says otherwise, nothing is certain.
+
+        Parameters
+        ----------
+        path : str
+            Path of an item that the source may have had before.
+
+        Returns
+        -------
+        bool
+            False also if an item of this path exists but is left out.
+        """
+        return False
+
     @cached_property
     def _index(self) -> dict[str, int]:
         return {path: index for index, path in enumerate(self.paths)}
@@ -164,6 +197,10 @@ class Subset(ImageSource):
     def read(self, index: int) -> RawImage:
         """Return image ``index`` of the subset."""
         return self._source.read(self._indices[index])
+
+    def holder(self, index: int) -> str | None:
+        """Return the path of the file or folder that holds image ``index`` of the subset."""
+        return self._source.holder(self._indices[index])
 
 
 class ArraySource(ImageSource):

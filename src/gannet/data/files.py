@@ -39,6 +39,10 @@ class FolderSource(ImageSource):
         content = read_file(self.paths[index])
         return PartialImage(content) if self._truncated else content
 
+    def holder(self, index: int) -> str:
+        """Return the path of file ``index``."""
+        return self.paths[index]
+
 
 def read_file(path: str) -> bytes:
     """Return the content of a file.

@@ -7,6 +7,7 @@ import ctypes
 import hashlib
 import io
 import logging
+import struct
 import warnings
 from collections.abc import Iterator
 
@@ -35,6 +36,8 @@ MAX_WHOLE_SIDE = 1024
 _PIXELS_PER_BYTE = 50_000
 # A progressive JPEG has about ten scans. Each takes as long as the pixels demand, however few bytes it has.
 _MAX_SCANS = 500
+# Bytes at the beginning of a file by which Pillow recognizes the format.
+_MAGIC_BYTES = 16
 _SCAN_MARKER = b"\xff\xda"
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 # What decoders take in addition to the decoded image, measured.
@@ -286,7 +289,7 @@ def _open(raw: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     if is_heif(raw) and not register_heif():
         raise GannetError(HEIF_HINT)
     try:
-        image = Image.open(io.BytesIO(raw), formats=FORMATS)
+        image = identify(raw)
     except UnidentifiedImageError:
         raise GannetError(f"not an image ({', '.join(FORMATS[:-1])} or {FORMATS[-1]})") from None
     except Image.DecompressionBombError:
@@ -305,6 +308,21 @@ def _open(raw: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     if image.format in ("JPEG", "MPO") and raw.count(_SCAN_MARKER) > _MAX_SCANS:
         raise GannetError(f"too many scans ({raw.count(_SCAN_MARKER):,}, above {_MAX_SCANS})")
     return image
+
+
+def identify(raw: bytes) -> Image.Image:
+    """Read the header of an image file as `PIL.Image.open` does, without its warning about large images.
+
+    Pillow warns about images with more than half of `MAX_PIXELS`; here, the memory for decoding is what limits them.
+    The filter above hides the warning too, but not from programs that set filters of their own. Raises Pillow's errors.
+    """
+    Image.init()
+    for factory, accepts in (Image.OPEN[name] for name in FORMATS if name in Image.OPEN):
+        with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
+            accepted = accepts is None or accepts(raw[:_MAGIC_BYTES])
+            if accepted and not isinstance(accepted, str):  # a text says why Pillow cannot read the format
+                return factory(io.BytesIO(raw), "")
+    raise UnidentifiedImageError
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from gannet.data.base import ImageSource, reading
 from gannet.data.files import read_file
-from gannet.data.matrix import MatrixSource, make_source
+from gannet.data.matrix import MatrixSource
 from gannet.data.options import ReadOptions
-from gannet.data.sources.parquet import column_of_lists, is_cell_of_images, is_column_of_lists
+from gannet.data.sources._table import Table, is_cell_of_images, is_column_of_lists, open_rows
 from gannet.errors import GannetError
 
 _NAME = "dataset"
@@ -28,6 +29,20 @@ class PythonDataset(ImageSource):
         if cell is None or not (cell["bytes"] or cell["path"]):
             raise GannetError("the row holds no image")
         return bytes(cell["bytes"]) if cell["bytes"] else read_file(cell["path"])
+
+
+class _DatasetTable(Table):
+    """The columns of a data set in memory."""
+
+    problem = "cannot be read"
+
+    def __init__(self, dataset: Any) -> None:
+        super().__init__(_NAME, dataset.features.arrow_schema, len(dataset))
+        self._rows = dataset
+
+    def read(self, columns: Sequence[str]) -> Any:
+        """Return some columns of the rows that the data set selects."""
+        return self._rows.select_columns(columns).with_format("arrow")[:]
 
 
 def is_dataset(images: Any) -> bool:
@@ -54,5 +69,4 @@ def open_dataset(dataset: Any) -> ImageSource | MatrixSource:
         )
     if images:
         return PythonDataset(dataset, images[0])
-    column = dataset.select_columns(lists[0]).with_format("arrow")[:][lists[0]]
-    return make_source(_NAME, column_of_lists(_NAME, column), None, ReadOptions(), [f"features: column {lists[0]}"])
+    return open_rows(_DatasetTable(dataset), ReadOptions(), None)

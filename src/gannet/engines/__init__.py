@@ -1,4 +1,4 @@
-"""Engines such as databases: the export of a collection to them, and searches there without the collection file."""
+"""Export to databases and other stores, and searches there."""
 
 from __future__ import annotations
 

@@ -15,6 +15,8 @@ from gannet.hashers.base import Hasher
 from gannet.hashers.images import checked_views
 from gannet.hashers.takes import FromFeatures, FromViews
 
+_STEPS = ("n_steps", "n_contrast_steps")
+
 
 class Hybrid(Hasher):
     """Codes of two methods in one: the first bits find things of the same kind, the others find the nearest features.
@@ -34,7 +36,8 @@ class Hybrid(Hasher):
         Share of the bits that the first method makes. Each method makes at least one bit, but a single bit is the
         first method's.
     n_steps : int, default=0
-        Optimizer steps of each method that has them; 0 keeps the methods' own numbers.
+        Optimizer steps of each method that has them, also of a network that learns a space from views; 0 keeps the
+        methods' own numbers.
 
     Examples
     --------
@@ -66,30 +69,39 @@ class Hybrid(Hasher):
         if isinstance(takes, FromFeatures) or (isinstance(takes, FromViews) and takes.original_first):
             return takes
         raise GannetError(
-            f"hybrid takes methods that learn from features, or from views with the unchanged image first, as "
+            f"{self.name} takes methods that learn from features, or from views with the unchanged image first, as "
             f"uhga-views does, not {self.kind}"
         )
 
     def _learn(self, features: npt.NDArray[Any]) -> Encoder:
-        if not 0 < self.share < 1:
-            raise GannetError(f"share must be above 0 and below 1, not {self.share}")
-        if self.n_bits == 1:
-            return self._method(self.kind, 1).fit(features).encoder_
-        n_first = min(max(1, round(self.share * self.n_bits)), self.n_bits - 1)
-        first, second = self._method(self.kind, n_first), self._method(self.nearest, self.n_bits - n_first)
+        n_first = self._n_first()
+        first = self._method(self.kind, n_first).fit(features).encoder_
+        if n_first == self.n_bits:
+            return first
+        second = self._method(self.nearest, self.n_bits - n_first)
         if not isinstance(second.takes, FromFeatures):
             raise GannetError(
-                f"the second method of hybrid learns from features: take one such as itq, not {second.name}"
+                f"the second method of {self.name} learns from features: take one such as itq, not {second.name}"
             )
         originals = features if features.ndim == 2 else np.ascontiguousarray(features[:, 0])
-        return Joined((first.fit(features).encoder_, second.fit(originals).encoder_))
+        return self._complete(first, second, originals)
+
+    def _n_first(self) -> int:
+        """Return the number of bits of the first method."""
+        if not 0 < self.share < 1:
+            raise GannetError(f"share must be above 0 and below 1, not {self.share}")
+        return min(max(1, round(self.share * self.n_bits)), max(1, self.n_bits - 1))
+
+    def _complete(self, first: Encoder, second: Hasher, features: npt.NDArray[Any]) -> Encoder:
+        """Return the encoder of all bits, given the one of the first bits and the method of the others."""
+        return Joined((first, second.fit(features).encoder_))
 
     def _method(self, name: str, n_bits: int) -> Hasher:
-        if name == self.name:
-            raise GannetError("hybrid joins two other methods, not itself")
         cls = get_hasher(name)
-        has_steps = self.n_steps and "n_steps" in inspect.signature(cls).parameters
-        steps = {"n_steps": self.n_steps} if has_steps else {}
+        if issubclass(cls, Hybrid):
+            raise GannetError(f"{self.name} joins two other methods, not itself or another hybrid")
+        accepted = inspect.signature(cls).parameters
+        steps = {name: self.n_steps for name in _STEPS if self.n_steps and name in accepted}
         return cls(n_bits, random_state=self.random_state, **steps)
 
     def _checked(self, X: npt.ArrayLike, reset: bool) -> npt.NDArray[Any]:

@@ -64,16 +64,16 @@ class ITQRefined(Hasher):
         inputs = center_and_normalize(unit, mean)
         start = ITQ(self.n_bits, n_iterations=self.n_iterations, random_state=self.random_state).fit(inputs)
         codes = np.copysign(np.float32(1), start.decision_function(inputs))
-        decoder, target = _decoder(codes, inputs)
+        decoder, target = linear_decoder(codes, inputs)
         for _ in range(self.n_refinements):
             codes = np.copysign(
                 np.float32(1), flipping_costs(inputs @ decoder, decoder.T @ decoder, target, self.penalty)
             )
-            decoder, target = _decoder(codes, inputs)
+            decoder, target = linear_decoder(codes, inputs)
         return Decoded(mean, decoder, np.full(1, target, np.float32), np.full(1, self.penalty, np.float32))
 
 
-def _decoder(codes: Floats, inputs: Floats) -> tuple[Floats, float]:
+def linear_decoder(codes: Floats, inputs: Floats) -> tuple[Floats, float]:
     """Return the decoder ``(d, k)`` with the smallest squared error, and the mean squared length of reconstructions."""
     correlation = (codes.T @ codes).astype(np.float64)
     correlation[np.diag_indices_from(correlation)] += 1e-4 * len(codes)  # bits may be equal

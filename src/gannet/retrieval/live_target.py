@@ -62,18 +62,51 @@ class LiveTarget:
         self._target.close()
 
     def info(self) -> dict[str, Any]:
-        """Return general information about the target; see `Target.info`."""
+        """Return general information about the target.
+
+        Returns
+        -------
+        dict of str to object
+            See `Target.info`.
+        """
         return self._target.info()
 
     def item(self, id: int) -> CodedItem:
-        """Return one item; see `LiveCollection.item`."""
+        """Return one item.
+
+        Parameters
+        ----------
+        id : int
+            Id of the item.
+
+        Returns
+        -------
+        CodedItem
+            Id, path and code.
+
+        Raises
+        ------
+        UnknownItemError
+            If the item does not exist.
+        """
         try:
             return CodedItem(id, self._target.paths([id])[0], self._target.codes([id])[0])
         except MissingItemError as error:
             raise UnknownItemError(str(error)) from error
 
     def sample(self, n: int) -> list[tuple[int, str]]:
-        """Return some items, spread evenly over the ids; fewer if many items were removed."""
+        """Return some items, spread evenly over the ids; fewer if many items were removed.
+
+        Parameters
+        ----------
+        n : int
+            Largest number of items.
+
+        Returns
+        -------
+        list of (int, str)
+            Ids and paths, in ascending order of the ids.
+        """
         stop = self._target.stop
 
         def find() -> list[tuple[int, str]]:
@@ -88,24 +121,87 @@ class LiveTarget:
     def search(
         self, code: npt.ArrayLike, k: int, radius: int | None = None, weights: npt.ArrayLike | None = None
     ) -> Matches:
-        """Return the items nearest to a code; see `LiveCollection.search`."""
+        """Return the items nearest to a code.
+
+        Parameters
+        ----------
+        code : ndarray of shape (w,), dtype uint8
+            Packed code.
+        k : int
+            Largest number of results.
+        radius : int, default=None
+            Leave out items that differ in more than this many bits.
+        weights : array-like of shape (n_bits,), default=None
+            Weights of the query's bits, from `encode`; see `gannet.retrieval.live.LiveCollection.search`.
+
+        Returns
+        -------
+        Matches
+            The items, ordered by distance, then by id; with weights, by score, then by distance, then by id.
+        """
         plan = checked_plan(k, radius, weights)
         return _repeated(lambda: find_matches(self._target.searcher(), self._target.paths, plan, code, radius, weights))
 
     def duplicates(self, radius: int, offset: int, limit: int, members: int) -> NoReturn:
-        """Raise an error: near-duplicates are found in the collection."""
+        """Raise an error: near-duplicates are found in the collection.
+
+        Parameters
+        ----------
+        radius, offset, limit, members : int
+            Not used.
+
+        Raises
+        ------
+        GannetError
+            Always.
+        """
         raise GannetError("near-duplicates are not searched in a target: use `gannet duplicates` with the collection")
 
     def encode(self, image: bytes) -> EncodedImage:
-        """Encode an image; see `LiveCollection.encode`."""
+        """Encode an image; the first call loads the backbone, which takes seconds.
+
+        Parameters
+        ----------
+        image : bytes
+            Content of an image file.
+
+        Returns
+        -------
+        EncodedImage
+            Its packed code, and the weights of its bits for `search`.
+        """
         return self._encoder.encode(image)
 
     def has_content(self, id: int, digest: bytes) -> bool:
-        """Return whether an item was made from content with a digest; see `LiveCollection.has_content`."""
+        """Return whether an item was made from content with a given digest.
+
+        Parameters
+        ----------
+        id : int
+            Id of the item.
+        digest : bytes
+            Result of `gannet.data.digest`.
+
+        Returns
+        -------
+        bool
+            Whether the item exists and has this digest.
+        """
         return id in self._target.find_digests([digest]).get(digest, ())
 
     def remove(self, id: int) -> NoReturn:
-        """Raise an error: a target follows its collection."""
+        """Raise an error: a target follows its collection.
+
+        Parameters
+        ----------
+        id : int
+            Not used.
+
+        Raises
+        ------
+        GannetError
+            Always.
+        """
         raise GannetError(f"{self.name} cannot be changed: remove items from the collection, and export it with --sync")
 
 

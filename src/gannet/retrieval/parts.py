@@ -7,7 +7,6 @@ import os
 
 from gannet.collection.collection import Collection
 from gannet.collection.stored_model import read_model
-from gannet.encoders import Joined
 from gannet.errors import GannetError, unknown_name
 from gannet.index import DEFAULT_INDEX, IndexFactory, index_factory
 from gannet.index.part import PartIndex
@@ -24,7 +23,7 @@ def part_index(
     Parameters
     ----------
     path : path-like
-        File of a collection with a model that the method `hybrid` learned.
+        File of a collection with a model that the method `hybrid` or `hybrid-refined` learned.
     part : {"kind", "nearest"}
         The bits to compare.
     index : str, type or callable, default="hamming"
@@ -52,7 +51,7 @@ def part_index(
     make_index = index_factory(index)
     with Collection.open(path, readonly=True) as collection:
         encoder = read_model(collection).encoder
-    if not isinstance(encoder, Joined) or len(encoder.parts) != len(PARTS):
+    if len(encoder.ranges) != len(PARTS):
         raise GannetError(
             f"the codes of {os.fspath(path)} have no parts: fit a model with `--method hybrid`, or leave --part out"
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-import io
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,15 +13,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from scipy.ndimage import uniform_filter1d
 
 from gannet.codes import Ids
 from gannet.collection.collection import Collection
 from gannet.collection.items import Item
 from gannet.data import RawImage, decode, digest, read_item
-from gannet.data.formats import FORMATS
-from gannet.data.images import PartialImage, pixel_digest
+from gannet.data.images import PartialImage, identify, pixel_digest
 from gannet.errors import GannetError
 from gannet.support.progress import progress
 from gannet.support.threads import cores
@@ -190,7 +187,7 @@ def _header(content: RawImage) -> tuple[int, int, str | None]:
     """Return the width and the height of a picture, and the time when it was taken, if the file says so."""
     if isinstance(content, np.ndarray):
         return content.shape[1], content.shape[0], None
-    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    image = identify(content)
     taken = None
     with contextlib.suppress(Exception):  # a damaged EXIF block leaves the pixels usable
         exif = image.getexif()

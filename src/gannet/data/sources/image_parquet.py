@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from gannet.data.base import ImageSource, reading
+from gannet.data.images import PartialImage
+from gannet.data.options import ReadOptions
 from gannet.data.source_kind import SourceKind
+from gannet.data.sources import _table
 from gannet.data.sources._offsets import Offsets
-from gannet.data.sources.parquet import image_columns, is_parquet
+from gannet.data.sources.parquet import ParquetTable, image_columns, is_parquet
 from gannet.errors import GannetError
-from gannet.support.libraries import load
 
 _GROUPS_KEPT = 2
 
@@ -20,13 +21,15 @@ _GROUPS_KEPT = 2
 class ParquetImageSource(ImageSource):
     """The rows of an image column in a Parquet file; an item is named by its row.
 
-    The file is read in its groups of rows, of which the last two are kept in memory.
+    The file is read in its groups of rows, of which the last two are kept in memory. With
+    ``truncated``, images that are cut off are read as far as they go.
     """
 
-    def __init__(self, path: str, column: str, file: Any, left: list[str]) -> None:
+    def __init__(self, path: str, column: str, file: Any, left: list[str], truncated: bool) -> None:
         groups = range(file.metadata.num_row_groups)
         self._rows = Offsets(file.metadata.row_group(group).num_rows for group in groups)
         self._file, self._column, self._lock = file, column, threading.Lock()
+        self._truncated = truncated
         self._group = lru_cache(maxsize=_GROUPS_KEPT)(self._read_group)
         note = f"images: column {column}" + (f"; not taken: {', '.join(left)}" if left else "")
         super().__init__(path, [str(row) for row in range(len(self._rows))], "#", notes=[note])
@@ -41,7 +44,11 @@ class ParquetImageSource(ImageSource):
         content = cell["bytes"] if isinstance(cell, dict) else cell
         if not content:
             raise GannetError("the row holds no image bytes")
-        return bytes(content)
+        return PartialImage(content) if self._truncated else bytes(content)
+
+    def lacks(self, path: str) -> bool:
+        """Return whether the path is that of a row which the file does not have."""
+        return path.startswith(f"{self.container}#") and path not in self._index
 
     def _read_group(self, group: int) -> Any:
         """Return the image column of one group of rows."""
@@ -53,6 +60,7 @@ class ImageParquet(SourceKind):
 
     name = "image-parquet"
     description = "a Parquet file with an image column"
+    options = frozenset({"truncated"})
 
     def takes(self, text: str) -> bool:
         """Return whether the text is the path of a ``.parquet`` file whose schema has a column of images."""
@@ -60,13 +68,16 @@ class ImageParquet(SourceKind):
 
     def open(self, text: str) -> ParquetImageSource:
         """Read the schema and the numbers of rows; the images are read later."""
-        pq = load("pyarrow.parquet", "parquet", "reading Parquet")
-        columns = image_columns(text)
+        return self.open_with(text, ReadOptions())
+
+    def open_with(self, text: str, options: ReadOptions) -> ParquetImageSource:
+        """Read the schema and the numbers of rows; images may be cut off if the options say so."""
+        table = ParquetTable(text)
+        columns = _table.image_columns(table.kinds)
         if len(columns) != 1:
-            raise GannetError(f"{text} has several columns of images, {', '.join(columns)}: write a file with one")
-        with reading("is not a readable Parquet file", text):
-            file = pq.ParquetFile(Path(text))
-        if file.metadata.num_rows == 0:
+            found = f"several columns of images, {', '.join(columns)}" if columns else "no column of images"
+            raise GannetError(f"{text} has {found}: write a file with one")
+        if table.n_rows == 0:
             raise GannetError(f"{text} is empty: it has no rows")
-        left = [name for name in file.schema_arrow.names if name != columns[0]]
-        return ParquetImageSource(text, columns[0], file, left)
+        left = [name for name in table.kinds if name != columns[0]]
+        return ParquetImageSource(text, columns[0], table.file, left, options.truncated)

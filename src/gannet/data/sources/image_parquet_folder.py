@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from gannet.data.base import exists, reading
+from gannet.data.options import IMAGE_OPTIONS, ReadOptions
 from gannet.data.source_kind import SourceKind
+from gannet.data.sources._folder import parts_in
 from gannet.data.sources._joined import JoinedSource, join
 from gannet.data.sources.image_parquet import ImageParquet
-from gannet.data.sources.parquet import image_columns, is_parquet
+from gannet.data.sources.parquet import image_columns
 
 _INNER = "data"
-_TEXTS = (".txt", ".json", ".csv", ".md")
 
 
 class ImageParquetFolder(SourceKind):
@@ -20,35 +19,25 @@ class ImageParquetFolder(SourceKind):
 
     name = "image-parquet-folder"
     description = "a folder of Parquet files with an image column"
+    options = IMAGE_OPTIONS
 
     def takes(self, text: str) -> bool:
         """Return whether the first Parquet file of the folder has an image column, and only texts lie beside it."""
-        try:
-            return exists(text) and any(map(image_columns, map(str, _files(text)[:1])))
-        except OSError:
-            return False
+        return any(image_columns(str(file)) for file in _files(text)[:1])
 
     def open(self, text: str) -> JoinedSource:
         """Open all files in the order of their names; one that cannot be read is skipped and named."""
-        with reading("is not a readable folder", text):
-            files = _files(text)
-        return join(text, files, ImageParquet().open)
+        return self.open_with(text, ReadOptions())
+
+    def open_with(self, text: str, options: ReadOptions) -> JoinedSource:
+        """Open all files whose names match no pattern."""
+        one = ReadOptions(truncated=options.truncated)
+        return join(text, _files(text), lambda part: ImageParquet().open_with(part, one), options.exclude)
 
 
 def _files(text: str) -> list[Path]:
     """Return the Parquet files of a folder, or of its one folder ``data``; none if there is more than texts beside."""
-    inner = Path(text, _INNER)
-    folder = inner if inner.is_dir() and _holds_only(text, (), _INNER) else Path(text)
-    if not (folder.is_dir() and _holds_only(str(folder), (".parquet",))):
-        return []
-    return sorted(file for file in folder.iterdir() if is_parquet(str(file)) and not file.name.startswith("."))
-
-
-def _holds_only(folder: str, extensions: tuple[str, ...], inner: str | None = None) -> bool:
-    """Return whether a folder holds files of these kinds, texts, hidden entries and one folder alone."""
-    with os.scandir(folder) as entries:
-        return all(
-            entry.name == inner or (entry.name.lower().endswith((*_TEXTS, *extensions)) and entry.is_file())
-            for entry in entries
-            if not entry.name.startswith(".")
-        )
+    parts = parts_in(text, (".parquet",))
+    if parts is None and parts_in(text, (), inner=_INNER) is not None:
+        parts = parts_in(str(Path(text, _INNER)), (".parquet",))
+    return parts or []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+from functools import cached_property
 from pathlib import Path
 
 from gannet.data.base import MAX_FILE_BYTES, ArraySource, ImageSource, is_file, reading
@@ -37,6 +38,23 @@ class TarSource(ImageSource):
         if len(content) < length:
             raise GannetError("damaged tar member: the archive ends within it")
         return PartialImage(content) if self._truncated else content
+
+    def lacks(self, path: str) -> bool:
+        """Return whether the path is that of a member which the whole archive does not hold."""
+        start = f"{self.container}!"
+        return path.startswith(start) and self._names is not None and path.removeprefix(start) not in self._names
+
+    @cached_property
+    def _names(self) -> frozenset[str] | None:
+        """The names of all members; None if the archive cannot be read up to the block that ends it."""
+        try:
+            with reading("damaged tar archive"), tarfile.open(self.container, "r:") as archive:
+                names = frozenset(member.name for member in regular_files(archive))
+                with Path(self.container).open("rb") as file:
+                    file.seek(archive.offset)
+                    return names if file.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE) else None
+        except GannetError:
+            return None
 
 
 class ImageTar(SourceKind):

@@ -47,6 +47,11 @@ class ZipSource(ImageSource):
             content = self._archive.read(self._infos[index])
         return PartialImage(content) if self._truncated else content
 
+    def lacks(self, path: str) -> bool:
+        """Return whether the path is that of a member which the archive does not hold."""
+        start = f"{self.container}!"
+        return path.startswith(start) and path.removeprefix(start) not in self._archive.NameToInfo
+
 
 class ImageZip(SourceKind):
     """A zip archive of images."""

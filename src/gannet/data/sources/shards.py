@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +14,10 @@ from gannet.data.base import is_file, is_folder, reading
 from gannet.data.matrix import MatrixSource, make_source, names_at, names_of, read_rows
 from gannet.data.options import MATRIX_OPTIONS, ReadOptions
 from gannet.data.source_kind import SourceKind
+from gannet.data.sources._folder import parts_in
+from gannet.data.sources._table import names_in, open_rows
 from gannet.data.sources.matrix import NumpyMatrix
-from gannet.data.sources.parquet import ParquetMatrix, count_rows, image_columns, is_parquet, names_in, open_rows
+from gannet.data.sources.parquet import ParquetMatrix, ParquetTable, image_columns, is_parquet
 from gannet.errors import GannetError
 
 _EMBEDDINGS, _METADATA = "img_emb", "metadata"
@@ -37,24 +38,11 @@ class MatrixFolder(SourceKind):
 
     def takes(self, text: str) -> bool:
         """Return whether the text is the path of such a folder. The first image or other folder decides."""
-        if not is_folder(text):
-            return False
         if is_folder(Path(text, _EMBEDDINGS)):
             return True
-        found: list[str] = []
-        try:
-            with os.scandir(text) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    is_matrix = entry.name.lower().endswith(_MATRICES)
-                    if not is_matrix and not entry.name.lower().endswith((".txt", ".json", ".csv", ".md")):
-                        return False
-                    if is_matrix:
-                        found.append(entry.path)
-        except OSError:
-            return False
-        return bool(found) and not any(image_columns(file) for file in sorted(found)[:1] if is_parquet(file))
+        parts = map(str, parts_in(text, _MATRICES) or [])
+        first = next(parts, None)
+        return first is not None and not (is_parquet(first) and image_columns(first))
 
     def open(self, text: str) -> MatrixSource:
         """Read all parts, in the order of the numbers in their names.
@@ -69,7 +57,7 @@ class MatrixFolder(SourceKind):
         inner = Path(text, _EMBEDDINGS)
         folder = inner if is_folder(inner) else Path(text)
         with reading("is not a folder of matrices", text):
-            files = sorted((file for file in folder.iterdir() if _is_part(file)), key=lambda file: _numbers(file.name))
+            files = sorted(filter(_is_part, folder.iterdir()), key=lambda file: _numbers(file.name))
         arrays = [file for file in files if file.suffix.lower() == ".npy"]
         parts = arrays or files
         if not parts:
@@ -123,13 +111,13 @@ def _sampled(text: str, parts: Sequence[Path], options: ReadOptions) -> MatrixSo
 
 
 def _count_rows(part: Path) -> int:
-    return len(NumpyMatrix().open(str(part))) if part.suffix.lower() == ".npy" else count_rows(str(part))
+    return len(NumpyMatrix().open(str(part))) if part.suffix.lower() == ".npy" else ParquetTable(str(part)).n_rows
 
 
 def _open_rows(part: Path, options: ReadOptions, rows: NDArray[np.int64]) -> MatrixSource:
     """Return some rows of a part; missing values of a Parquet file are left out if the options say so."""
     if part.suffix.lower() != ".npy":
-        return open_rows(str(part), ReadOptions(options.features, skip_nan=options.skip_nan), rows)
+        return open_rows(ParquetTable(str(part)), ReadOptions(options.features, skip_nan=options.skip_nan), rows)
     whole = NumpyMatrix().open(str(part))
     return MatrixSource(str(part), read_rows(whole.features, rows), names_at(whole.paths, rows))
 
@@ -163,7 +151,7 @@ def _names_beside(part: Path, column: str | None) -> Sequence[Any] | None:
     metadata = f"{_METADATA}_{number[0]}.parquet" if number else f"{_METADATA}.parquet"
     for file in (part.with_suffix(".parquet"), part.parent.parent / _METADATA / metadata, part.parent / metadata):
         if is_file(str(file)):
-            return names_in(str(file), column)
+            return names_in(ParquetTable(str(file)), column)
     lines = part.with_suffix(".txt")
     return names_of(str(lines)) if is_file(str(lines)) and column is None else None
 

@@ -197,7 +197,7 @@ class DuckDB(Engine):
             reason = str(error.__cause__)
             if os.strerror(errno.ENOSPC) in reason:
                 raise GannetError(f"no space left on the disk for {self.address}; free some and try again") from error
-            if "Could not set lock" in reason:
+            if "Could not set lock" in reason or "with a different configuration" in reason:  # by others, or by us
                 raise GannetError(
                     f"{self.address} is in use by another program, and one of the two writes to it: try again when it "
                     "has finished"
