@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -35,6 +36,26 @@ def postgres_server() -> Iterator[Any]:
 def postgres(postgres_server: Any) -> str:
     """The address of the server."""
     return postgres_server.get_uri()
+
+
+@pytest.fixture(scope="session")
+def milvus() -> Iterator[str]:
+    """The address of a real server of Milvus, which is started once."""
+    library = pytest.importorskip("milvus", reason="needs milvus")
+    with socket.socket() as etcd:
+        if etcd.connect_ex(("127.0.0.1", 2380)) == 0:
+            pytest.skip("port 2380 is in use, and the etcd of Milvus cannot take another")
+    with tempfile.TemporaryDirectory() as folder:
+        config = library.MilvusServerConfig(data_dir=folder)
+        for part in ("rootCoord", "proxy", "queryCoord", "queryNode", "indexNode", "dataCoord", "dataNode"):
+            config.set(f"{part}.ip", "127.0.0.1")
+        config.set("proxy.timeTickInterval", 20)  # milliseconds for which searches may wait
+        server = library.MilvusServer(config)
+        try:
+            server.start()
+            yield f"milvus://127.0.0.1:{server.listen_port}"
+        finally:
+            server.stop()
 
 
 @pytest.fixture(params=["duckdb", "faiss", "lancedb", "parquet", "postgresql", "usearch"])

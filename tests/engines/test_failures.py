@@ -80,6 +80,7 @@ def test_hnsw_of_postgres(postgres: str, make_collection: Make, run: Run) -> Non
         ("faiss", "faiss", "faiss:x"),
         ("usearch", "usearch", "usearch:x"),
         ("lancedb", "lancedb", "lancedb:x"),
+        ("pymilvus", "milvus", "milvus://x"),
     ],
 )
 def test_a_missing_library(library: str, extra: str, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
