@@ -223,14 +223,20 @@ class Milvus(Engine):
         """Return all near codes; see `Engine.radius`."""
         return [_ordered(*self._within(query, r, 0, self.max_id)) for query in queries]
 
-    def _within(self, query: Codes, r: int, first: int, last: int) -> tuple[Distances, Ids]:
-        """Return the near codes with ids from ``first`` to ``last``; a range with too many results is halved."""
-        params = {**self._all_lists, "radius": r + 1}  # below this radius
-        ((distances, ids),) = self._found(query[None], _MOST, params, f"id >= {first} and id <= {last}")
-        if len(ids) < _MOST:
-            return distances, ids
+    def _within(self, query: Codes, r: int, first: int, last: int, k: int = _MORE) -> tuple[Distances, Ids]:
+        """Return the codes up to ``r`` bits away with ids from ``first`` to ``last``.
+
+        More and more of the nearest are asked for, and then the range is halved: Milvus's own searches by radius are
+        not exact with BIN_IVF_FLAT.
+        """
+        condition = f"id >= {first} and id <= {last}"
+        ((distances, ids),) = self._found(query[None], k, self._all_lists, condition)
+        if len(ids) < k or distances[-1] > r:
+            return distances[distances <= r], ids[distances <= r]
+        if k < _MOST:
+            return self._within(query, r, first, last, min(16 * k, _MOST))
         middle = int(np.median(ids))
-        halves = self._within(query, r, first, middle), self._within(query, r, middle + 1, last)
+        halves = self._within(query, r, first, middle, k), self._within(query, r, middle + 1, last, k)
         return np.concatenate([half[0] for half in halves]), np.concatenate([half[1] for half in halves])
 
     def _found(
@@ -258,9 +264,8 @@ class Milvus(Engine):
 
     @property
     def _all_lists(self) -> dict[str, int]:
-        """Parameters of exact searches: all lists, and in searches by radius also those after some without results."""
-        n_lists = self._n_lists or 1
-        return {"nprobe": n_lists, "max_empty_result_buckets": n_lists}
+        """Parameters of exact searches."""
+        return {"nprobe": self._n_lists or 1}
 
     @property
     def _width(self) -> int:
