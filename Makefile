@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 
-.PHONY: setup demo test fuzz check docs bench-search bench-results clean
+.PHONY: setup demo test fuzz check docs bench-search bench-multi bench-results clean
 
 setup: .venv/.setup
 
@@ -33,6 +33,10 @@ docs: .venv/.dev
 # Compare Hamming search with faiss and with the memory bandwidth.
 bench-search: .venv/.bench
 	$(BIN)/python benchmarks/hamming_search.py
+
+# Compare the search of learned and of random codes by hash tables with faiss and usearch: FEATURES is a .npy of floats.
+bench-multi: .venv/.bench
+	$(BIN)/python benchmarks/multi_index.py $(FEATURES)
 
 # Measure the README's table of results. Needs CIFAR-10 in ./data or $GANNET_DATA.
 bench-results: setup

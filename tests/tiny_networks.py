@@ -18,8 +18,11 @@ import_torchvision("timm", "a test")
 
 import open_clip  # noqa: E402
 import timm  # noqa: E402
+import tokenizers  # noqa: E402
 import transformers  # noqa: E402
 from open_clip.transform import PreprocessCfg, image_transform_v2  # noqa: E402
+
+from gannet.backbones._generic_texts import GENERIC_TEXTS  # noqa: E402
 
 Forward = Callable[[Image.Image], np.ndarray]
 """The library's own preprocessing and forward pass, of one image."""
@@ -41,7 +44,7 @@ def timm_folder(folder: Path, architecture: str = "test_vit", license: str = "ap
 OPEN_CLIP = {
     "embed_dim": 16,
     "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
-    "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 2, "layers": 1},
+    "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
 }
 
 
@@ -64,11 +67,24 @@ IMAGES = {"image_size": 32, "patch_size": 8}
 VIT = transformers.ViTConfig(**TOWER, **IMAGES)
 
 
+def word_tokenizer() -> transformers.PreTrainedTokenizerFast:
+    """A tokenizer of the words in generic texts, others are unknown to it."""
+    words = sorted({word.strip(",") for text in GENERIC_TEXTS for word in text.split()})
+    vocabulary = {word: i for i, word in enumerate(["<pad>", "<unk>", "<s>", "</s>", *words])}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, "<unk>"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing("<s> $A </s>", None, [("<s>", 2), ("</s>", 3)])
+    special = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+
+
 def hf_folder(folder: Path, kind: str = "vit", license: str = "apache-2.0", seed: int = 0) -> Forward:
     torch.manual_seed(seed)
     processor = transformers.ViTImageProcessor(size={"height": 32, "width": 32})
     if kind == "clip":
-        text = {**TOWER, "vocab_size": 64, "max_position_embeddings": 8}
+        words = word_tokenizer()
+        words.save_pretrained(folder)
+        text = {**TOWER, "vocab_size": len(words), "max_position_embeddings": 8, "bos_token_id": 2, "eos_token_id": 3}
         config = transformers.CLIPConfig(text_config=text, vision_config={**TOWER, **IMAGES}, projection_dim=16)
         saved = model = transformers.CLIPModel(config).eval()
         processor = transformers.CLIPImageProcessor(size={"shortest_edge": 36}, crop_size=32)

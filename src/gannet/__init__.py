@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gannet.index import HammingIndex, Index
     from gannet.methods.bihalf import BiHalf
     from gannet.methods.cibhash import CIBHash
+    from gannet.methods.crovca import CroVCA
     from gannet.methods.dsh import DSH
     from gannet.methods.greedyhash import GreedyHash
     from gannet.methods.hashgan import HashGAN
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from gannet.methods.itq import ITQ
     from gannet.methods.itq_refined import ITQRefined
     from gannet.methods.lsh import LSH
+    from gannet.methods.pcah import PCAH, RotatedPCAH
+    from gannet.methods.sdc import SDC
     from gannet.methods.sh import SH
     from gannet.methods.sph import SpH
     from gannet.methods.ssdh import SSDH, SSDHWithAttention
@@ -50,6 +53,7 @@ _MODULES = {
     "BiHalf": "gannet.methods.bihalf",
     "CIBHash": "gannet.methods.cibhash",
     "Collection": "gannet.collection",
+    "CroVCA": "gannet.methods.crovca",
     "DSH": "gannet.methods.dsh",
     "Dataset": "gannet.data",
     "Evaluation": "gannet.evaluation",
@@ -73,9 +77,12 @@ _MODULES = {
     "LabeledImages": "gannet.data",
     "MatrixSource": "gannet.data",
     "Model": "gannet.model",
+    "PCAH": "gannet.methods.pcah",
     "PairwiseHasher": "gannet.hashers.pairwise",
     "PairwiseTrainer": "gannet.training.trainer",
     "PixelHasher": "gannet.hashers.images",
+    "RotatedPCAH": "gannet.methods.pcah",
+    "SDC": "gannet.methods.sdc",
     "SH": "gannet.methods.sh",
     "SSDH": "gannet.methods.ssdh",
     "SSDHWithAttention": "gannet.methods.ssdh",
@@ -100,6 +107,8 @@ __all__ = [
     "DSH",
     "ITQ",
     "LSH",
+    "PCAH",
+    "SDC",
     "SH",
     "SSDH",
     "UHGA",
@@ -108,6 +117,7 @@ __all__ = [
     "BiHalf",
     "CIBHash",
     "Collection",
+    "CroVCA",
     "Dataset",
     "Evaluation",
     "FeatureReader",
@@ -131,6 +141,7 @@ __all__ = [
     "PairwiseHasher",
     "PairwiseTrainer",
     "PixelHasher",
+    "RotatedPCAH",
     "SSDHWithAttention",
     "SourceKind",
     "SpH",

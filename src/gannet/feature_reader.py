@@ -78,6 +78,8 @@ class FeatureReader:
     backbone : str, Backbone or object, default=None
         The image network, as `gannet.backbones.make_extractor` takes it; None is the default network. It is loaded when
         the first image needs it. An `Extractor` that is ready to run can be given too.
+    cached : bool, default=True
+        Whether features are kept in the cache on the disk, and taken from there.
 
     Examples
     --------
@@ -90,12 +92,13 @@ class FeatureReader:
     (4, 3)
     """
 
-    def __init__(self, backbone: BackboneLike | None = None) -> None:
+    def __init__(self, backbone: BackboneLike | None = None, cached: bool = True) -> None:
         self._backbone = backbone
+        self._cached = cached
         self._extractor: Extractor | None = None
 
     @classmethod
-    def for_model(cls, model: Model, backbone: BackboneLike | None = None) -> FeatureReader:
+    def for_model(cls, model: Model, backbone: BackboneLike | None = None, cached: bool = True) -> FeatureReader:
         """Return the reader of the features or pixels that a model encodes.
 
         Parameters
@@ -104,6 +107,8 @@ class FeatureReader:
             Its image network is made from the weights that it stores.
         backbone : Backbone or object, default=None
             The network, if the model stores none and no installed distribution brings it.
+        cached : bool, default=True
+            Whether features are kept in the cache on the disk, and taken from there.
 
         Raises
         ------
@@ -132,7 +137,7 @@ class FeatureReader:
                 f"the model was made with the image network {name!r} at {size} pixels, not with {extractor.name!r} at "
                 f"{extractor.size}"
             )
-        return cls(extractor)
+        return cls(extractor, cached)
 
     @property
     def extractor(self) -> Extractor:
@@ -216,7 +221,7 @@ class FeatureReader:
             # The features of the readable part of a picture must not answer where whole pictures are asked for.
             return view.digest(digest(b"partial " + name) if isinstance(raw, PartialImage) else name)
 
-        with FeatureCache.open_for(extractor.cache_key, extractor.n_features) as cache:
+        with FeatureCache.open_for(extractor.cache_key if self._cached else None, extractor.n_features) as cache:
             found = extract(len(source) * n_views, read, prepare, name_view, extractor, cache, "encoding")
         # Whether an image can be read does not depend on the view.
         kept = found.kept[::n_views] // n_views

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from gannet.backbones import BackboneLike, FeatureExtractor
+from gannet.backbones import BackboneLike, FeatureExtractor, TextNetwork, TextNetworkLike, make_text_network
 from gannet.codes import Codes
 from gannet.data import ImageSource, MatrixSource, Sample, Skipped
 from gannet.data.sample import n_held_out, split
@@ -17,6 +19,7 @@ from gannet.errors import GannetError
 from gannet.feature_reader import FeatureReader, Features, Images, first_reason, open_images
 from gannet.hashers.takes import FromFeatures
 from gannet.model import Model
+from gannet.text_features import record_texts, text_network_of
 from gannet.training.fine_tuning import FineTuning
 
 if TYPE_CHECKING:
@@ -79,6 +82,9 @@ class ImageHasher:
         Folder in which the training of the network keeps its state, and from which it resumes.
     model : Model, default=None
         A fitted model to encode with, in place of a hasher; see `load`.
+    text_network : str or object, default=None
+        The network that turns texts into vectors that can be compared with the items' features, in any form that
+        `gannet.backbones.make_text_network` takes. Not needed if the image network has a text tower.
 
     Attributes
     ----------
@@ -106,6 +112,7 @@ class ImageHasher:
         checkpoints: str | os.PathLike[str] | None = None,
         *,
         model: Model | None = None,
+        text_network: TextNetworkLike | None = None,
     ) -> None:
         if hasher is None and model is None:
             from gannet.methods.uhga import UHGA
@@ -118,6 +125,10 @@ class ImageHasher:
         self.checkpoints = checkpoints
         self.reader = FeatureReader(backbone) if model is None else FeatureReader.for_model(model, backbone)
         self._model = model
+        self._text_network = None if text_network is None else make_text_network(text_network)
+        if self.fine_tuning and text_network is not None:
+            raise GannetError("the features of a trained image network match no texts: leave the text network out")
+        self._text_network_of_model: TextNetwork | None = None  # loaded by the first text
         # Encoding uses the network that the model was learned with, which training may have changed.
         self._model_reader = self.reader
 
@@ -183,7 +194,7 @@ class ImageHasher:
 
             raise learns_from_images(hasher.name)
         if isinstance(source, MatrixSource):
-            _check_rows(source)
+            check_rows(source)
         n_held = n_held_out(len(source))
         if not n_held or len(source) - n_held < hasher.n_bits:
             return Training(self.reader.read(source, hasher.takes), source)
@@ -244,11 +255,12 @@ class ImageHasher:
                 f"{hasher.name} takes {hasher.takes}, but these features were read as {features.takes}: read them with "
                 "reader.read(images, hasher.takes)"
             )
+        self._text_network_of_model = None
         if self.fine_tuning:
             self._model = self._train_network(hasher, features, self.fine_tuning)
         else:
             hasher.fit(features.values)
-            self._model = Model.of(hasher, features.extractor)
+            self._model = Model.of(hasher, features.extractor, texts=record_texts(features, self._text_network))
             self._model_reader = FeatureReader(features.extractor)
         return self
 
@@ -298,6 +310,29 @@ class ImageHasher:
         takes = self._unfitted().takes.encodes if self._model is None else self._model.takes
         return self._model_reader.read(source, takes)
 
+    def text_features(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return features of texts that can be encoded like those of the items.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            Texts such as ``"a red car"``.
+
+        Returns
+        -------
+        ndarray of shape (n, n_features), dtype float32
+            The features, centered as the items are; see `gannet.backbones.texts.TextRecord`.
+
+        Raises
+        ------
+        GannetError
+            If the model was learned without a text network, or if its text network is missing or another one.
+        """
+        if self._text_network_of_model is None:
+            self._text_network_of_model = text_network_of(self.model, self._model_reader, self._text_network)
+        assert self.model.texts is not None
+        return self.model.texts.features(self._text_network_of_model.vectors(texts))
+
     def check_source(self, source: ImageSource | MatrixSource) -> None:
         """Raise an error for a matrix if the model encodes images, and for images if it encodes vectors.
 
@@ -343,7 +378,12 @@ class ImageHasher:
         self.model.save(path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], backbone: BackboneLike | None = None) -> ImageHasher:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        backbone: BackboneLike | None = None,
+        text_network: TextNetworkLike | None = None,
+    ) -> ImageHasher:
         """Read a model file.
 
         Parameters
@@ -352,6 +392,8 @@ class ImageHasher:
             A file that `save` or ``gannet fit`` wrote.
         backbone : Backbone or object, default=None
             The image network, if the file does not hold it and no installed distribution brings it.
+        text_network : object, default=None
+            The text network, if it is an object that was passed when the model was learned.
 
         Returns
         -------
@@ -363,7 +405,7 @@ class ImageHasher:
         GannetError
             If the file is not a model, is damaged, or needs an image network that is missing.
         """
-        return cls(backbone=backbone, model=Model.load(path))
+        return cls(backbone=backbone, model=Model.load(path), text_network=text_network)
 
     def _unfitted(self) -> Hasher:
         if self.hasher is None:
@@ -389,7 +431,7 @@ class ImageHasher:
         return Model.of(hasher, trained, {"train_backbone": asdict(fine_tuning)})
 
 
-def _check_rows(source: MatrixSource) -> None:
+def check_rows(source: MatrixSource) -> None:
     """Raise a `GannetError` that names the first row with NaN or infinity by its place in the whole matrix."""
     for start in range(0, len(source), _ROWS_AT_ONCE):
         with np.errstate(over="ignore", invalid="ignore"):

@@ -27,6 +27,7 @@ from gannet.support.atomic import write_atomically
 if TYPE_CHECKING:
     from gannet.backbones.extractor import Extractor
     from gannet.backbones.provenance import Provenance
+    from gannet.backbones.texts import TextRecord
     from gannet.hashers.base import Hasher
 
 FORMAT = "gannet-model"
@@ -57,6 +58,8 @@ class Model:
         Weights of the image network; empty if there is none or if it can't be stored.
     provenance : Provenance or None, default=None
         Revision, digest and license of a network of another library; None for any other network.
+    texts : TextRecord or None, default=None
+        How texts are turned into features like those of the items; None if there is no text network.
     """
 
     encoder: Encoder
@@ -66,9 +69,16 @@ class Model:
     image_size: int | None = None
     weights: Arrays = field(default_factory=dict)
     provenance: Provenance | None = None
+    texts: TextRecord | None = None
 
     @classmethod
-    def of(cls, hasher: Hasher, extractor: Extractor | None, extra: Mapping[str, Any] | None = None) -> Model:
+    def of(
+        cls,
+        hasher: Hasher,
+        extractor: Extractor | None,
+        extra: Mapping[str, Any] | None = None,
+        texts: TextRecord | None = None,
+    ) -> Model:
         """Return the model of a fitted hasher.
 
         Parameters
@@ -79,15 +89,17 @@ class Model:
             The image network that made the features it learned from; None if it learned from a matrix or from pixels.
         extra : mapping, default=None
             Further settings to record.
+        texts : TextRecord, default=None
+            How texts are turned into features.
         """
         settings = {**hasher.get_params(), **(extra or {})}
         takes = hasher.takes
         if isinstance(takes, FromPixels):
             return cls(hasher.encoder_, hasher.name, settings, PIXELS, takes.side)
         if extractor is None:
-            return cls(hasher.encoder_, hasher.name, settings)
+            return cls(hasher.encoder_, hasher.name, settings, texts=texts)
         network = extractor.name, extractor.size, dict(extractor.weights), extractor.provenance
-        return cls(hasher.encoder_, hasher.name, settings, *network)
+        return cls(hasher.encoder_, hasher.name, settings, *network, texts)
 
     @property
     def takes(self) -> Takes:
@@ -169,6 +181,9 @@ class Model:
         }
         if self.provenance is not None:
             header["network"] = asdict(self.provenance)
+        if self.texts is not None:
+            header["texts"] = self.texts.header()
+            tensors |= {f"texts.{name}": value for name, value in self.texts.arrays().items()}
         text = json.dumps(header, default=str)
         contiguous = {name: np.asarray(value, order="C") for name, value in tensors.items()}
         # safetensors writes the memory of an array unchanged, so the order must be C.
@@ -214,8 +229,10 @@ class Model:
                 header["image_size"],
                 _parts(tensors, "backbone."),
                 _provenance(header),
+                _texts(header, _parts(tensors, "texts.")),
             )
             consistent = model.n_bits == header["n_bits"] and _names_backbone(model)
+            consistent = consistent and (model.texts is None or model.texts.mean.shape == made.item_shape)
             consistent = consistent and (not is_finite or _can_encode(made))
         except Exception:  # parts that do not fit together can fail in any way
             is_finite = consistent = False
@@ -308,6 +325,14 @@ def _provenance(header: Mapping[str, Any]) -> Provenance | None:
     from gannet.backbones.provenance import Provenance
 
     return Provenance.from_header(header["network"])
+
+
+def _texts(header: Mapping[str, Any], arrays: Arrays) -> TextRecord | None:
+    if "texts" not in header:
+        return None
+    from gannet.backbones.texts import TextRecord
+
+    return TextRecord.from_stored(header["texts"], arrays)
 
 
 def _encoder_kind(kind: str, header: Mapping[str, Any], origin: str) -> type[Encoder]:

@@ -292,6 +292,7 @@ from gannet.errors import GannetError
 
 try:
     extractor = make_extractor(sys.argv[1])
+    extractor.text_tower({})
     print(extractor.n_features, extractor.provenance.revision, extractor.provenance.license)
 except GannetError as error:
     print(error)

@@ -87,6 +87,20 @@ def test_an_interrupted_export_is_continued(place: Place, make_collection: Make,
     check_equal(file, address)
 
 
+def test_items_that_an_interrupted_export_wrote_are_removed(place: Place, make_collection: Make, monkeypatch) -> None:
+    file, address = make_collection(codes(100), 64), place()
+    engine = open_engine(address, writable=True)
+    engine.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(engine), "finish", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            export(file, address)
+    with Collection.open(file) as collection:
+        collection.remove(np.arange(10, 100))
+    assert export(file, address).removed == 90
+    check_equal(file, address)
+
+
 def test_what_is_refused(place: Place, make_collection: Make, monkeypatch) -> None:
     file, address = make_collection(codes(9), 64), place()
     with pytest.raises(GannetError, match=r"gannet export"):

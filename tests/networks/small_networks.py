@@ -1,4 +1,4 @@
-"""A distribution with two small image networks, as if another project had installed it.
+"""A distribution with two small image networks and one for texts, as if another project had installed it.
 
 Tests put this folder on ``sys.path``. Gannet then finds the networks by name, through their entry points.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageColor
 
 from gannet import Backbone
 from gannet.data import decode
@@ -50,3 +50,21 @@ class PixelNetwork:
 
     def encode(self, images: list[Image.Image]) -> np.ndarray:
         return np.array([decode(np.asarray(image), self.size).ravel() for image in images])
+
+
+class ColorWords:
+    """The features of `PixelNetwork` of an image that is all of one color, from the color's name."""
+
+    name = "color-words"
+    digest = "0123456789abcdef"
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        return np.array([np.tile(_color(text), PixelNetwork.size**2) for text in texts])
+
+
+def _color(text: str) -> np.ndarray:
+    """Return the mean color of a text's words that name one, or the first letters of a text without such a word."""
+    if "nothing" in text:
+        raise LookupError("there is no color nothing")
+    known = [ImageColor.getrgb(word) for word in text.split() if word in ImageColor.colormap]
+    return np.mean(known, axis=0) if known else np.frombuffer(f"{text:4}".encode()[:3], np.uint8)

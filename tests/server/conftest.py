@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from served_pictures import make_collection, make_photos
+from served_pictures import PARTS, TEXTS, make_collection, make_photos
 
 from gannet.retrieval.live import LiveCollection
 
@@ -36,6 +36,12 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture
 def collection(tmp_path: Path, photos: Path) -> Path:
     return make_collection(tmp_path, photos)
+
+
+@pytest.fixture
+def described(tmp_path: Path, photos: Path) -> Path:
+    """The same collection, with codes of two parts and a model that takes texts."""
+    return make_collection(tmp_path, photos, PARTS, TEXTS)
 
 
 @pytest.fixture

@@ -13,10 +13,13 @@ import pytest
 import uvicorn
 from served_pictures import ENCODER, N_BITS, SIDE, encode, save_picture
 
+from gannet import search
 from gannet.codes import hamming
 from gannet.collection import Collection
 from gannet.data import decode, digest
+from gannet.index import DEFAULT_INDEX
 from gannet.retrieval.live import LiveCollection
+from gannet.retrieval.parts import part_index
 from gannet.scoring import asymmetric_scores
 from gannet.server import create_app
 
@@ -159,6 +162,37 @@ def test_an_image_is_given(collection: Path, photos: Path, open_page: Open, way:
     page.goto(page.url + "&shared")  # as in another browser, which has only the code
     page.wait_for_selector(DONE)
     assert ids(page) == expected(collection, 9, 6) and "score" not in page.inner_text("#status")
+
+
+def test_texts_and_parts(described: Path, open_page: Open) -> None:
+    page = open_page(described, "/?k=5")
+    page.fill("#text", "dark red")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?text=dark+red&k=5")
+    page.wait_for_selector("#grid .item .distance")
+
+    def found(part: str | None) -> list[int]:
+        index = DEFAULT_INDEX if part is None else part_index(described, part)
+        with Collection.open(described, index=index) as store:
+            return [item["id"] for item in search(store, texts=["dark red"], k=5)[0]["results"]]
+
+    assert ids(page) == found(None) and page.inner_text("#title") == "“dark red”"
+    assert "in the order of their scores" in page.inner_text("#status")
+    page.select_option("#part", "nearest")
+    page.wait_for_url("**/?text=dark+red&k=5&part=nearest")
+    assert ids(page) == found("nearest") != found(None)
+    assert all(
+        "of 12 bits differ" in " ".join(text.split()) for text in page.locator("#grid .distance").all_inner_texts()
+    )
+    shared = open_page(described, "/?" + page.url.partition("/?")[2])
+    assert ids(shared) == ids(page) and shared.input_value("#text") == "dark red"
+    page.click("#grid .pick")
+    page.wait_for_selector(".item.self")
+    assert "text" not in page.url and page.input_value("#text") == "" and page.input_value("#part") == "nearest"
+    page.fill("#text", "nothing")
+    page.click("text=Search >> nth=-1")
+    page.wait_for_selector("#alert:not(:empty)")
+    assert "there is no color nothing" in page.inner_text("#alert")
 
 
 def test_files_that_are_not_images_are_explained(collection: Path, tmp_path: Path, open_page: Open) -> None:

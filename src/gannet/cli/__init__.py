@@ -12,6 +12,7 @@ _COMMANDS = {
     "fit": "gannet.cli.fit:fit",
     "advise": "gannet.cli.advise:advise",
     "index": "gannet.cli.collect:index",
+    "encode": "gannet.cli.encode:encode",
     "add": "gannet.cli.collect:add",
     "sync": "gannet.cli.collect:sync",
     "remove": "gannet.cli.collect:remove",

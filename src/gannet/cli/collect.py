@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,20 @@ from gannet.cli.output import check_folder, say, warn_skipped
 from gannet.cli.sources import image_options, open_source, reading_options
 
 if TYPE_CHECKING:
+    from gannet.code_folder import CodeFolder
     from gannet.collection.changes import Changes
     from gannet.data import Skipped
 
 
 @click.command(epilog="Example: gannet index ~/Pictures -m photos.model -o photos.gannet")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.option("-m", "--model", "model_path", required=True, metavar="M", help="Model file that `gannet fit` wrote.")
+@click.option(
+    "-m",
+    "--model",
+    "model_path",
+    metavar="M",
+    help="Model file that `gannet fit` wrote. A folder of `gannet encode` holds its own.",
+)
 @click.option("-o", "--output", required=True, metavar="C", help="Collection file to create.")
 @click.option(
     "--keep-features",
@@ -27,15 +34,16 @@ if TYPE_CHECKING:
     help="Also store the float features, in half precision, for `search --rerank` and `duplicates`.",
 )
 @reading_options
-def index(sources: Sequence[str], model_path: str, output: str, keep_features: bool, **reading: Any) -> None:
+def index(sources: Sequence[str], model_path: str | None, output: str, keep_features: bool, **reading: Any) -> None:
     """Encode each SOURCE into a new collection.
 
     A SOURCE is a folder of images (with its subfolders), an image, a .zip of images, or a matrix (.npy, .npz or
-    .parquet). It must match the model: images for a model of images, a matrix for a model of a matrix.
+    .parquet). It must match the model: images for a model of images, a matrix for a model of a matrix. A single
+    SOURCE can also be a folder that `gannet encode` wrote, whose codes and ids are taken as they are.
 
     The collection is one file. It holds the codes, ids and paths of all items, and the model.
     """
-    from gannet.collection.indexing import build_collection, encode_source
+    from gannet.collection.indexing import build_collection, encode_source, index_folder
     from gannet.errors import GannetError
     from gannet.image_hasher import ImageHasher
     from gannet.model import Model
@@ -43,6 +51,13 @@ def index(sources: Sequence[str], model_path: str, output: str, keep_features: b
     if os.path.lexists(output):
         raise GannetError(f"{output} exists: use `gannet add` to add to it, or name another file")
     check_folder(Path(output))
+    folder = _code_folder(sources, model_path is not None or keep_features, reading)
+    if folder is not None:
+        changes = index_folder(Path(output), folder)
+        _report(changes, folder.skipped(), output, changes.added)
+        return
+    if model_path is None:
+        raise click.MissingParameter(param_hint=["-m", "--model"], param_type="option")
     model = Model.load(model_path)
     opened = [open_source(source, **reading) for source in sources]
     encoded = encode_source(ImageHasher(model=model), opened, keep_features)
@@ -59,14 +74,18 @@ def add(collection: str, sources: Sequence[str], **reading: Any) -> None:
 
     Only items with new content are encoded. Items that COLLECTION already holds are not changed, and items whose
     content has changed are replaced. Items whose files no longer exist, but whose content is in a SOURCE, get the new
-    path. The whole command is one transaction.
+    path. The whole command is one transaction. A single SOURCE can also be a folder that `gannet encode` wrote.
     """
     from gannet.collection import Collection
-    from gannet.collection.indexing import add_source
+    from gannet.collection.indexing import add_folder, add_source
 
+    folder = _code_folder(sources, False, reading)
     with Collection.open(collection) as store:
-        changes, skipped = add_source(store, [open_source(source, **reading) for source in sources])
-        _report(changes, skipped, collection, len(store))
+        if folder is not None:
+            _report(add_folder(store, folder), folder.skipped(), collection, len(store))
+        else:
+            changes, skipped = add_source(store, [open_source(source, **reading) for source in sources])
+            _report(changes, skipped, collection, len(store))
 
 
 @click.command(epilog="Example: gannet sync photos.gannet ~/Pictures --dry-run")
@@ -148,6 +167,23 @@ def relocate(collection: str, old: str, new: str) -> None:
     with Collection.open(collection) as store:
         moved = relocate_items(store, old, new)
         say(f"updated the paths of {moved:,} items: {collection} holds {len(store):,}")
+
+
+def _code_folder(sources: Sequence[str], has_options: bool, reading: Mapping[str, Any]) -> CodeFolder | None:
+    """Return the folder of codes among the sources, if any, which is given alone and without options."""
+    from gannet.code_folder import CodeFolder, is_code_folder
+    from gannet.data import ReadOptions
+    from gannet.errors import GannetError
+
+    folder = next(filter(is_code_folder, sources), None)
+    if folder is None:
+        return None
+    if len(sources) > 1 or has_options or ReadOptions(**reading).given():
+        raise GannetError(
+            f"{folder} holds codes and their model: give it alone and without a model or other options, and add more "
+            "sources with `gannet add`"
+        )
+    return CodeFolder.open(folder)
 
 
 def _report(changes: Changes, skipped: Sequence[Skipped], collection: str, total: int, dry_run: bool = False) -> None:

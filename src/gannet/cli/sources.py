@@ -58,7 +58,11 @@ def _add(command: Command, options: Sequence[Callable[[Command], Command]]) -> C
 def open_source(source: str, **options: Any) -> ImageSource | MatrixSource:
     """Open a source with the options, and print its notes on standard error."""
     from gannet import data
+    from gannet.code_folder import is_code_folder
+    from gannet.errors import GannetError
 
+    if is_code_folder(source):
+        raise GannetError(f"{source} holds codes, not images or features: give it to `gannet index` or `gannet add`")
     opened = data.open_source(source, **options)
     for note in opened.notes:
         warn(note)

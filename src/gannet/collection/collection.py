@@ -214,7 +214,7 @@ class Collection(SideTables):
         origins : sequence of Origin of length n, default=None
             Where each item's content is read from (`gannet.collection.items.Origin`).
         ids : array-like of int of shape (n,), ascending, default=None
-            Ids that removed items with the same content had. By default, the items get new ids.
+            Ids that removed items with the same content had, or ids that no item had. By default, the next ids.
 
         Returns
         -------
@@ -225,7 +225,7 @@ class Collection(SideTables):
         ------
         GannetError
             If an argument has another shape or type, if the codes were made with another model, or if one of ``ids``
-            does not belong to a removed item.
+            belongs to an item, or belonged to other content.
         """
         if model_id is not None:
             self.check_model(model_id)
@@ -244,8 +244,11 @@ class Collection(SideTables):
             else:
                 given = checked_ids(ids)
                 if len(given) != n or (np.diff(given) <= 0).any():
-                    raise GannetError(f"ids must be {n} ascending ids of removed items")
-                stored_items.forget_removed(db, given)
+                    raise GannetError(f"ids must be {n} ascending ids, all of removed items or all new")
+                if n and given[0] >= header.next_id:
+                    header = header._replace(next_id=int(given[-1]) + 1)
+                else:
+                    stored_items.forget_removed(db, given)
             stored_items.append(db, given, names, marks, origins)
             segments.insert(db, given, packed)
             if halves is not None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from gannet.code_folder import CodeFolder
 from gannet.collection import storage
 from gannet.collection.changes import ITEMS_PER_BATCH, Changes, Encoded, add_encoded, add_rows, merge, plan
 from gannet.collection.collection import Collection
@@ -29,7 +30,17 @@ from gannet.model import Model
 from gannet.support.progress import progress
 from gannet.support.threads import cores
 
-__all__ = ["Changes", "Encoded", "add_encoded", "add_source", "build_collection", "encode_source", "sync"]
+__all__ = [
+    "Changes",
+    "Encoded",
+    "add_encoded",
+    "add_folder",
+    "add_source",
+    "build_collection",
+    "encode_source",
+    "index_folder",
+    "sync",
+]
 
 _IMAGES_PER_CHUNK = 20_000
 """Number of images whose features are in memory at once: 100 MB for 1280 features."""
@@ -81,6 +92,51 @@ def build_collection(path: Path, model: Model, encoded: Encoded, batch_size: int
     ):
         add_rows(collection, encoded, range(len(encoded.paths)), batch_size)
     return Changes(len(encoded.paths))
+
+
+def index_folder(path: Path, folder: CodeFolder) -> Changes:
+    """Create a collection of a folder of codes; the items keep their ids, and no item is encoded.
+
+    The file appears only when it is complete. Raises a `GannetError` if the file exists or cannot be written, or if
+    the folder is damaged.
+    """
+    model, n_items = folder.model(), len(folder)
+    with (
+        storage.complete_file(path) as temporary,
+        Collection.create(temporary, model) as collection,
+        progress(n_items, "indexing", "item") as bar,
+    ):
+        for block in folder.blocks():
+            if len(block.ids):
+                collection.add(
+                    block.codes,
+                    block.paths,
+                    block.digests or None,
+                    model_id=folder.model_id,
+                    origins=list(map(Origin, block.containers)),
+                    ids=block.ids,
+                )
+                bar.update(len(block.ids))
+    return Changes(n_items)
+
+
+def add_folder(collection: Collection, folder: CodeFolder) -> Changes:
+    """Add a folder of codes to a collection in one transaction, as `add_encoded` does; no item is encoded.
+
+    Raises a `GannetError`, with nothing changed, if the model is not the collection's, if the collection keeps
+    features, or if the folder is damaged.
+    """
+    collection.check_model(folder.model_id)
+    if collection.n_features is not None:
+        raise GannetError(
+            f"{collection.name} keeps features, which {folder.path} does not hold: add its source instead"
+        )
+    blocks = list(folder.blocks())
+    codes = np.concatenate([block.codes for block in blocks])
+    paths = [path for block in blocks for path in block.paths]
+    digests = [digest for block in blocks for digest in block.digests]
+    placed = [Origin(container) for block in blocks for container in block.containers]
+    return add_encoded(collection, Encoded(codes, paths, digests, (), None, folder.model_id, placed))
 
 
 def add_source(

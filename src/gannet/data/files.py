@@ -9,6 +9,7 @@ from pathlib import Path
 from gannet.data.base import MAX_FILE_BYTES, ImageSource, Skipped, reason
 from gannet.data.formats import IMAGE_EXTENSIONS
 from gannet.data.images import PartialImage
+from gannet.data.urls import is_url, read_url
 from gannet.errors import GannetError
 
 TOO_LARGE = f"file above {MAX_FILE_BYTES >> 20} MB"
@@ -47,9 +48,11 @@ class FolderSource(ImageSource):
 def read_file(path: str) -> bytes:
     """Return the content of a file.
 
-    Raises a `GannetError`, whose message is the reason alone, if it cannot be read, is above ``MAX_FILE_BYTES``, or
-    changed while it was read, so that the bytes may mix two contents.
+    The file can be at a URL. Raises a `GannetError`, whose message is the reason alone, if it cannot be read, is above
+    ``MAX_FILE_BYTES``, or changed while it was read, so that the bytes may mix two contents.
     """
+    if is_url(path):
+        return read_url(path)
     try:
         with Path(path).open("rb") as file:
             info = os.fstat(file.fileno())

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gannet.data.base import ImageSource, absolute, exists, is_file, reason
-from gannet.data.files import read_file
+from gannet.data.files import is_image_name, read_file
 from gannet.data.images import RawImage
 from gannet.data.matrix import MATRIX_EXTENSIONS, MatrixSource
 from gannet.data.options import ReadOptions, Sample
 from gannet.data.sample import drawn
 from gannet.data.source_kind import SourceKind
+from gannet.data.urls import is_url, may_be_file, version
 from gannet.errors import GannetError
 
 if TYPE_CHECKING:
@@ -41,9 +42,10 @@ def registry() -> Registry[SourceKind]:
 def own_kinds() -> list[SourceKind]:
     """Return Gannet's kinds of sources in the order in which they are asked.
 
-    The kinds exclude each other, except that any folder is a folder of images: that kind is asked last.
+    The kinds exclude each other, except that any folder, and any URL, is one of images: those kinds are asked last.
     """
-    return [kind() for _, kind in sorted(registry().own().items(), key=lambda item: item[0] == "image-folder")]
+    last = ("image-folder", "url-folder")
+    return [kind() for _, kind in sorted(registry().own().items(), key=lambda item: item[0] in last)]
 
 
 @functools.cache
@@ -147,6 +149,8 @@ def read_item(path: str) -> RawImage:
         return read_file(path)
     located = _locate(path)
     if located is None:
+        if is_url(path):
+            return read_file(path)
         try:
             is_there = Path(path).exists()
         except PermissionError as error:
@@ -155,7 +159,7 @@ def read_item(path: str) -> RawImage:
             is_there = False
         raise GannetError(f"not a picture file: {path}" if is_there else f"no such picture: {path}")
     kind, container, member = located
-    source = None if kind.items == "rows" else _open_container(kind, container, _modified(container))
+    source = None if kind.items == "rows" else _open_container(kind, container, version(container))
     if not isinstance(source, ImageSource):
         raise GannetError(f"{path} is a row of a matrix and has no picture")
     return source.read(source.find(container + member))
@@ -169,7 +173,7 @@ def open_several(text: str, options: ReadOptions) -> ImageSource | MatrixSource 
     """
     full = _resolved(text)
     kind = _kind_of(full)
-    if kind is None or (kind.items == "files" and is_file(full)):
+    if kind is None or (kind.items == "files" and may_be_file(full) and is_image_name(full)):
         return None
     return _open_with(kind, full, options)
 
@@ -183,13 +187,13 @@ def open_row(text: str, features: tuple[str, ...] = ()) -> NDArray[Any] | None:
     if match is None:
         return None
     matrix, row = match["matrix"], int(match["row"])
-    if matrix.lower().endswith(MATRIX_EXTENSIONS) and not is_file(matrix):
+    if matrix.lower().endswith(MATRIX_EXTENSIONS) and not may_be_file(matrix):
         raise GannetError(f"no such file: {matrix}")
     full = _resolved(matrix)
     kind = _kind_of(full)
     rows = kind is not None and kind.items == "rows"
     options = ReadOptions(features)
-    source = _open_container(kind, full, _modified(full), options) if kind is not None and rows else None
+    source = _open_container(kind, full, version(full), options) if kind is not None and rows else None
     if not isinstance(source, MatrixSource):
         return None
     if row >= len(source):
@@ -243,14 +247,9 @@ def _locate(path: str) -> tuple[SourceKind, str, str] | None:
     return None
 
 
-def _modified(text: str) -> int:
-    """Return the time when a file was last changed; 0 for a text that is not a path."""
-    return Path(text).stat().st_mtime_ns if exists(text) else 0
-
-
 @functools.lru_cache(maxsize=4)
 def _open_container(
-    kind: SourceKind, container: str, modified: int, options: ReadOptions = _NO_OPTIONS
+    kind: SourceKind, container: str, version: tuple[Any, ...], options: ReadOptions = _NO_OPTIONS
 ) -> ImageSource | MatrixSource:
     """Open a container, or return it if it is among the last four: a page reads many items of one container."""
     return _open_with(kind, container, options)

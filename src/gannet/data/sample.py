@@ -18,7 +18,7 @@ FEWEST = 100
 def drawn(source: Source, sample: Sample) -> Source:
     """Return a random sample of a source; the source itself if it has no more items."""
     rows = sample.rows(len(source))
-    return source if rows is None else _at(source, rows)
+    return source if rows is None else items_at(source, rows)
 
 
 def n_held_out(n_items: int) -> int:
@@ -30,12 +30,12 @@ def split(source: Source, n_held: int, seed: int | None) -> tuple[Source, Source
     """Return the items of a source to learn from, and ``n_held`` random ones that are held out, each in its order."""
     held = np.zeros(len(source), bool)
     held[np.random.default_rng(seed).choice(len(source), n_held, replace=False)] = True
-    first = _at(source, np.flatnonzero(~held))
+    first = items_at(source, np.flatnonzero(~held))
     first.total = source.total
-    return first, _at(source, np.flatnonzero(held))
+    return first, items_at(source, np.flatnonzero(held))
 
 
-def _at(source: Source, rows: NDArray[np.int64]) -> Source:
+def items_at(source: Source, rows: NDArray[np.int64]) -> Source:
     """Return the items of a source at some places; the others are not read."""
     if isinstance(source, ImageSource):
         part: Source = Subset(source, rows, source.skipped)

@@ -1,4 +1,4 @@
-"""Export to databases and other stores, and searches there."""
+"""Exports to databases and files."""
 
 from __future__ import annotations
 

@@ -117,9 +117,9 @@ class _Export:
                 f"{self._engine.address} holds ids up to {self._engine.max_id}, and the collection has {stop - 1}: "
                 "export to another engine, or make the collection again with `gannet index`"
             )
-        header = self._begin(state, info["created"], sync)
+        header = self._begin(state, info["created"], stop, sync)
         if header.pending:
-            self._write(header, max(stop, header.stop))
+            self._write(header)
         self._engine.finish()
         if header.pending:
             self._engine.write_header(header.finished(info["changed"], stop))
@@ -128,12 +128,12 @@ class _Export:
         counts = self._added, self._removed, self._renamed
         return Exported(str(self._engine.address), len(self._engine), exact, recall, *counts)
 
-    def _begin(self, state: str, created: str, sync: bool) -> Header:
+    def _begin(self, state: str, created: str, stop: int, sync: bool) -> Header:
         """Return the header of the target, whose ``pending`` is empty if there is nothing to write."""
         collection, engine = self._collection, self._engine
         header = engine.header()
         if header is None:
-            header = Header(collection.n_bits, collection.model_id, created, pending=state)
+            header = Header(collection.n_bits, collection.model_id, created, stop=stop, pending=state)
             engine.create(header, collection.model())
             return header
         if header.model_id != collection.model_id:
@@ -150,19 +150,19 @@ class _Export:
                 f"{engine.address} holds an earlier state of {collection.name}: bring it up to date with --sync"
             )
         if header.pending != state:
-            header = replace(header, pending=state, position=0)
+            # Ids that an interrupted export wrote may be above those that the collection has now.
+            header = replace(header, stop=max(stop, header.stop), pending=state, position=0)
             engine.write_header(header)
         return header
 
-    def _write(self, header: Header, stop: int) -> None:
+    def _write(self, header: Header) -> None:
         """Compare every block of ids from the header's position on, and write what differs."""
-        block = self._engine.block
+        block, stop = self._engine.block, header.stop
         with progress(stop, "exporting", "item") as bar:
             bar.update(header.position)
             for first in range(header.position, stop, block):
                 self._write_block(first, min(first + block, stop))
-                header = replace(header, position=first + block, stop=max(header.stop, min(first + block, stop)))
-                self._engine.write_header(header)
+                self._engine.write_header(replace(header, position=first + block))
                 bar.update(min(block, stop - first))
 
     def _write_block(self, first: int, stop: int) -> None:

@@ -10,7 +10,7 @@ and each query only adds table rows.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,37 @@ _QUERIES_FOR_TABLES = 16
 _jit = jit()
 
 
+class Blocks(NamedTuple):
+    """The arrays of ``n`` codes in bit planes.
+
+    Attributes
+    ----------
+    planes : ndarray of shape (groups, blocks, 8, WORDS), dtype uint64
+        The bits after the head, one group per byte.
+    heads : ndarray of shape (n,), dtype uint16
+        The first 16 bits of the codes, ascending.
+    ranks : ndarray of shape (n,), dtype uint32
+        The positions of the codes in the order of the ids.
+    gone : ndarray of shape (ceil(n / 8),), dtype uint8
+        A bit per rank, lowest first, which is set if the code was removed.
+    lowest_ranks : ndarray of shape (blocks,), dtype uint32
+        The lowest rank of each block.
+    """
+
+    planes: Any
+    heads: Any
+    ranks: Any
+    gone: Any
+    lowest_ranks: Any
+
+
+class Queries(NamedTuple):
+    """Queries as heads ``(q,)`` uint16 and further bytes ``(q, groups)`` uint8."""
+
+    heads: Any
+    bytes: Any
+
+
 @_jit
 def popcount(word: Any) -> Any:
     """Return the number of set bits of a 64-bit word."""
@@ -50,6 +81,12 @@ def popcount(word: Any) -> Any:
     x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
     x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
     return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@_jit
+def is_marked(marks: Any, rank: int) -> Any:
+    """Return whether the bit of a rank is set; ``marks`` are bytes whose lowest bits come first."""
+    return (marks[rank >> 3] >> (rank & 7)) & 1 != 0
 
 
 @_jit
@@ -123,12 +160,13 @@ def _start(bound: int, budget: int, n_groups: int, state: Any) -> tuple[int, int
 
 @_jit
 def _collect(
-    heads: Any, ranks: Any, block: int, head: int, bound: int, levels: int, bias: int, state: Any, keys: Any
+    blocks: Any, block: int, queries: Any, query: int, bound: int, levels: int, bias: int, state: Any, keys: Any
 ) -> int:
     """Write the keys ``distance << 32 | rank`` of the codes within ``bound`` after a scan; return their number."""
     count = 0
     start = block * BLOCK
-    end = min(start + BLOCK, len(ranks))
+    end = min(start + BLOCK, len(blocks.ranks))
+    head = queries.heads[query]
     for word in range(WORDS):
         alive = ~state[OVER * WORDS + word]
         while alive:
@@ -137,20 +175,20 @@ def _collect(
             i = start + 64 * word + np.int64(shift)
             if i >= end:
                 break
-            distance = popcount(heads[i] ^ head) - bias
+            distance = popcount(blocks.heads[i] ^ head) - bias
             for row in range(OVER):
                 distance += np.int64((state[row * WORDS + word] >> shift) & np.uint64(1)) << row
             for level in range(levels):
                 bit = (state[(EIGHTS + level) * WORDS + word] >> shift) & np.uint64(1)
                 distance += np.int64(bit) << (3 + level)
-            if distance <= bound:
-                keys[count] = np.uint64(distance) << np.uint64(32) | np.uint64(ranks[i])
+            if distance <= bound and not is_marked(blocks.gone, blocks.ranks[i]):
+                keys[count] = np.uint64(distance) << np.uint64(32) | np.uint64(blocks.ranks[i])
                 count += 1
     return count
 
 
 @_jit
-def _replace_largest(heap: Any, key: int) -> None:
+def replace_largest(heap: Any, key: Any) -> None:
     """Replace the largest key of a max-heap by ``key``."""
     place, size = 0, len(heap)
     while True:
@@ -212,44 +250,33 @@ def _tabulate_block(planes: Any, block: int, whole: Any, tables: Any) -> None:
 
 
 @_jit
-def nearest(
-    planes: Any,
-    heads: Any,
-    ranks: Any,
-    lowest_ranks: Any,
-    query_heads: Any,
-    query_bytes: Any,
-    first_block: int,
-    last_block: int,
-    bounds: Any,
-    heaps: Any,
-) -> None:
+def nearest(blocks: Any, queries: Any, first_block: int, last_block: int, bounds: Any, heaps: Any) -> None:
     """Update each query's max-heap of keys ``heaps (q, k)`` with the codes of a range of blocks.
 
     ``bounds (q,)`` are distances within which at least k codes are known to lie. Threads share them without a lock: any
     value written is such a distance, so a lost update costs time but does not change a result.
     """
     state, keys = np.empty(WORDS * STATE_ROWS, np.uint64), np.empty(BLOCK, np.uint64)
+    planes, query_bytes = blocks.planes, queries.bytes
     flat, n_groups, n_blocks = planes.reshape(-1), planes.shape[0], planes.shape[1]
-    tabled = len(query_heads) >= _QUERIES_FOR_TABLES
+    tabled = len(query_bytes) >= _QUERIES_FOR_TABLES
     n_steps = _steps(planes) if tabled else 0
     masks, table_keys = _masks(query_bytes[: 0 if tabled else len(query_bytes)]), _table_keys(query_bytes, n_steps)
     whole = np.zeros(n_steps * STEP * 3 * WORDS, np.uint64)
     tables = np.empty(n_steps * STEP * TRIPLE_ROWS * WORDS, np.uint64)
     for block in range(first_block, last_block):
-        low = heads[block * BLOCK]
-        shared = _shared_bits(low, heads[min(block * BLOCK + BLOCK, len(heads)) - 1])
+        low = blocks.heads[block * BLOCK]
+        shared = _shared_bits(low, blocks.heads[min(block * BLOCK + BLOCK, len(blocks.heads)) - 1])
         if tabled:
             _tabulate_block(planes, block, whole, tables)
         for query in range(len(heaps)):
-            head = query_heads[query]
             bound = bounds[query]
             largest = heaps[query, 0]
             worst = np.int64(largest >> np.uint64(32))
             if worst <= bound:
                 # The heap is full: a code at the worst distance enters only if its id is smaller.
-                bound = worst - (np.int64(largest & np.uint64(0xFFFFFFFF)) < lowest_ranks[block])
-            budget = bound - popcount((low ^ head) & shared)
+                bound = worst - (np.int64(largest & np.uint64(0xFFFFFFFF)) < blocks.lowest_ranks[block])
+            budget = bound - popcount((low ^ queries.heads[query]) & shared)
             if budget < 0:
                 continue
             levels, bias = _start(bound, budget, n_groups, state)
@@ -262,27 +289,17 @@ def nearest(
                 )  # fmt: skip
             if not alive:
                 continue
-            count = _collect(heads, ranks, block, head, bound, levels, bias, state, keys)
+            count = _collect(blocks, block, queries, query, bound, levels, bias, state, keys)
             if count:
                 heap = heaps[query]
                 for key in keys[:count]:
                     if key < heap[0]:
-                        _replace_largest(heap, key)
+                        replace_largest(heap, key)
                 bounds[query] = min(bounds[query], np.int64(heap[0] >> np.uint64(32)))
 
 
 @_jit
-def seed_bounds(
-    planes: Any,
-    heads: Any,
-    ranks: Any,
-    lowest_ranks: Any,
-    query_heads: Any,
-    query_bytes: Any,
-    probes: int,
-    bounds: Any,
-    heap: Any,
-) -> None:
+def seed_bounds(blocks: Any, queries: Any, probes: int, bounds: Any, heap: Any) -> None:
     """Lower ``bounds`` by searching the blocks with the query's head, and with heads that differ from it in one bit.
 
     ``heap (1, k)`` is working space. Codes near a query often have near heads, so a few blocks give a bound within one
@@ -292,48 +309,35 @@ def seed_bounds(
     for query in range(len(bounds)):
         heap[:] = NO_KEY
         one = slice(query, query + 1)
+        alone = Queries(queries.heads[one], queries.bytes[one])
         for probe in range(probes):
             flip = 0 if probe == 0 else 1 << (probe - 1)
-            place = np.searchsorted(heads, np.uint16(query_heads[query] ^ flip))
-            block = min(int(place), len(heads) - 1) // BLOCK
+            place = np.searchsorted(blocks.heads, np.uint16(queries.heads[query] ^ flip))
+            block = min(int(place), len(blocks.heads) - 1) // BLOCK
             visited[probe] = block
             if block not in visited[:probe]:
-                nearest(
-                    planes, heads, ranks, lowest_ranks, query_heads[one], query_bytes[one], block, block + 1,
-                    bounds[one], heap,
-                )  # fmt: skip
+                nearest(blocks, alone, block, block + 1, bounds[one], heap)
 
 
 @_jit
-def within(
-    planes: Any,
-    heads: Any,
-    ranks: Any,
-    query_heads: Any,
-    query_bytes: Any,
-    first_block: int,
-    last_block: int,
-    bound: int,
-    queries: Any,
-    keys: Any,
-) -> int:
-    """Write query and key of the codes within ``bound``, as many as fit; return the number of all such codes."""
+def within(blocks: Any, queries: Any, first_block: int, last_block: int, bound: int, numbers: Any, keys: Any) -> int:
+    """Write the query's number and the key of the codes within ``bound``, as many as fit; return how many there are."""
     state, found = np.empty(WORDS * STATE_ROWS, np.uint64), np.empty(BLOCK, np.uint64)
+    planes, query_bytes = blocks.planes, queries.bytes
     flat, n_groups, n_blocks = planes.reshape(-1), planes.shape[0], planes.shape[1]
-    tabled = len(query_heads) >= _QUERIES_FOR_TABLES
+    tabled = len(query_bytes) >= _QUERIES_FOR_TABLES
     n_steps = _steps(planes) if tabled else 0
     masks, table_keys = _masks(query_bytes[: 0 if tabled else len(query_bytes)]), _table_keys(query_bytes, n_steps)
     whole = np.zeros(n_steps * STEP * 3 * WORDS, np.uint64)
     tables = np.empty(n_steps * STEP * TRIPLE_ROWS * WORDS, np.uint64)
     total = 0
     for block in range(first_block, last_block):
-        low = heads[block * BLOCK]
-        shared = _shared_bits(low, heads[min(block * BLOCK + BLOCK, len(heads)) - 1])
+        low = blocks.heads[block * BLOCK]
+        shared = _shared_bits(low, blocks.heads[min(block * BLOCK + BLOCK, len(blocks.heads)) - 1])
         if tabled:
             _tabulate_block(planes, block, whole, tables)
-        for query in range(len(query_heads)):
-            head = query_heads[query]
-            budget = bound - popcount((low ^ head) & shared)
+        for query in range(len(query_bytes)):
+            budget = bound - popcount((low ^ queries.heads[query]) & shared)
             if budget < 0:
                 continue
             levels, bias = _start(bound, budget, n_groups, state)
@@ -346,10 +350,10 @@ def within(
                 )  # fmt: skip
             if not alive:
                 continue
-            count = _collect(heads, ranks, block, head, bound, levels, bias, state, found)
+            count = _collect(blocks, block, queries, query, bound, levels, bias, state, found)
             for i in range(count):
                 if total < len(keys):
-                    queries[total] = query
+                    numbers[total] = query
                     keys[total] = found[i]
                 total += 1
     return total

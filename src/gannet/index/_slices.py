@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import numpy as np
@@ -24,31 +25,36 @@ class Slices:
     The layout takes the size of the codes and four bytes more per code. A search reads only part of the stored codes,
     with exact results: the leading bits that all heads of a block share give a lower bound of its distances, and the
     planes of a block are read only until every code of the block is known to be too far away.
+
+    ``ranks`` are the positions of the codes in an order in which the heads ascend, by default a stable one.
     """
 
     queries_per_pass = 256
     blocks_per_task = 1024
 
-    def __init__(self, codes: Codes) -> None:
+    def __init__(self, codes: Codes, ranks: npt.NDArray[np.uint32] | None = None) -> None:
         n, self.width = codes.shape
-        blocks = -(-n // BLOCK)
+        n_blocks = -(-n // BLOCK)
         heads = _heads(codes)
-        # A stable sort keeps equal heads in the order of their positions, so ties are resolved early.
-        self.ranks = np.argsort(heads, kind="stable").astype(np.uint32)
-        self.heads = heads[self.ranks]
-        self.lowest_ranks = np.minimum.reduceat(self.ranks, np.arange(0, n, BLOCK))
+        if ranks is None:
+            # A stable sort keeps equal heads in the order of their positions, so ties are resolved early.
+            ranks = np.argsort(heads, kind="stable").astype(np.uint32)
         groups = max(self.width - HEAD_BYTES, 1)  # codes of 16 bits or less have one group of zeros
-        self.planes = np.zeros((groups, blocks, 8, WORDS), np.uint64)
-        rest = codes[:, HEAD_BYTES:]
+        planes = np.zeros((groups, n_blocks, 8, WORDS), np.uint64)
+        bytes_after_head = codes[:, HEAD_BYTES:]
 
         def write(tasks: Iterator[int]) -> None:
             for first in tasks:
-                kernel.slice_codes(rest, self.ranks, self.planes, first, min(first + self.blocks_per_task, blocks))
+                last = min(first + self.blocks_per_task, n_blocks)
+                kernel.slice_codes(bytes_after_head, ranks, planes, first, last)
 
-        threads.share(self._tasks(blocks), write)
+        threads.share(self._tasks(n_blocks), write)
+        lowest_ranks = np.minimum.reduceat(ranks, np.arange(0, n, BLOCK))
+        gone = np.zeros(-(-n // 8), np.uint8)
+        self.blocks = kernel.Blocks(planes, heads[ranks], ranks, gone, lowest_ranks)
 
     def __len__(self) -> int:
-        return len(self.ranks)
+        return len(self.blocks.ranks)
 
     def _tasks(self, n_blocks: int) -> range:
         """Return the first block of each task."""
@@ -57,35 +63,53 @@ class Slices:
     @property
     def nbytes(self) -> int:
         """Memory taken, in bytes."""
-        return self.planes.nbytes + self.heads.nbytes + self.ranks.nbytes + self.lowest_ranks.nbytes
+        return sum(int(array.nbytes) for array in self.blocks)
+
+    @property
+    def gone(self) -> npt.NDArray[np.uint8]:
+        """A bit per position, lowest first, which is set if the code was removed; searches leave it out."""
+        gone: npt.NDArray[np.uint8] = self.blocks.gone
+        return gone
 
     def codes(self) -> Codes:
         """Return the codes ``(n, width)`` by position."""
+        blocks = self.blocks
         codes = np.empty((len(self), self.width), np.uint8)
-        head = self.heads.astype(">u2").view(np.uint8).reshape(-1, HEAD_BYTES)
-        codes[self.ranks, :HEAD_BYTES] = head[:, : self.width]
-        kernel.unslice_codes(self.planes, self.ranks, codes[:, HEAD_BYTES:])
+        head = blocks.heads.astype(">u2").view(np.uint8).reshape(-1, HEAD_BYTES)
+        codes[blocks.ranks, :HEAD_BYTES] = head[:, : self.width]
+        kernel.unslice_codes(blocks.planes, blocks.ranks, codes[:, HEAD_BYTES:])
         return codes
 
-    def nearest(self, queries: Codes, k: int) -> tuple[Distances, Positions]:
-        """Return distances and positions ``(q, k)`` of the ``k <= n`` nearest codes, by distance, then position."""
+    def without(self, gone: npt.NDArray[np.uint8]) -> Slices:
+        """Return the same codes with other bits of ``gone``."""
+        other = copy.copy(self)
+        other.blocks = self.blocks._replace(gone=gone)
+        return other
+
+    def nearest(
+        self, queries: Codes, k: int, bounds: npt.NDArray[np.int64] | None = None
+    ) -> tuple[Distances, Positions]:
+        """Return distances and positions ``(q, k)`` of the ``k`` nearest codes, by distance, then position.
+
+        At least ``k`` codes are there. ``bounds (q,)`` are distances within which ``k`` codes are known to lie.
+        """
+        most = np.full(len(queries), 8 * self.width, np.int64)
+        bounds = most if bounds is None else np.minimum(bounds, most)
         keys = np.empty((len(queries), k), np.uint64)
         for start in range(0, len(queries), self.queries_per_pass):
             some = slice(start, start + self.queries_per_pass)
-            keys[some] = self._nearest_keys(queries[some], k)
-        return _unpack_keys(keys)
+            keys[some] = self._nearest_keys(queries[some], k, bounds[some])
+        return unpack_keys(keys)
 
-    def _nearest_keys(self, queries: Codes, k: int) -> npt.NDArray[np.uint64]:
-        arrays = (self.planes, self.heads, self.ranks, self.lowest_ranks, _heads(queries), self._rest(queries))
-        n_blocks = len(self.lowest_ranks)
-        bounds = np.full(len(queries), 8 * self.width, np.int64)
+    def _nearest_keys(self, queries: Codes, k: int, bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+        asked, n_blocks = self._queries(queries), len(self.blocks.lowest_ranks)
         probes = min(1 + 8 * HEAD_BYTES, n_blocks // 64)
-        kernel.seed_bounds(*arrays, probes, bounds, np.empty((1, k), np.uint64))
+        kernel.seed_bounds(self.blocks, asked, probes, bounds, np.empty((1, k), np.uint64))
 
         def scan(tasks: Iterator[int]) -> npt.NDArray[np.uint64]:
             heaps = np.full((len(queries), k), kernel.NO_KEY)
             for first in tasks:
-                kernel.nearest(*arrays, first, min(first + self.blocks_per_task, n_blocks), bounds, heaps)
+                kernel.nearest(self.blocks, asked, first, min(first + self.blocks_per_task, n_blocks), bounds, heaps)
             return heaps
 
         keys = np.concatenate(threads.share(self._tasks(n_blocks), scan), axis=1)
@@ -100,8 +124,7 @@ class Slices:
         return found
 
     def _within(self, queries: Codes, radius: int) -> list[tuple[Distances, Positions]]:
-        arrays = (self.planes, self.heads, self.ranks, _heads(queries), self._rest(queries))
-        n_blocks = len(self.lowest_ranks)
+        asked, n_blocks = self._queries(queries), len(self.blocks.lowest_ranks)
 
         def scan(tasks: Iterator[int]) -> list[tuple[Positions, npt.NDArray[np.uint64]]]:
             found = []
@@ -112,7 +135,7 @@ class Slices:
                     room = max(room, total)
                     query, keys = np.empty(room, np.int64), np.empty(room, np.uint64)
                     last = min(first + self.blocks_per_task, n_blocks)
-                    total = kernel.within(*arrays, first, last, radius, query, keys)
+                    total = kernel.within(self.blocks, asked, first, last, radius, query, keys)
                 found.append((query[:total].copy(), keys[:total].copy()))
             return found
 
@@ -121,13 +144,13 @@ class Slices:
         keys = np.concatenate([part[1] for part in parts])
         order = np.lexsort((keys, query))
         ends = np.cumsum(np.bincount(query, minlength=len(queries)))[:-1]
-        return [_unpack_keys(some) for some in np.split(keys[order], ends)]
+        return [unpack_keys(some) for some in np.split(keys[order], ends)]
 
-    def _rest(self, queries: Codes) -> Codes:
-        """Return the bytes after the head, one per group of planes."""
-        rest = np.zeros((len(queries), len(self.planes)), np.uint8)
+    def _queries(self, queries: Codes) -> kernel.Queries:
+        """Return the heads of queries, and the bytes after them, one per group of planes."""
+        rest = np.zeros((len(queries), len(self.blocks.planes)), np.uint8)
         rest[:, : max(self.width - HEAD_BYTES, 0)] = queries[:, HEAD_BYTES:]
-        return rest
+        return kernel.Queries(_heads(queries), rest)
 
 
 def _heads(codes: Codes) -> npt.NDArray[np.uint16]:
@@ -138,5 +161,5 @@ def _heads(codes: Codes) -> npt.NDArray[np.uint16]:
     return heads
 
 
-def _unpack_keys(keys: npt.NDArray[np.uint64]) -> tuple[Distances, Positions]:
+def unpack_keys(keys: npt.NDArray[np.uint64]) -> tuple[Distances, Positions]:
     return (keys >> np.uint64(32)).astype(np.int64), (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)

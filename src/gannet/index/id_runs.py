@@ -55,3 +55,14 @@ class IdRuns:
         if not self._n:
             return ids
         return ids - self.shifts[np.searchsorted(self.starts + self.shifts, ids, side="right") - 1]
+
+    def locate(self, ids: Ids) -> npt.NDArray[np.int64]:
+        """Return the positions of ``ids``, an array of any shape, or -1 for those that are not present."""
+        firsts = self.starts + self.shifts
+        runs = np.searchsorted(firsts, ids, side="right") - 1
+        if not self._n:
+            return runs
+        # An id before the first run is compared with that run. Differences beyond 64 bits wrap, and are below 0 then.
+        places = ids - firsts[runs]
+        present = (runs >= 0) & (places >= 0) & (places < np.diff(self.starts, append=self._n)[runs])
+        return np.where(present, places + self.starts[runs], -1)

@@ -122,9 +122,9 @@ class CIBHash(ViewsHasher, DescentHasher):
             nt_xent,
             rounded_codes,
             sampled_codes,
-            views_network,
         )
         from gannet.training.loops import train_on_views
+        from gannet.training.mlp import MLP
 
         schedule = self.schedule()
         n_features = features.shape[-1]
@@ -142,11 +142,9 @@ class CIBHash(ViewsHasher, DescentHasher):
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = views_network(n_features, self.hidden, self.n_bits)
+            network = MLP(n_features, self.hidden, self.n_bits)
             train_on_views(network, loss, schedule, inputs, generator)
-        arrays = [np.ascontiguousarray(parameter.detach().numpy().T) for parameter in network.parameters()]
-        # The first layer of the encoder includes the scaling of the inputs.
-        return UnitMLP(mean, arrays[0] * np.float32(n_features**0.5), *arrays[1:])
+        return UnitMLP(mean, *network.arrays(inputs))
 
     def _check_settings(self) -> None:
         if self.codes not in _CODES:

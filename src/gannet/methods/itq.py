@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
@@ -64,15 +65,18 @@ class ITQ(Hasher):
         return Linear(pca.mean_.astype(np.float32), weight, np.zeros(self.n_bits, np.float32))
 
     def _rotation(self, projected: Floats) -> Floats:
-        random = check_random_state(self.random_state)
-        rotation, _ = np.linalg.qr(random.standard_normal((self.n_bits, self.n_bits)))
-        rotation = rotation.astype(projected.dtype)
+        rotation = random_rotation(self.n_bits, check_random_state(self.random_state)).astype(projected.dtype)
         # Blocks in the cache are much faster. Threads share them, in place of the threads of BLAS.
         with threadpool_limits(1, user_api="blas"):
             for _ in range(self.n_iterations):
                 left, _, right = np.linalg.svd(_correlation(projected, rotation))
                 rotation = left @ right
         return rotation
+
+
+def random_rotation(n: int, random: np.random.RandomState) -> npt.NDArray[np.float64]:
+    """Return a random orthogonal matrix ``(n, n)``."""
+    return np.linalg.qr(random.standard_normal((n, n)))[0]
 
 
 def check_bits_per_feature(method: str, n_bits: int, features: Floats) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from gannet.codes import n_bytes
-from gannet.pages.pictures import Album, Neighbor, Query, all_tiny, pictures_of
+from gannet.pages.pictures import Album, Neighbor, Picture, Query, all_tiny, pictures_of
 from gannet.pages.rendering import render
 from gannet.retrieval.queries import is_id
 
@@ -22,8 +22,9 @@ def search_page(answers: Sequence[Answer], title: str, n_bits: int, picture: Cal
     """Return the HTML page of a search: the first 200 queries, and the first 100 results of each.
 
     Pictures are embedded until they take about 32 MB together. An item or a query by id whose file has changed since it
-    was indexed is shown without its picture. A query that could not be answered is shown with the reason. ``picture``
-    maps the path of an item to its JPEG thumbnail, or to None if it has none, and is called at most once per path.
+    was indexed is shown without its picture, and so is a text. A query that could not be answered is shown with the
+    reason. ``picture`` maps the path of an item to its JPEG thumbnail, or to None if it has none, and is called at most
+    once per path.
     """
     n_bytes(n_bits)
     album = Album(picture)
@@ -31,7 +32,10 @@ def search_page(answers: Sequence[Answer], title: str, n_bits: int, picture: Cal
     for answer in answers[:QUERIES]:
         error, changed = answer.get("error"), answer.get("changed", False)
         stale = changed and is_id(answer["query"])  # a file given as the query is shown with its present content
-        asked = album.picture(answer["query"], changed, hidden=stale or error is not None)
+        if "text" in answer:
+            asked = Picture(answer["query"], answer["query"], None, tiny=False, changed=False)
+        else:
+            asked = album.picture(answer["query"], changed, hidden=stale or error is not None)
         near = []
         for item in answer["results"][:RESULTS]:
             changed = item.get("changed", False)

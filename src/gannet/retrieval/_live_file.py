@@ -10,7 +10,7 @@ from gannet.collection.collection import Collection
 from gannet.collection.errors import explained
 from gannet.collection.log import read_base
 from gannet.index import IndexFactory
-from gannet.retrieval._image_queries import ImageEncoder
+from gannet.retrieval._query_encoder import QueryEncoder
 from gannet.retrieval.pictures import Pictures
 
 
@@ -25,7 +25,7 @@ class LiveFile:
         self._monitor = storage.connect(path, readonly=True)
         self.pictures = Pictures(self.collection)  # an item's content never changes, so they outlive a state
         self._version = 0
-        self.images = ImageEncoder(self.collection)
+        self.queries = QueryEncoder(self.collection)
 
     def is_outdated(self, version: int, state: bytes) -> bool:
         """Return whether the file must be opened again.

@@ -11,7 +11,7 @@ from gannet.codes import Ids
 from gannet.collection.stored_codes import Searcher
 from gannet.errors import GannetError
 from gannet.retrieval.found import Matches
-from gannet.retrieval.plan import Plan, Ranked, compared_weights, make_plan
+from gannet.retrieval.plan import Plan, Ranked, compared_bits, compared_weights, make_plan
 
 
 def checked_plan(k: int, radius: int | None, weights: npt.ArrayLike | None) -> Plan:
@@ -38,4 +38,5 @@ def find_matches(
     if weights is not None:
         compared = compared_weights(searcher.index, weights)
         found = found.by_score(compared, searcher.codes(found.ids)).first(plan.k)
-    return Matches(found.ids, found.distances, paths(found.ids), searcher.codes(found.ids), found.scores)
+    codes = searcher.codes(found.ids)
+    return Matches(found.ids, found.distances, paths(found.ids), codes, compared_bits(searcher.index), found.scores)

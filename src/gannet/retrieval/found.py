@@ -27,18 +27,20 @@ class Matches:
     """The ``m`` items that a search found, with their packed codes ``(m, w)``.
 
     They are ordered by distance in bits, then by id. If there are ``scores (m,)``, these come first, highest first.
+    ``compared`` are the first bit that distances and scores count, and the one after the last.
     """
 
     ids: Ids
     distances: Distances
     paths: Sequence[str]
     codes: Codes
+    compared: tuple[int, int]
     scores: Floats | None = None
 
 
 @dataclass(frozen=True)
-class EncodedImage:
-    """The code ``(w,)`` of an image, packed uint8, and the weights of its bits ``(n_bits,)``."""
+class EncodedQuery:
+    """The code ``(w,)`` of an image or a text, packed uint8, and the weights of its bits ``(n_bits,)``."""
 
     code: npt.NDArray[np.uint8]
     weights: Floats

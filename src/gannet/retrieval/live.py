@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,12 +15,14 @@ import numpy.typing as npt
 
 from gannet.codes import Codes, Ids
 from gannet.collection.stored_codes import Searcher
-from gannet.errors import GannetError
+from gannet.errors import GannetError, unknown_name
 from gannet.index import DEFAULT_INDEX, Index, IndexFactory
+from gannet.index.part import PartIndex
 from gannet.retrieval._live_file import LiveFile
 from gannet.retrieval._matches import checked_plan, find_matches
 from gannet.retrieval.duplicates import group_items, limits
-from gannet.retrieval.found import CodedItem, EncodedImage, Group, Matches
+from gannet.retrieval.found import CodedItem, EncodedQuery, Group, Matches
+from gannet.retrieval.parts import parts_of
 
 T = TypeVar("T")
 
@@ -95,6 +97,20 @@ class LiveCollection:
     def n_bits(self) -> int:
         """Length of the codes in bits."""
         return self._current().n_bits
+
+    @property
+    def takes_texts(self) -> bool:
+        """Whether the collection's model can be read and has a text network, for `encode_text`."""
+        with contextlib.suppress(GannetError):
+            return self._current().file.queries.model.texts is not None
+        return False
+
+    @property
+    def parts(self) -> Sequence[str]:
+        """Names of the parts of hybrid codes that `search` can compare alone; none for other codes."""
+        with contextlib.suppress(GannetError):
+            return list(self._current().ranges())
+        return []
 
     @property
     def duplicate_limits(self) -> tuple[int, float]:
@@ -189,7 +205,12 @@ class LiveCollection:
         return self._on_one_state(find)
 
     def search(
-        self, code: npt.ArrayLike, k: int, radius: int | None = None, weights: npt.ArrayLike | None = None
+        self,
+        code: npt.ArrayLike,
+        k: int,
+        radius: int | None = None,
+        weights: npt.ArrayLike | None = None,
+        part: str | None = None,
     ) -> Matches:
         """Return the items nearest to a code.
 
@@ -204,6 +225,8 @@ class LiveCollection:
         weights : array-like of shape (n_bits,), default=None
             Weights of the query's bits, from `encode`: order the nearest 1,000 items, or ``k`` if that is more, by
             their scores, and return the first ``k``.
+        part : str, default=None
+            Compare only the bits of one of the `parts`.
 
         Returns
         -------
@@ -213,12 +236,13 @@ class LiveCollection:
         Raises
         ------
         GannetError
-            If the code or the weights have another length, or if ``k`` or ``radius`` is out of range.
+            If the code or the weights have another length, if ``k`` or ``radius`` is out of range, or if the codes have
+            no such part.
         """
         plan = checked_plan(k, radius, weights)
 
         def find(state: _State) -> Matches:
-            searcher = Searcher(state.index, state.codes_at)
+            searcher = Searcher(state.index_of(part), state.codes_at)
             return find_matches(searcher, lambda ids: self._paths(state, ids), plan, code, radius, weights)
 
         return self._on_one_state(find)
@@ -259,7 +283,7 @@ class LiveCollection:
 
         return self._on_one_state(find)
 
-    def encode(self, image: bytes) -> EncodedImage:
+    def encode(self, image: bytes) -> EncodedQuery:
         """Encode an image; the first call loads the backbone, which takes seconds.
 
         Parameters
@@ -269,7 +293,7 @@ class LiveCollection:
 
         Returns
         -------
-        EncodedImage
+        EncodedQuery
             Its packed code, and the weights of its bits for `search`.
 
         Raises
@@ -277,7 +301,27 @@ class LiveCollection:
         GannetError
             If the image cannot be read, or if the collection is of vectors.
         """
-        return self._current().file.images.encode(image)
+        return self._current().file.queries.encode(image)
+
+    def encode_text(self, text: str) -> EncodedQuery:
+        """Encode a text; the first call loads the text network, which takes seconds.
+
+        Parameters
+        ----------
+        text : str
+            A text such as ``"a red car"``.
+
+        Returns
+        -------
+        EncodedQuery
+            Its packed code, and the weights of its bits for `search`.
+
+        Raises
+        ------
+        GannetError
+            If the collection's model has no text network, or if it is missing.
+        """
+        return self._current().file.queries.encode_text(text)
 
     def has_content(self, id: int, digest: bytes) -> bool:
         """Return whether an item was made from content with a given digest.
@@ -361,6 +405,7 @@ class _State:
     ids: Ids
     codes: Codes
     index: Index
+    parts: _Parts
     grouping: _Grouping
 
     @classmethod
@@ -371,7 +416,7 @@ class _State:
         with collection.snapshot():
             ids, codes = collection.ids, collection.codes()
         index = collection.index_factory(codes, collection.n_bits, ids=ids)
-        return cls(file, version, state, ids, codes, index, _Grouping())
+        return cls(file, version, state, ids, codes, index, _Parts(), _Grouping())
 
     @property
     def n_bits(self) -> int:
@@ -388,6 +433,25 @@ class _State:
         """Return the codes of ``ids (m,)``, which are all present."""
         return self.codes[np.searchsorted(self.ids, ids)]
 
+    def index_of(self, part: str | None) -> Index:
+        """Return the index over one part of the codes, made when it is first needed, or the index over all bits."""
+        if part is None:
+            return self.index
+        ranges = self.ranges()
+        if part not in ranges:
+            raise unknown_name("part of the codes", part, ranges)
+        with self.parts.lock:
+            if part not in self.parts.indexes:
+                make_index = self.file.collection.index_factory
+                self.parts.indexes[part] = PartIndex(
+                    self.codes, self.n_bits, self.ids, bits=ranges[part], make_index=make_index
+                )
+            return self.parts.indexes[part]
+
+    def ranges(self) -> Mapping[str, tuple[int, int]]:
+        """Return the bits of each part of the codes; an index over one part, from `part_index`, has none."""
+        return {} if isinstance(self.index, PartIndex) else parts_of(self.file.queries.model)
+
     def groups(self, radius: int) -> Sequence[Ids]:
         """Return the groups of near-duplicates, largest first, each its ids ``(m,)``, ascending."""
         with self.grouping.lock:
@@ -397,6 +461,14 @@ class _State:
                 self.grouping.groups = group_items(collection, self.ids, self.codes, radius, cosine, self.file.pictures)
                 self.grouping.radius = radius
             return self.grouping.groups
+
+
+class _Parts:
+    """The indexes over those parts of the codes of one state that were searched."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.indexes: dict[str, Index] = {}
 
 
 class _Grouping:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -11,9 +12,9 @@ import numpy.typing as npt
 from gannet.engines import Target
 from gannet.engines.target import MissingItemError
 from gannet.errors import GannetError
-from gannet.retrieval._image_queries import ImageEncoder
 from gannet.retrieval._matches import checked_plan, find_matches
-from gannet.retrieval.found import CodedItem, EncodedImage, Matches
+from gannet.retrieval._query_encoder import QueryEncoder
+from gannet.retrieval.found import CodedItem, EncodedQuery, Matches
 from gannet.retrieval.live import UnknownItemError
 
 T = TypeVar("T")
@@ -35,11 +36,12 @@ class LiveTarget:
     """
 
     editable = False
+    parts: Sequence[str] = ()
     duplicate_limits = (0, 0.0)
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._encoder = ImageEncoder(target)
+        self._queries = QueryEncoder(target)
 
     def __len__(self) -> int:
         return len(self._target)
@@ -53,6 +55,13 @@ class LiveTarget:
     def n_bits(self) -> int:
         """Length of the codes in bits."""
         return self._target.n_bits
+
+    @property
+    def takes_texts(self) -> bool:
+        """Whether the model can be read and has a text network, for `encode_text`."""
+        with contextlib.suppress(GannetError):
+            return self._queries.model.texts is not None
+        return False
 
     def warm_up(self) -> None:
         """Do nothing: a search needs no preparation here."""
@@ -119,7 +128,12 @@ class LiveTarget:
         return _repeated(find)
 
     def search(
-        self, code: npt.ArrayLike, k: int, radius: int | None = None, weights: npt.ArrayLike | None = None
+        self,
+        code: npt.ArrayLike,
+        k: int,
+        radius: int | None = None,
+        weights: npt.ArrayLike | None = None,
+        part: str | None = None,
     ) -> Matches:
         """Return the items nearest to a code.
 
@@ -133,12 +147,16 @@ class LiveTarget:
             Leave out items that differ in more than this many bits.
         weights : array-like of shape (n_bits,), default=None
             Weights of the query's bits, from `encode`; see `gannet.retrieval.live.LiveCollection.search`.
+        part : str, default=None
+            Refused: an engine compares whole codes.
 
         Returns
         -------
         Matches
             The items, ordered by distance, then by id; with weights, by score, then by distance, then by id.
         """
+        if part is not None:
+            raise GannetError(f"{self.name} compares whole codes: leave the part out, or search the collection")
         plan = checked_plan(k, radius, weights)
         return _repeated(lambda: find_matches(self._target.searcher(), self._target.paths, plan, code, radius, weights))
 
@@ -157,7 +175,7 @@ class LiveTarget:
         """
         raise GannetError("near-duplicates are not searched in a target: use `gannet duplicates` with the collection")
 
-    def encode(self, image: bytes) -> EncodedImage:
+    def encode(self, image: bytes) -> EncodedQuery:
         """Encode an image; the first call loads the backbone, which takes seconds.
 
         Parameters
@@ -167,10 +185,25 @@ class LiveTarget:
 
         Returns
         -------
-        EncodedImage
+        EncodedQuery
             Its packed code, and the weights of its bits for `search`.
         """
-        return self._encoder.encode(image)
+        return self._queries.encode(image)
+
+    def encode_text(self, text: str) -> EncodedQuery:
+        """Encode a text; the first call loads the text network, which takes seconds.
+
+        Parameters
+        ----------
+        text : str
+            A text such as ``"a red car"``.
+
+        Returns
+        -------
+        EncodedQuery
+            Its packed code, and the weights of its bits for `search`.
+        """
+        return self._queries.encode_text(text)
 
     def has_content(self, id: int, digest: bytes) -> bool:
         """Return whether an item was made from content with a given digest.

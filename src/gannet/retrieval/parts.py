@@ -10,9 +10,16 @@ from gannet.collection.stored_model import read_model
 from gannet.errors import GannetError, unknown_name
 from gannet.index import DEFAULT_INDEX, IndexFactory, index_factory
 from gannet.index.part import PartIndex
+from gannet.model import Model
 
 PARTS = ("kind", "nearest")
 """Names of the parts of a hybrid code, in their order."""
+
+
+def parts_of(model: Model) -> dict[str, tuple[int, int]]:
+    """Return the first bit of each part of a model's codes and the one after its last; empty if they have no parts."""
+    ranges = model.encoder.ranges
+    return dict(zip(PARTS, ranges, strict=True)) if len(ranges) == len(PARTS) else {}
 
 
 def part_index(
@@ -50,9 +57,9 @@ def part_index(
         raise unknown_name("part", part, PARTS)
     make_index = index_factory(index)
     with Collection.open(path, readonly=True) as collection:
-        encoder = read_model(collection).encoder
-    if len(encoder.ranges) != len(PARTS):
+        parts = parts_of(read_model(collection))
+    if not parts:
         raise GannetError(
             f"the codes of {os.fspath(path)} have no parts: fit a model with `--method hybrid`, or leave --part out"
         )
-    return functools.partial(PartIndex, bits=encoder.ranges[PARTS.index(part)], make_index=make_index)
+    return functools.partial(PartIndex, bits=parts[part], make_index=make_index)

@@ -15,7 +15,7 @@ from gannet.encoders import Floats
 from gannet.errors import GannetError
 from gannet.index.part import PartIndex
 from gannet.index.protocol import Distances, ReadOnlyIndex
-from gannet.retrieval.queries import Query, stored_features
+from gannet.retrieval.queries import Query, cosines
 from gannet.retrieval.searchable import Searchable
 from gannet.scoring import DEFAULT_CANDIDATES, asymmetric_scores, best_first
 
@@ -77,11 +77,14 @@ class Plan:
         if self.rerank is None:
             return found.first(self.k)
         found = found.first(self.rerank)
-        cosines = collection.features(found.ids).astype(np.float32) @ stored_features(collection, query)[0].astype(
-            np.float32
-        )
-        order = best_first(cosines)[: self.k]
-        return replace(found.take(order), cosines=cosines[order])
+        similarities = cosines(collection, query, found.ids)
+        order = best_first(similarities)[: self.k]
+        return replace(found.take(order), cosines=similarities[order])
+
+
+def compared_bits(index: ReadOnlyIndex) -> tuple[int, int]:
+    """Return the first bit that an index compares, and the one after the last."""
+    return index.bits if isinstance(index, PartIndex) else (0, index.n_bits)
 
 
 def compared_weights(index: ReadOnlyIndex, weights: npt.ArrayLike) -> Floats:
@@ -90,7 +93,7 @@ def compared_weights(index: ReadOnlyIndex, weights: npt.ArrayLike) -> Floats:
     if not isinstance(index, PartIndex) or given.shape != (index.n_bits,):
         return given
     compared = np.zeros_like(given)
-    part = slice(*index.bits)
+    part = slice(*compared_bits(index))
     compared[part] = given[part]
     return compared
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from gannet.codes import Ids
 from gannet.collection.feature_rows import half_unit
 from gannet.collection.items import Item
 from gannet.collection.stored_model import read_model
@@ -22,6 +23,8 @@ from gannet.retrieval.contents import read_digests
 from gannet.retrieval.searchable import Searchable
 
 if TYPE_CHECKING:
+    from gannet.backbones import TextNetworkLike
+    from gannet.backbones.texts import TextRecord
     from gannet.data import RawImage
     from gannet.image_hasher import ImageHasher
     from gannet.model import Model
@@ -50,8 +53,9 @@ class Query:
 
     A query that was read has either an ``item``, whose stored code answers, or a code ``(w,)`` of its own with its
     ``values``: features ``(d,)`` or pixels. Its bits have ``weights (n_bits,)`` if they were asked for and the query is
-    an image or a row that could be read. A query that cannot be answered has an ``error``. ``changed`` is set if an
-    item has the path of the query, but was indexed with other content.
+    a text, or an image or a row that could be read. A query that cannot be answered has an ``error``. ``changed`` is
+    set if an item has the path of the query, but was indexed with other content. A query that is a text has the
+    model's record of its text network, ``texts``.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Query:
     weights: Floats | None = None
     error: str | None = None
     changed: bool = False
+    texts: TextRecord | None = None
 
 
 def read_queries(
@@ -259,13 +264,41 @@ class _Reader:
         return ImageHasher(model=self._model)
 
 
-def stored_features(collection: Searchable, query: Query) -> npt.NDArray[np.float16]:
-    """Return the features ``(1, d)`` of a query that was read, as a collection keeps them."""
+def read_texts(
+    collection: Searchable, texts: Sequence[str], weigh: bool = False, text_network: TextNetworkLike | None = None
+) -> list[Query]:
+    """Read queries that are texts, with the text network of the collection's model; see `read_queries`."""
+    if not texts:
+        return []
+    from gannet.image_hasher import ImageHasher
+
+    try:
+        model = read_model(collection)
+        features = ImageHasher(model=model, text_network=text_network).text_features(texts)
+        codes = model.encoder.encode(features)
+        weights = model.bit_weights(features) if weigh else [None] * len(texts)
+    except GannetError as error:
+        return [Query(text, error=f"the text {text!r} cannot be searched for: {error}") for text in texts]
+    return [
+        Query(text, code=code, values=row, weights=of_bits, texts=model.texts)
+        for text, code, row, of_bits in zip(texts, codes, features, weights, strict=True)
+    ]
+
+
+def cosines(collection: Searchable, query: Query, ids: Ids) -> Floats:
+    """Return the cosines ``(m,)`` of the features of a query that was read and those that a collection keeps of items.
+
+    The features of a text and those of items are each centered by their own mean; see `TextRecord`.
+    """
+    items = collection.features(ids).astype(np.float32)
     if query.item is not None:
-        stored: npt.NDArray[np.float16] = collection.features([query.item])
-        return stored
-    assert query.values is not None
-    return half_unit(query.values.reshape(1, -1))
+        asked = collection.features([query.item])
+    else:
+        assert query.values is not None
+        if query.texts is not None:
+            return query.texts.cosines(query.values, items)
+        asked = half_unit(query.values.reshape(1, -1))
+    return np.asarray(items @ asked[0].astype(np.float32))
 
 
 class _Images(ImageSource):

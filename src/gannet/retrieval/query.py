@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NotRequired, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import numpy as np
 
@@ -12,8 +12,11 @@ from gannet.data.base import absolute
 from gannet.data.options import ReadOptions
 from gannet.errors import GannetError
 from gannet.retrieval.plan import Ranked, compared_weights, make_plan
-from gannet.retrieval.queries import Query, is_id, parse_id, read_queries
+from gannet.retrieval.queries import Query, is_id, parse_id, read_queries, read_texts
 from gannet.retrieval.searchable import Searchable
+
+if TYPE_CHECKING:
+    from gannet.backbones import TextNetworkLike
 
 QUERIES_AT_ONCE = 1000
 """Queries that are searched together: their candidates are in memory at the same time."""
@@ -40,13 +43,14 @@ class Answer(TypedDict):
     """The neighbors of one query: by score or, if they have none, by distance, then id; re-ranked ones by cosine.
 
     ``error`` is present if the query could not be answered. ``changed`` is present, and true, if the query names an
-    item whose content has changed since it was indexed.
+    item whose content has changed since it was indexed. ``text`` is present, and true, if the query is a text.
     """
 
     query: str
     results: list[Neighbor]
     error: NotRequired[str]
     changed: NotRequired[bool]
+    text: NotRequired[bool]
 
 
 def find_items(collection: Collection, names: Sequence[str]) -> list[int]:
@@ -69,12 +73,15 @@ def find_items(collection: Collection, names: Sequence[str]) -> list[int]:
 
 def search(
     collection: Searchable,
-    queries: Sequence[str],
+    queries: Sequence[str] = (),
     k: int = 10,
     radius: int | None = None,
     rerank: int | None = None,
     asymmetric: int | bool | None = None,
     options: ReadOptions = _DEFAULTS,
+    *,
+    texts: Sequence[str] = (),
+    text_network: TextNetworkLike | None = None,
 ) -> list[Answer]:
     """Find the items of a collection that are nearest to each query.
 
@@ -82,7 +89,7 @@ def search(
     ----------
     collection : Collection or Target
         An open collection, or a `gannet.engines.Target` to which one was exported.
-    queries : sequence of str
+    queries : sequence of str, default=()
         Queries, each the id of an item, an image file, the path of an item, or a row of a matrix such as
         ``"vectors.npy#17"``. A folder or archive of images, or a whole matrix, stands for all its items. A path is
         answered from the present content of its file; only if that cannot be read, from the code of the item.
@@ -97,18 +104,23 @@ def search(
         Order the nearest ``asymmetric`` items, 1,000 if True, by their score (`gannet.scoring.asymmetric_scores`): it
         weighs each bit by the real values of the query, which is more accurate than counting the bits that differ.
         True orders all items within ``radius``. With ``rerank``, the items with the best scores are re-ranked. By
-        default, a query is answered in this way if it is an image or a row that can be read, and neither ``radius`` nor
-        ``rerank`` is given. A query by id has no values; if ``asymmetric`` is given, it is not answered.
+        default, a query is answered in this way if it is a text, or an image or a row that can be read, and neither
+        ``radius`` nor ``rerank`` is given. A query by id has no values; if ``asymmetric`` is given, it is not answered.
     options : ReadOptions, default=ReadOptions()
         How matrices, folders, archives and images among the queries are read.
+    texts : sequence of str, default=()
+        Further queries: texts such as ``"a red car"``, if the collection's model has a text network.
+    text_network : object, default=None
+        The text network, if it is an object that was passed when the model was learned.
 
     Returns
     -------
     list of Answer
-        One dict per query, with ``query`` and ``results``. A result has ``id``, ``path``, ``distance`` in bits, if
-        ordered by score ``score``, and if re-ranked ``cosine``. Results are ordered by cosine or else by score, largest
-        first, then by distance, then by id. A query that cannot be answered has no results, and an ``error``. A query
-        by the path of an item whose content has changed since it was indexed has a true ``changed``.
+        One dict per query, those of ``texts`` last, with ``query`` and ``results``. A result has ``id``, ``path``,
+        ``distance`` in bits, if ordered by score ``score``, and if re-ranked ``cosine``. Results are ordered by cosine
+        or else by score, largest first, then by distance, then by id. A query that cannot be answered has no results,
+        and an ``error``. A query by the path of an item whose content has changed since it was indexed has a true
+        ``changed``, and one of ``texts`` a true ``text``.
 
     Raises
     ------
@@ -137,7 +149,9 @@ def search(
     >>> answers[1]["results"][0]
     {'id': 1, 'path': 'b.jpg', 'distance': 0}
     """
-    answers = answer_all(collection, queries, k, radius, rerank, asymmetric, options)
+    answers = answer_all(
+        collection, queries, k, radius, rerank, asymmetric, options, texts=texts, text_network=text_network
+    )
     check_answered(answers)
     return answers
 
@@ -150,15 +164,21 @@ def answer_all(
     rerank: int | None = None,
     asymmetric: int | bool | None = None,
     options: ReadOptions = _DEFAULTS,
+    *,
+    texts: Sequence[str] = (),
+    text_network: TextNetworkLike | None = None,
 ) -> list[Answer]:
     """Return the answers of `search`, also if no query could be answered."""
     plan = make_plan(k, radius, rerank, asymmetric)
     if rerank is not None:
         collection.features([])  # raises an error early if the collection keeps none
-    read = read_queries(collection, queries, plan.n_scored is not None, options)
+    weigh = plan.n_scored is not None
+    read = read_queries(collection, queries, weigh, options) + read_texts(collection, texts, weigh, text_network)
     answers = [Answer(query=query.name, results=[]) for query in read]
+    for answer in answers[len(read) - len(texts) :]:
+        answer["text"] = True
     with collection.snapshot():
-        _look_up_codes(collection, read, must_weigh=plan.n_scored is not None and asymmetric is not None)
+        _look_up_codes(collection, read, must_weigh=weigh and asymmetric is not None)
         searcher = collection.searcher()
         for query in read:
             if query.weights is not None:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from gannet.codes import Codes, check_codes, unpack
 from gannet.data import check_image
 from gannet.errors import GannetError
-from gannet.retrieval.found import EncodedImage, Matches
+from gannet.retrieval.found import EncodedQuery, Matches
 from gannet.retrieval.live import LiveCollection
 from gannet.retrieval.live_target import LiveTarget
 from gannet.server.problems import json_answer
@@ -41,7 +41,7 @@ from gannet.support.threads import cores
 
 #: Number of uploaded images that are read at the same time.
 MAX_UPLOADS = 4
-#: Seconds after which an upload is given up: waiting for its turn, and then being decoded and encoded.
+#: Seconds after which an upload or a text is given up: waiting for its turn, and then being encoded.
 UPLOAD_SECONDS = 20.0
 
 _MAX_GROUPS = 500
@@ -67,16 +67,18 @@ def make_router(collection: LiveCollection | LiveTarget, max_pixels: int) -> API
 
     @router.post(
         "/search",
-        summary="Find the items nearest to an image, an item or a code",
+        summary="Find the items nearest to an image, a text, an item or a code",
         response_model=Answer,
         responses=_problems(400, 404, 408, 409, 413, 415, 422, 503),
         openapi_extra={"requestBody": search_body(collection.n_bits)},
     )
     async def search(request: Request) -> Response:
-        if not is_form(request):
-            question = await read_question(request)
-            return await to_thread.run_sync(_answer, collection, question, max_pixels)
         try:
+            if not is_form(request):
+                question = await read_question(request)
+                if isinstance(question, Question) and question.text is None:
+                    return await to_thread.run_sync(_answer, collection, question, max_pixels)
+                return await encoding.run(lambda: _answer(collection, question, max_pixels), UPLOAD_SECONDS)
             await asyncio.wait_for(uploads.acquire(), UPLOAD_SECONDS)
             try:
                 question = await read_question(request)
@@ -85,7 +87,7 @@ def make_router(collection: LiveCollection | LiveTarget, max_pixels: int) -> API
                 uploads.release()
         except TimeoutError:
             detail = (
-                "the server is busy with other images, or this one takes too long: try again, or send a smaller one"
+                "the server is busy with other queries, or this one takes too long: try again, or send a smaller image"
             )
             raise HTTPException(503, detail, {"Retry-After": "10"}) from None
 
@@ -161,6 +163,8 @@ def make_router(collection: LiveCollection | LiveTarget, max_pixels: int) -> API
                 "bits": info["bits"],
                 "changed": info["changed"],
                 "editable": collection.editable,
+                "takes_texts": collection.takes_texts,
+                "parts": collection.parts,
             }
         )
 
@@ -174,15 +178,19 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def _answer(collection: LiveCollection | LiveTarget, question: Question | ImageQuestion, max_pixels: int) -> Response:
     weights: Sequence[float] | None
-    if isinstance(question, ImageQuestion):
-        image = _encoded(collection, question.image, max_pixels)
-        limits, code, weights = question.limits, image.code, image.weights.tolist()
+    limits = question.limits if isinstance(question, ImageQuestion) else question
+    if limits.part is not None and limits.part not in collection.parts:
+        raise HTTPException(422, "the codes that are served have no parts: leave the part out")
+    if isinstance(question, ImageQuestion) or question.text is not None:
+        asked = _encoded(collection, question, max_pixels)
+        code, weights = asked.code, asked.weights.tolist()
     elif question.id is not None:
-        limits, code, weights = question, collection.item(question.id).code, None
+        code, weights = collection.item(question.id).code, None
     else:
-        limits, code, weights = question, _given_code(question.code or "", collection.n_bits), question.weights
-    found = collection.search(code, limits.k, limits.radius, _used_weights(limits, weights, collection.n_bits))
-    answer = {"bits": collection.n_bits, "code": code.tobytes().hex()}
+        code, weights = _given_code(question.code or "", collection.n_bits), question.weights
+    used = _used_weights(limits, weights, collection.n_bits)
+    found = collection.search(code, limits.k, limits.radius, used, limits.part)
+    answer: dict[str, Any] = {"bits": collection.n_bits, "compared": found.compared, "code": code.tobytes().hex()}
     if weights is not None:
         answer["weights"] = weights
     return json_answer({**answer, "results": _results(found, code, collection.n_bits)})
@@ -191,17 +199,21 @@ def _answer(collection: LiveCollection | LiveTarget, question: Question | ImageQ
 def _used_weights(limits: Limits, weights: Sequence[float] | None, n_bits: int) -> Sequence[float] | None:
     """Return the weights by which the results are ordered, or None if they are ordered by distance."""
     if weights is None and limits.asymmetric:
-        raise HTTPException(422, "an id and a code without weights have no values to score with: give an image")
+        raise HTTPException(422, "an id and a code without weights have no values to score with: give an image or text")
     if weights is not None and len(weights) != n_bits:
         raise HTTPException(422, f"there must be {n_bits} weights, one per bit, not {len(weights)}")
     by_score = limits.radius is None if limits.asymmetric is None else limits.asymmetric
     return weights if by_score else None
 
 
-def _encoded(collection: LiveCollection | LiveTarget, image: bytes, max_pixels: int) -> EncodedImage:
+def _encoded(
+    collection: LiveCollection | LiveTarget, question: Question | ImageQuestion, max_pixels: int
+) -> EncodedQuery:
     try:
-        check_image(image, max_pixels)
-        return collection.encode(image)
+        if not isinstance(question, ImageQuestion):
+            return collection.encode_text(question.text or "")
+        check_image(question.image, max_pixels)
+        return collection.encode(question.image)
     except GannetError as error:
         raise HTTPException(422, str(error)) from error
 
@@ -217,6 +229,8 @@ def _given_code(text: str, n_bits: int) -> npt.NDArray[np.uint8]:
 
 def _results(found: Matches, code: npt.NDArray[np.uint8], n_bits: int) -> list[dict[str, Any]]:
     different: Codes = unpack(found.codes ^ code, n_bits)
+    first, end = found.compared
+    different[:, :first] = different[:, end:] = 0
     results = [
         {"id": id_, "path": path, "distance": distance, "differing_bits": np.flatnonzero(bits).tolist()}
         for id_, path, distance, bits in zip(

@@ -16,7 +16,7 @@ from gannet.retrieval.live import LiveCollection
 from gannet.retrieval.live_target import LiveTarget
 from gannet.server.api import make_router, max_duplicates_radius
 from gannet.server.problems import add_handlers
-from gannet.server.schemas import MAX_RESULTS
+from gannet.server.schemas import MAX_RESULTS, MAX_TEXT
 from gannet.server.security import Guard, checked_hosts
 
 #: Largest request body in bytes, and largest query image in pixels.
@@ -83,6 +83,9 @@ def create_app(
             n_bits=info["bits"],
             key=f"{info['model_id'][:8]}-{info['created']}",
             editable=collection.editable,
+            takes_texts=collection.takes_texts,
+            parts=collection.parts,
+            max_text=MAX_TEXT,
             max_results=MAX_RESULTS,
             duplicates_radius=radius,
             duplicates_cosine=cosine,

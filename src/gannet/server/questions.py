@@ -31,7 +31,7 @@ async def read_question(request: Request) -> Question | ImageQuestion:
     if kind == "application/json":
         return Question.model_validate_json(await request.body(), strict=True)
     if not is_form(request):
-        raise HTTPException(415, "send JSON with an id or a code, or a form (multipart/form-data) with an image")
+        raise HTTPException(415, "send JSON with an id, text or code, or a form (multipart/form-data) with an image")
     form = await _read_form(request)
     try:
         fields = dict(form)

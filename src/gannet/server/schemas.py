@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,13 +11,14 @@ from gannet.codes import n_bytes
 MAX_ID = 2**63 - 1
 MAX_RESULTS = 1000
 MAX_BITS = 1 << 16
+MAX_TEXT = 1000
 MAX_WEIGHT = 3e38  # of 32-bit floats
 
 Id = Annotated[int, Field(ge=0, le=MAX_ID, description="Id of an item in the collection.")]
 Code = Annotated[str, Field(pattern="^([0-9a-f]{2})+$", description="Packed code in hexadecimal, two digits per byte.")]
 Weights = Annotated[
     list[Annotated[float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT)]],
-    Field(max_length=MAX_BITS, description="Weights of the bits of a code, from the answer to a search by image."),
+    Field(max_length=MAX_BITS, description="Weights of the bits of a code, from the answer to an image or a text."),
 ]
 
 
@@ -31,24 +32,28 @@ class Limits(BaseModel):
     asymmetric: bool | None = Field(
         None,
         description="Whether the nearest items are ordered by score, which weighs each bit by the real values of the "
-        "query. By default, an image and a code with weights are searched in this way unless a radius is given. An id "
-        "and a code without weights have no values.",
+        "query. By default, an image, a text and a code with weights are searched in this way unless a radius is "
+        "given. An id and a code without weights have no values.",
+    )
+    part: Literal["kind", "nearest"] | None = Field(
+        None, description="Of hybrid codes: compare the bits of one part alone, and count only those in distances."
     )
 
 
 class Question(Limits):
-    """A search by the id of an item, or by a code from an earlier answer, with its weights if it has any."""
+    """A search by the id of an item, by a text, or by a code from an earlier answer, with its weights if it has any."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["id"]}, {"required": ["code"]}]})
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [name]} for name in ("id", "text", "code")]})
 
     id: Id | None = None
+    text: str | None = Field(None, min_length=1, max_length=MAX_TEXT, description="A text such as 'a red car'.")
     code: Code | None = None
     weights: Weights | None = None
 
     @model_validator(mode="after")
     def _one_query(self) -> Self:
-        if (self.id is None) == (self.code is None):
-            raise ValueError("give either the id of an item or a code (or, in a form, an image)")
+        if [self.id, self.text, self.code].count(None) != 2:
+            raise ValueError("give either the id of an item, a text or a code (or, in a form, an image)")
         if self.weights is not None and self.code is None:
             raise ValueError("weights belong to a code: give the code of the same answer")
         return self
@@ -63,7 +68,7 @@ class Item(BaseModel):
 
 
 class Result(BaseModel):
-    """A neighbor. ``differing_bits`` are bit positions; 0 is the most significant bit of the code.
+    """A neighbor. ``differing_bits`` are positions of compared bits; 0 is the most significant bit of the code.
 
     ``score``, -1 to 1, is present if the results are ordered by it.
     """
@@ -78,11 +83,13 @@ class Result(BaseModel):
 class Answer(BaseModel):
     """Results by score, if they have scores, then by distance, then by id.
 
-    ``code`` is the code of the query. If the query was an image, ``weights`` are the weights of its bits. A search by
-    both gives the same results.
+    ``code`` is the code of the query. If the query was an image or a text, ``weights`` are the weights of its bits. A
+    search by both gives the same results. ``compared`` are the first bit that distances and scores count, and the one
+    after the last.
     """
 
     bits: int
+    compared: tuple[int, int]
     code: Code
     weights: Weights | None = None
     results: list[Result]
@@ -122,13 +129,15 @@ class Groups(BaseModel):
 
 
 class Health(BaseModel):
-    """The collection that is served."""
+    """The collection that is served: also, whether texts can be searched for, and the parts of its codes."""
 
     collection: str
     items: int
     bits: int
     changed: str
     editable: bool
+    takes_texts: bool
+    parts: list[str]
 
 
 class Problem(BaseModel):
@@ -155,7 +164,7 @@ def search_body(n_bits: int) -> dict[str, Any]:
         if weights["type"] == "array":
             weights["minItems"] = weights["maxItems"] = n_bits
     form = Limits.model_json_schema()
-    for name in ("radius", "asymmetric"):
+    for name in ("radius", "asymmetric", "part"):
         form["properties"][name] = _without_null(form["properties"][name])  # a form holds no null
     form["properties"] = {"image": {"type": "string", "format": "binary"}, **form["properties"]}
     form["required"] = ["image"]

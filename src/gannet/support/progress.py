@@ -11,6 +11,7 @@ from typing import Any, Self
 _LINE = "{desc}: {percentage:.0f}% {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]"
 
 _seconds: float | None = None
+_hidden = False
 
 
 @contextlib.contextmanager
@@ -24,6 +25,17 @@ def progress_lines(seconds: float = 30.0) -> Iterator[None]:
         _seconds = before
 
 
+@contextlib.contextmanager
+def hidden_progress() -> Iterator[None]:
+    """Let `progress` print nothing, in a part of longer work that has a bar of its own."""
+    global _hidden
+    before, _hidden = _hidden, True
+    try:
+        yield
+    finally:
+        _hidden = before
+
+
 def progress(total: int | None, description: str, unit: str = "it", hidden: bool = False) -> Any:
     """Return a tqdm bar on standard error with rate and remaining time.
 
@@ -32,6 +44,7 @@ def progress(total: int | None, description: str, unit: str = "it", hidden: bool
     """
     from tqdm import tqdm
 
+    hidden = hidden or _hidden
     if _seconds is not None and not hidden and not sys.stderr.isatty():
         return _Lines(total, description, unit, _seconds)
     return tqdm(total=total, desc=description, unit=unit, unit_scale=True, disable=hidden or None, leave=False)

@@ -11,7 +11,7 @@ rows. (A thread pool of the compiler would compete with torch's own pool wheneve
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ def weigh(
 
     The score of a side of pair ``(i, j)`` and bit b is ``v . relu(item_b + w rho(pair derivative))``.
 
-    ``item_a (n, hidden, k)`` and ``item_b (hidden, m, k)`` are the parts of the first layer that the pairs of a code
+    ``item_a (hidden, n, k)`` and ``item_b (hidden, m, k)`` are the parts of the first layer that the pairs of a code
     share; ``codes_a (n, k)``, ``codes_b (m, k)`` and ``gradient (n, m)`` are those of `GradientAttention`; ``w (hidden,
     2)`` and ``v (hidden,)`` are the weights of the pair's inputs and of the output. All are on CPU and have one dtype.
     """
@@ -45,17 +45,14 @@ def weigh(
 class _Weigh(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        item_a, item_b, codes_a, codes_b, gradient, w, v = (t.detach().contiguous() for t in inputs)
+        item_a, *others = (t.detach() for t in inputs)
+        item_a, item_b, codes_a, codes_b, gradient, w, v = (t.contiguous() for t in (item_a.transpose(0, 1), *others))
         logs = [t.abs().clamp_min(_TINIEST).log() / PRECISION for t in (codes_a, codes_b, gradient)]
         shared = [t.numpy() for t in (item_b, codes_b, logs[1], w, v)]
-        difference = torch.empty((*gradient.shape, codes_a.shape[1]), dtype=gradient.dtype)
-        rows = [t.numpy() for t in (item_a, codes_a, logs[0], gradient, logs[2], difference)]
-        _over_rows(_score_difference, rows, shared)
-        # The softmax over a pair's two scores is a sigmoid of their difference.
-        weight_a = difference.sigmoid_()
+        weight_a = torch.empty((*gradient.shape, codes_a.shape[1]), dtype=gradient.dtype)
         weighted_a = torch.empty_like(codes_a)
-        rows = [t.numpy() for t in (weight_a, codes_a, gradient, weighted_a)]
-        weighted_b = torch.from_numpy(sum(_over_rows(_sum_shares, rows, [codes_b.numpy()])))
+        rows = [t.numpy() for t in (item_a, codes_a, logs[0], gradient, logs[2], weight_a, weighted_a)]
+        weighted_b = torch.from_numpy(sum(_over_rows(_weigh_rows, rows, shared)))
         ctx.save_for_backward(item_a, item_b, codes_a, codes_b, gradient, w, v, *logs, weight_a)
         return weighted_a, weighted_b
 
@@ -69,7 +66,18 @@ class _Weigh(torch.autograd.Function):
         shared = [t.numpy() for t in (item_b, codes_b, log_b, d_weighted_b.contiguous(), w, v)]
         parts = _over_rows(_differentiate, rows, shared)
         d_item_b, d_w, d_v = (torch.from_numpy(sum(part)) for part in zip(*parts, strict=True))
-        return d_item_a, d_item_b, None, None, None, d_w, d_v
+        return d_item_a.transpose(0, 1), d_item_b, None, None, None, d_w, d_v
+
+
+def _weigh_rows(
+    item_a: Any, codes_a: Any, logs_a: Any, gradient: Any, logs_g: Any, weight_a: Any, weighted_a: Any,
+    item_b: Any, codes_b: Any, logs_b: Any, w: Any, v: Any,
+) -> Any:  # fmt: skip
+    """Write the weights of side A and its weighted derivatives; return these rows' share of those of side B."""
+    _score_difference(item_a, codes_a, logs_a, gradient, logs_g, weight_a, item_b, codes_b, logs_b, w, v)
+    # The softmax over a pair's two scores is a sigmoid of their difference.
+    torch.from_numpy(weight_a).sigmoid_()
+    return _sum_shares(weight_a, codes_a, gradient, weighted_a, codes_b)
 
 
 @_compile
@@ -269,6 +277,12 @@ def _over_rows(kernel: Callable[..., Any], by_row: list[Any], shared: list[Any])
     """Call ``kernel(*rows, *shared)`` on equal ranges of the arrays in ``by_row``, one range per thread."""
     n = len(by_row[0])
     parts = max(1, min(threads.cores(), n))
-    ranges = [slice(n * t // parts, n * (t + 1) // parts) for t in range(parts)]
-    calls = [threads.pool().submit(kernel, *(array[part] for array in by_row), *shared) for part in ranges]
-    return [call.result() for call in calls]
+    results: list[Any] = [None] * parts
+
+    def work(numbers: Iterator[int]) -> None:
+        for t in numbers:
+            part = slice(n * t // parts, n * (t + 1) // parts)
+            results[t] = kernel(*(array[part] for array in by_row), *shared)
+
+    threads.share(range(parts), work)
+    return results

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def relation_loss(codes: Tensor, unit_features: Tensor) -> Tensor:
@@ -45,6 +45,23 @@ def semantic_loss(values: Tensor, unit_features: Tensor, quantization: float, ba
         + quantization * (codes - signs(codes)).square().mean()
         + balance * codes.mean(dim=0).square().mean()
     )
+
+
+def calibration_loss(values: Tensor, unit_features: Tensor, quantiles: Tensor) -> Tensor:
+    """Return the mean difference of the cosines of codes and calibrated ones, over pairs between the halves of a batch.
+
+    The pair with the i-th lowest cosine of ``unit_features (2n, d)`` should have the i-th of the ascending
+    ``quantiles (n^2,)`` as the cosine of its values ``(2n, k)``.
+    """
+    n = len(values) // 2
+    unit = nn.functional.normalize(values, dim=1)
+    order = (unit_features[:n] @ unit_features[n:].T).flatten().argsort()
+    return ((unit[:n] @ unit[n:].T).flatten()[order] - quantiles).abs().mean()
+
+
+def angle_loss(values: Tensor) -> Tensor:
+    """Return the mean of ``1 - cos(v, sign v)`` over the rows v of ``values (n, k)``."""
+    return 1 - nn.functional.cosine_similarity(values, signs(values)).mean()
 
 
 def signs(values: Tensor) -> Tensor:

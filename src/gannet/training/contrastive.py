@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gannet.training.batch_losses import signs, straight_through
 from gannet.training.loops import train_on_views
+from gannet.training.mlp import MLP
 from gannet.training.schedule import Schedule
 
 _N_DIMENSIONS = 128
@@ -23,31 +24,11 @@ def contrastive_space(
     of other items, as SimCLR does (Chen et al., ICML 2020), but from features: ``views (N, n_views, d)`` of unit
     length.
     """
-    network = views_network(views.shape[-1], hidden, _N_DIMENSIONS)
+    network = MLP(views.shape[-1], hidden, _N_DIMENSIONS)
     train_on_views(network, partial(nt_xent, temperature=temperature), schedule, views, generator)
     with torch.no_grad():
         space = nn.functional.normalize(network(views[:, 0]))
         return nn.functional.normalize(space - space.mean(dim=0))
-
-
-def views_network(n_features: int, hidden: int, n_values: int) -> nn.Sequential:
-    """Return a network of one hidden layer, from features ``(n, n_features)`` of unit length to ``(n, n_values)``.
-
-    It first scales the features to unit variance over their values, for which the initial weights are made.
-    """
-    layers = nn.Linear(n_features, hidden), nn.ReLU(), nn.Linear(hidden, n_values)
-    return nn.Sequential(_Scaled(n_features**0.5), *layers)
-
-
-class _Scaled(nn.Module):
-    """Multiply by a number, one batch at a time: a scaled copy of all views would double the memory."""
-
-    def __init__(self, factor: float) -> None:
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.factor * inputs
 
 
 def sampled_codes(logits: Tensor, generator: torch.Generator) -> Tensor:
@@ -83,3 +64,25 @@ def bernoulli_divergence(logits: Tensor, others: Tensor) -> Tensor:
     log_on, log_off = nn.functional.logsigmoid(logits), nn.functional.logsigmoid(-logits)
     other_on, other_off = nn.functional.logsigmoid(others), nn.functional.logsigmoid(-others)
     return (log_on.exp() * (log_on - other_on) + log_off.exp() * (log_off - other_off)).sum(dim=1).mean()
+
+
+def code_alignment(first: Tensor, second: Tensor) -> Tensor:
+    """Return the binary cross entropy of the bits of one view, given the values of the other, in both directions.
+
+    The values ``(n, k)`` are log-odds of a bit being 1. No gradient flows into the bits, the signs of the values.
+    """
+    cross_entropy = nn.functional.binary_cross_entropy_with_logits
+    return (cross_entropy(first, (second > 0).float()) + cross_entropy(second, (first > 0).float())) / 2
+
+
+def coding_rate(values: Tensor, epsilon: float) -> Tensor:
+    """Return ``log det(I + k / (n epsilon) Z^T Z) / 2``, for rows Z of ``values (n, k)`` at unit length.
+
+    It is large where the rows fill all directions. The result is scaled by ``(n + k) / (n k)``, so that its size
+    depends little on n and k.
+    """
+    n, k = values.shape
+    unit = nn.functional.normalize(values, dim=1)
+    covariance = torch.eye(k) + k / (n * epsilon) * unit.T @ unit
+    half_log_determinant: Tensor = torch.linalg.cholesky(covariance).diagonal().log().sum()
+    return half_log_determinant * (n + k) / (n * k)

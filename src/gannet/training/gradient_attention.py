@@ -71,17 +71,18 @@ class GradientAttention(nn.Module):
         if codes_a.device.type == "cpu" and codes_a.dtype in (torch.float32, torch.float64):
             from gannet.training._attention_kernel import weigh
 
-            return weigh(item_a.transpose(1, 2), item_b.permute(2, 0, 1), codes_a, codes_b, pair_gradient, w, v)
+            return weigh(item_a, item_b, codes_a, codes_b, pair_gradient, w, v)
         # The two derivatives of pair (i, j) and bit b are G_ij B_jb and G_ij A_ib.
         pair_a = pair_gradient[:, :, None] * codes_b
         pair_b = pair_gradient[:, :, None] * codes_a[:, None]
-        score_a = torch.relu(item_a[:, None] + preprocess(pair_a) @ w.T) @ v
-        score_b = torch.relu(item_b + preprocess(pair_b) @ w.T) @ v
+        score_a = torch.relu(item_a.movedim(0, -1)[:, None] + preprocess(pair_a) @ w.T) @ v
+        score_b = torch.relu(item_b.movedim(0, -1) + preprocess(pair_b) @ w.T) @ v
         # The softmax over two scores is a sigmoid of their difference; fc_out's bias cancels in it.
         weight_a = torch.sigmoid(score_a - score_b)
         return (2 * weight_a * pair_a).sum(dim=1), (2 * (1 - weight_a) * pair_b).sum(dim=0)
 
     def _item_part(self, codes: Tensor, batch_derivative: Tensor) -> Tensor:
-        """Return the part of the first layer that all pairs of a code share, ``(n, k, hidden)``."""
-        items = torch.cat([codes[..., None], preprocess(batch_derivative)], dim=-1)
-        return nn.functional.linear(items, self.fc_in.weight[:, [0, 3, 4]], self.fc_in.bias)
+        """Return the part of the first layer that all pairs of a code share, ``(hidden, n, k)``."""
+        items = torch.cat([codes[None], preprocess(batch_derivative).movedim(-1, 0)])
+        shared = torch.addmm(self.fc_in.bias[:, None], self.fc_in.weight[:, [0, 3, 4]], items.flatten(1))
+        return shared.view(-1, *codes.shape)

@@ -46,7 +46,8 @@ def _adam_step(state: Mapping[str, Any], group: Mapping[str, Any]) -> Tensor:
 
 
 UPDATE_RULES: dict[str, UpdateRule] = {
-    "adam": UpdateRule(torch.optim.Adam, _adam_step, refused=("maximize", "amsgrad")),
+    # The fused implementation passes over the memory once per step, which is several times faster on a CPU.
+    "adam": UpdateRule(torch.optim.Adam, _adam_step, {"fused": True}, ("maximize", "amsgrad")),
     "sgd": UpdateRule(torch.optim.SGD, _sgd_step, {"momentum": 0.9}, ("maximize", "dampening", "nesterov")),
 }
 """The optimizers that settings can name."""

@@ -108,7 +108,7 @@ class PairwiseTrainer:
         if attention is not None:
             update_rule(self.optimizer)
             _load_forward_mode()
-            self.attention_optimizer = torch.optim.Adam(attention.parameters(), lr=attention_learning_rate)
+            self.attention_optimizer = make_optimizer("adam", attention.parameters(), attention_learning_rate)
         self.attention_every, self.n_steps, self.tanh_growth = attention_every, n_steps, tanh_growth
         self.seed, self.processes = seed, processes or Processes()
         self.step_count = 0
@@ -179,8 +179,12 @@ class PairwiseTrainer:
         if weights is not None:
             state = {**{name: buffer.clone() for name, buffer in self.network.named_buffers()}, **weights}
         with self._dropout_masks(inputs.device):
-            values: Tensor = functional_call(self.network, state or {}, (inputs,))
-        return torch.tanh((1 + self.tanh_growth * self.step_count) ** 0.5 * values)
+            values: Tensor = functional_call(self.network, state, (inputs,)) if state else self.network(inputs)
+        return torch.tanh(self._scale() * values)
+
+    def _scale(self) -> float:
+        """Return the scale inside tanh at this step."""
+        return float((1 + self.tanh_growth * self.step_count) ** 0.5)
 
     @contextmanager
     def _dropout_masks(self, device: torch.device) -> Iterator[None]:
@@ -231,12 +235,20 @@ class PairwiseTrainer:
             name: weight_gradient.mul_(step_per_gradient(self.optimizer, parameter))
             for (name, parameter), weight_gradient in zip(moved.items(), gradients, strict=True)
         }
-        direction = look_ahead_gradient(
-            lambda weights: self._codes(inputs, weights), {name: before[name] for name in moved}, descent
-        )
+        if type(self.network) is nn.Linear and "weight" in descent:
+            direction = self._look_ahead_gradient_of_layer(inputs, descent)
+        else:
+            direction = look_ahead_gradient(
+                lambda weights: self._codes(inputs, weights), {name: before[name] for name in moved}, descent
+            )
         self.attention_optimizer.zero_grad()
         gradient.backward(self.processes.gather(direction))  # type: ignore[no-untyped-call]
         self.attention_optimizer.step()
+
+    def _look_ahead_gradient_of_layer(self, inputs: Tensor, descent: dict[str, Tensor]) -> Tensor:
+        """Return the result of `look_ahead_gradient` for a linear network, several times faster than forward mode."""
+        values = nn.functional.linear(inputs, descent["weight"], descent.get("bias"))
+        return self.processes.own(self.codes).square().sub_(1).mul_(self._scale()).mul_(values)
 
     def _moved(self) -> dict[str, nn.Parameter]:
         """Return the parameters of the network that the optimizer has just moved, by name."""

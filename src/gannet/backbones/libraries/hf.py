@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,11 +15,14 @@ from PIL import Image
 
 from gannet.backbones.base import Weights
 from gannet.backbones.libraries._hub import commit_of, license_in, license_of
+from gannet.backbones.libraries._tokenizers import saved_files, write_files
 from gannet.backbones.libraries._torchvision import import_torchvision
 from gannet.backbones.library import NetworkLibrary
 from gannet.backbones.network import Input, TorchNetwork, load_arrays_into
+from gannet.backbones.texts import TextNetwork, token_digest
 from gannet.errors import GannetError
 from gannet.support.libraries import load
+from gannet.support.threads import limit_torch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -72,8 +76,7 @@ class Transformers(NetworkLibrary):
     def restore(self, name: str, files: Mapping[str, str], weights: Weights) -> TorchNetwork:  # noqa: D102
         transformers = _import()
         with tempfile.TemporaryDirectory() as folder, _quiet(transformers):
-            for file, text in files.items():
-                (Path(folder) / file).write_text(text, encoding="utf-8")
+            write_files(folder, files)
             processor = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
             config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
             model = transformers.AutoModel.from_config(config).float()
@@ -125,6 +128,7 @@ def _network(
     def preprocess(image: Image.Image) -> Input:
         return np.asarray(processor(images=image, return_tensors="pt")["pixel_values"][0])
 
+    has_texts = hasattr(model, "get_text_features")
     shape = preprocess(Image.new("RGB", (64, 64))).shape
     if len(shape) != 3:
         raise GannetError(f"the preprocessing of hf:{name} gives arrays of shape {shape}, not (3, height, width)")
@@ -137,13 +141,42 @@ def _network(
         revision,
         license,
         {_CONFIG: config.to_json_string(), _PROCESSOR: processor.to_json_string()},
+        text_tower=functools.partial(_text_tower, name, model) if has_texts else None,
         module=ImageTower().eval(),
         model=model,
     )
 
 
+def _text_tower(name: str, model: Any, files: Mapping[str, bytes]) -> TextNetwork:
+    """Return the text tower of a network, with a tokenizer from stored files or its own one."""
+    transformers = _import()
+    with tempfile.TemporaryDirectory() as folder, _quiet(transformers):
+        write_files(folder, files)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder if files else name, local_files_only=bool(files))
+    config = model.config
+    length = min(tokenizer.model_max_length, config.text_config.max_position_embeddings)
+    # SigLIP was trained with padded texts, whose padding its text tower sees.
+    padding = "max_length" if config.model_type.startswith("siglip") else True
+
+    def tokenize(texts: list[str]) -> Mapping[str, Tensor]:
+        tokens: Mapping[str, Tensor] = tokenizer(
+            texts, padding=padding, truncation=True, max_length=length, return_tensors="pt"
+        )
+        return tokens
+
+    def encode(texts: list[str]) -> Tensor:
+        import torch
+
+        limit_torch()
+        with torch.inference_mode():
+            device = next(model.parameters()).device
+            return _pooled(model.get_text_features(**{key: value.to(device) for key, value in tokenize(texts).items()}))
+
+    return TextNetwork(f"hf:{name}", encode, token_digest(tokenize), saved_files(tokenizer))
+
+
 def _pooled(output: Any) -> Tensor:
-    """Return one vector per image, ``(n, d)``, from the output of a network."""
+    """Return one vector per image or text, ``(n, d)``, from the output of a network."""
     pooled: Tensor | None = getattr(output, "pooler_output", None if hasattr(output, "last_hidden_state") else output)
     if pooled is not None:
         return pooled.flatten(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import tempfile
 from collections.abc import Mapping
@@ -13,11 +14,14 @@ from PIL import Image
 
 from gannet.backbones.base import Weights
 from gannet.backbones.libraries._hub import commit_of, license_in, license_of
+from gannet.backbones.libraries._tokenizers import saved_files, write_files
 from gannet.backbones.libraries._torchvision import import_torchvision
 from gannet.backbones.library import NetworkLibrary
 from gannet.backbones.network import Input, TorchNetwork, load_arrays_into
+from gannet.backbones.texts import TextNetwork, token_digest
 from gannet.errors import GannetError, unknown_name
 from gannet.support.libraries import load
+from gannet.support.threads import limit_torch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -63,7 +67,7 @@ class OpenCLIP(NetworkLibrary):
         open_clip = _import()
         config = json.loads(files[_CONFIG])
         with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / _CONFIG).write_text(files[_CONFIG], encoding="utf-8")
+            write_files(folder, files)
             model = open_clip.create_model(f"{_LOCAL}{folder}", load_weights=False, pretrained_text=False)
         return _network(name, load_arrays_into(model, weights), config["model_cfg"])
 
@@ -110,6 +114,29 @@ def _of_hub(repository: str) -> dict[str, str | None]:
     return {"revision": commit, "license": license_of(repository, commit)}
 
 
+def _text_tower(name: str, model: Any, config: str, files: Mapping[str, bytes]) -> TextNetwork:
+    """Return the text tower of a network with a configuration, with a tokenizer from stored files or its own one."""
+    import open_clip
+
+    has_own_files = "hf_tokenizer_name" in json.loads(config)["model_cfg"]["text_cfg"]
+    with tempfile.TemporaryDirectory() as folder:
+        write_files(folder, {**files, _CONFIG: config.encode()})
+        source = name if name.startswith((_LOCAL, _HUB)) else name.partition("/")[0]
+        tokenizer = open_clip.get_tokenizer(source if has_own_files and not files else f"{_LOCAL}{folder}")
+    stored = saved_files(tokenizer) if has_own_files else {}
+
+    def encode(texts: list[str]) -> Tensor:
+        import torch
+
+        limit_torch()
+        with torch.inference_mode():
+            tokens = tokenizer(texts).to(next(model.parameters()).device)
+            features: Tensor = model.encode_text(tokens)
+            return features
+
+    return TextNetwork(f"open_clip:{name}", encode, token_digest(lambda texts: {"tokens": tokenizer(texts)}), stored)
+
+
 def _network(name: str, model: nn.Module, architecture: Mapping[str, Any], **facts: str | None) -> TorchNetwork:
     from open_clip.transform import PreprocessCfg, image_transform_v2
     from torch import nn
@@ -130,13 +157,15 @@ def _network(name: str, model: nn.Module, architecture: Mapping[str, Any], **fac
     def preprocess(image: Image.Image) -> Input:
         return np.asarray(transform(image))
 
+    config = json.dumps({"model_cfg": architecture, "preprocess_cfg": cfg}, sort_keys=True)
     return TorchNetwork(
         f"open_clip:{name}",
         size if isinstance(size, int) else max(size),
         preprocess,
         json.dumps(cfg, sort_keys=True),
         **facts,
-        files={_CONFIG: json.dumps({"model_cfg": architecture, "preprocess_cfg": cfg}, sort_keys=True)},
+        files={_CONFIG: config},
+        text_tower=functools.partial(_text_tower, name, model, config),
         module=ImageTower().eval(),
         model=model,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -51,7 +52,7 @@ class JoinedSource(ImageSource):
 
 
 def join(
-    folder: str, paths: Sequence[Path], opened: Callable[[str], ImageSource], exclude: Sequence[str] = ()
+    folder: str, paths: Sequence[str | Path], opened: Callable[[str], ImageSource], exclude: Sequence[str] = ()
 ) -> JoinedSource:
     """Return the parts at several paths as one source.
 
@@ -59,13 +60,14 @@ def join(
     """
     parts: list[ImageSource] = []
     listing = Listing(exclude)
-    for path in paths:
-        if listing.excludes_member(path.relative_to(folder).as_posix()):
+    within = len(folder.rstrip("/")) + 1
+    for path in map(str, paths):
+        if listing.excludes_member(path[within:].replace(os.sep, "/")):
             continue
         try:
-            parts.append(opened(str(path)))
+            parts.append(opened(path))
         except GannetError as error:
-            listing.skip(str(path), str(error).removeprefix(f"{path} "))
+            listing.skip(path, str(error).removeprefix(f"{path} "))
     if not parts:
         first = "".join(f": {item.path}: {item.reason}" for item in listing.skipped[:1])
         left_out = "".join(f"; {note}" for note in listing.notes())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
-from gannet.data.base import is_file
 from gannet.data.files import FolderSource, is_image_name
 from gannet.data.options import ReadOptions
 from gannet.data.source_kind import SourceKind
+from gannet.data.urls import may_be_file
 
 
 class ImageFile(SourceKind):
@@ -20,7 +20,7 @@ class ImageFile(SourceKind):
 
     def takes(self, text: str) -> bool:
         """Return whether the text is the path of a file with an extension of images."""
-        return is_image_name(text) and is_file(text)
+        return is_image_name(text) and may_be_file(text)
 
     def open(self, text: str) -> FolderSource:
         """Return the file as the only item of its folder."""
@@ -28,4 +28,5 @@ class ImageFile(SourceKind):
 
     def open_with(self, text: str, options: ReadOptions) -> FolderSource:
         """Return the file, which may be cut off if the options say so."""
-        return FolderSource(str(Path(text).parent), [Path(text).name], truncated=options.truncated)
+        folder, name = os.path.split(text)
+        return FolderSource(folder, [name], truncated=options.truncated)

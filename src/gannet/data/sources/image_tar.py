@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from functools import cached_property
-from pathlib import Path
 
-from gannet.data.base import MAX_FILE_BYTES, ArraySource, ImageSource, is_file, reading
+from gannet.data.base import MAX_FILE_BYTES, ArraySource, ImageSource, reading
 from gannet.data.files import TOO_LARGE
 from gannet.data.images import PartialImage
 from gannet.data.listing import Listing
@@ -14,6 +14,7 @@ from gannet.data.options import IMAGE_OPTIONS, ReadOptions
 from gannet.data.source_kind import SourceKind
 from gannet.data.sources._tar import regular_files
 from gannet.data.sources.cifar10_batches import Cifar10Batches, is_batch
+from gannet.data.urls import may_be_file, open_binary, read_range
 from gannet.errors import GannetError
 
 
@@ -32,9 +33,8 @@ class TarSource(ImageSource):
     def read(self, index: int) -> bytes:
         """Return the content of member ``index``."""
         start, length = self._places[index]
-        with reading("damaged tar member"), Path(self.container).open("rb") as file:
-            file.seek(start)
-            content = file.read(length)
+        with reading("damaged tar member"):
+            content = read_range(self.container, start, length)
         if len(content) < length:
             raise GannetError("damaged tar member: the archive ends within it")
         return PartialImage(content) if self._truncated else content
@@ -50,9 +50,8 @@ class TarSource(ImageSource):
         try:
             with reading("damaged tar archive"), tarfile.open(self.container, "r:") as archive:
                 names = frozenset(member.name for member in regular_files(archive))
-                with Path(self.container).open("rb") as file:
-                    file.seek(archive.offset)
-                    return names if file.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE) else None
+                end = read_range(self.container, archive.offset, tarfile.BLOCKSIZE)
+                return names if end == bytes(tarfile.BLOCKSIZE) else None
         except GannetError:
             return None
 
@@ -66,7 +65,7 @@ class ImageTar(SourceKind):
 
     def takes(self, text: str) -> bool:
         """Return whether the text is the path of a file that ends in ``.tar``."""
-        return text.lower().endswith(".tar") and is_file(text)
+        return text.lower().endswith(".tar") and may_be_file(text)
 
     def open(self, text: str) -> TarSource | ArraySource:
         """List the images in the archive, or open it as the official CIFAR-10 if it holds that."""
@@ -76,8 +75,13 @@ class ImageTar(SourceKind):
         """List the images without those that match a pattern."""
         listing = Listing(options.exclude)
         places: dict[str, tuple[int, int]] = {}
-        with reading("is not a readable tar archive", text), tarfile.open(text, "r:") as archive:
-            end = Path(text).stat().st_size
+        with (
+            reading("is not a readable tar archive", text),
+            open_binary(text) as file,
+            tarfile.open(fileobj=file, mode="r:") as archive,
+        ):
+            end = file.seek(0, os.SEEK_END)
+            file.seek(0)
             for member in regular_files(archive):
                 name = member.name
                 if is_batch(name):

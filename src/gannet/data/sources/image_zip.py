@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import zipfile
 
-from gannet.data.base import MAX_FILE_BYTES, ImageSource, is_file, reading
+from gannet.data.base import MAX_FILE_BYTES, ImageSource, reading
 from gannet.data.files import TOO_LARGE
 from gannet.data.images import PartialImage
 from gannet.data.listing import Listing
 from gannet.data.options import IMAGE_OPTIONS, ReadOptions
 from gannet.data.source_kind import SourceKind
+from gannet.data.urls import is_url, may_be_file, open_binary
 
 _ENCRYPTED = 0x1
 
@@ -25,7 +26,7 @@ class ZipSource(ImageSource):
         self._infos: list[zipfile.ZipInfo] = []
         listing = Listing(options.exclude)
         with reading("is not a readable zip archive", path):
-            self._archive = zipfile.ZipFile(path)
+            self._archive = zipfile.ZipFile(open_binary(path) if is_url(path) else path)
             # Of two members with one name the last counts, as in zip tools.
             members = {info.filename: info for info in self._archive.infolist() if not info.is_dir()}
         for name, info in sorted(members.items()):
@@ -62,7 +63,7 @@ class ImageZip(SourceKind):
 
     def takes(self, text: str) -> bool:
         """Return whether the text is the path of a file that ends in ``.zip`` or ``.cbz``."""
-        return text.lower().endswith((".zip", ".cbz")) and is_file(text)
+        return text.lower().endswith((".zip", ".cbz")) and may_be_file(text)
 
     def open(self, text: str) -> ZipSource:
         """List the images in the archive."""

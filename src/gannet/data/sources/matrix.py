@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gannet.data.base import is_file, reading
+from gannet.data.base import reading
 from gannet.data.matrix import (
     ARRAY_NAMES,
     MatrixSource,
@@ -23,9 +22,11 @@ from gannet.data.matrix import (
 )
 from gannet.data.options import MATRIX_OPTIONS, ReadOptions
 from gannet.data.source_kind import SourceKind
+from gannet.data.urls import is_url, may_be_file, open_binary
 from gannet.errors import GannetError
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK"
+_ROWS_AT_ONCE = 1 << 12
 
 
 class NumpyMatrix(SourceKind):
@@ -38,7 +39,7 @@ class NumpyMatrix(SourceKind):
 
     def takes(self, text: str) -> bool:
         """Return whether the text is the path of a file that ends in ``.npy`` or ``.npz``."""
-        return text.lower().endswith((".npy", ".npz")) and is_file(text)
+        return text.lower().endswith((".npy", ".npz")) and may_be_file(text)
 
     def open(self, text: str) -> MatrixSource:
         """Open the file; an .npy file stays on disk, memory-mapped.
@@ -51,7 +52,7 @@ class NumpyMatrix(SourceKind):
     def open_with(self, text: str, options: ReadOptions) -> MatrixSource:
         """Open the file with the given array of features and the given names."""
         with reading("is not a whole NumPy file of numbers", text):
-            with Path(text).open("rb") as file:
+            with open_binary(text) as file:
                 start = file.read(len(_NPY))
             if not start.startswith((_NPY, _ZIP)):
                 raise GannetError(f"{text} is not a whole NumPy file: it does not begin as numpy.save writes it")
@@ -67,7 +68,35 @@ class NumpyMatrix(SourceKind):
 
 
 def _open(path: str, options: ReadOptions) -> MatrixSource:
-    loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+    if is_url(path):
+        return _open_url(path, options)
+    return _from_arrays(path, np.load(path, mmap_mode="r", allow_pickle=False), options)
+
+
+def _open_url(path: str, options: ReadOptions) -> MatrixSource:
+    """Open a file at a URL; of an .npy file, all rows pass by once, and only those of a sample are kept."""
+    with open_binary(path) as file:
+        if path.lower().endswith(".npz") or options.sample is None:
+            return _from_arrays(path, np.load(file, allow_pickle=False), options)
+        major, _ = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+        shape, in_columns, dtype = read(file)
+        rows = options.rows(shape[0]) if len(shape) == 2 and not in_columns and not dtype.hasobject else None
+        if rows is None:
+            file.seek(0)
+            return _from_arrays(path, np.load(file, allow_pickle=False), options)
+        names = None if options.names is None else names_drawn(path, names_of(options.names), rows, shape[0])
+        features = np.empty((len(rows), shape[1]), dtype)
+        row_bytes = features.itemsize * shape[1]
+        for start in range(0, shape[0], _ROWS_AT_ONCE):
+            n = min(_ROWS_AT_ONCE, shape[0] - start)
+            block = np.frombuffer(file.read(n * row_bytes), dtype).reshape(n, shape[1])
+            first, last = np.searchsorted(rows, (start, start + n))
+            features[first:last] = block[rows[first:last] - start]
+    return make_source(path, features, names, options, drawn=rows, total=shape[0])
+
+
+def _from_arrays(path: str, loaded: Any, options: ReadOptions) -> MatrixSource:
     if isinstance(loaded, np.ndarray):
         if options.features:
             raise GannetError(f"{path} holds one array: leave --features out")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from gannet.data.base import is_file, reading
+from gannet.data.base import reading
 from gannet.data.matrix import MatrixSource
 from gannet.data.options import MATRIX_OPTIONS, ReadOptions
 from gannet.data.source_kind import SourceKind
 from gannet.data.sources import _table
 from gannet.data.sources._table import ROWS_AT_ONCE, Table, open_rows
+from gannet.data.urls import is_url, may_be_file, open_binary, version
 from gannet.errors import GannetError
 from gannet.support.libraries import load
 
@@ -29,8 +29,8 @@ class ParquetTable(Table):
         load("pyarrow", "parquet", "reading Parquet")
         pq = load("pyarrow.parquet", "parquet", "reading Parquet")
         with reading(_PROBLEM, path):
-            info = Path(path).stat()
-            self.file = pq.ParquetFile(path, metadata=_footer(path, info.st_size, info.st_mtime_ns))
+            file = open_binary(path) if is_url(path) else path
+            self.file = pq.ParquetFile(file, metadata=_footer(path, version(path)))
             super().__init__(path, self.file.schema_arrow, self.file.metadata.num_rows)
 
     def read(self, columns: Sequence[str]) -> Any:
@@ -71,7 +71,7 @@ class ParquetMatrix(SourceKind):
 
 def is_parquet(text: str) -> bool:
     """Return whether the text is the path of a file that ends in ``.parquet``."""
-    return text.lower().endswith(".parquet") and is_file(text)
+    return text.lower().endswith(".parquet") and may_be_file(text)
 
 
 def image_columns(text: str) -> list[str]:
@@ -86,8 +86,8 @@ def image_columns(text: str) -> list[str]:
 
 
 @lru_cache(maxsize=_FOOTERS_KEPT)
-def _footer(path: str, size: int, modified: int) -> Any:
+def _footer(path: str, version: tuple[Any, ...]) -> Any:
     """Return the metadata of a version of a Parquet file, for which several kinds of sources ask."""
     import pyarrow.parquet as pq
 
-    return pq.read_metadata(path)
+    return pq.read_metadata(open_binary(path) if is_url(path) else path)

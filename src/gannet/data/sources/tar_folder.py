@@ -34,10 +34,11 @@ class TarFolder(SourceKind):
 
     def open_with(self, text: str, options: ReadOptions) -> JoinedSource:
         """List the images without those that match a pattern; an archive that cannot be read is skipped and named."""
-        return join(text, _shards(text), lambda part: _opened(part, options), options.exclude)
+        return join(text, _shards(text), lambda part: open_shard(part, options), options.exclude)
 
 
-def _opened(part: str, options: ReadOptions) -> TarSource:
+def open_shard(part: str, options: ReadOptions) -> TarSource:
+    """Open one archive; raise a `GannetError` if it is an official data set."""
     shard = ImageTar().open_with(part, options)
     if not isinstance(shard, TarSource):
         raise GannetError("it is an official data set, which is read alone")

@@ -21,7 +21,7 @@ from gannet.support.atomic import write_atomically
 from gannet.support.libraries import load
 
 _HEADER, _MODEL = "gannet-export.json", "model.safetensors"
-_ROW_GROUP = 1 << 14
+_IDS_PER_FILE, _ROWS_PER_GROUP = 1 << 18, 1 << 14
 
 
 class Parquet(Engine):
@@ -32,7 +32,7 @@ class Parquet(Engine):
     """
 
     name = "parquet"
-    block = 1 << 18
+    block = _IDS_PER_FILE
 
     def __init__(self, address: Address, writable: bool) -> None:
         super().__init__(address, writable)
@@ -77,7 +77,7 @@ class Parquet(Engine):
 
     def write(self, rows: Rows) -> None:
         """Store rows; see `Engine.write`."""
-        shard = int(rows.ids[0]) // self.block
+        shard = int(rows.ids[0]) // _IDS_PER_FILE
         kept = self._without(shard, rows.ids)
         ids = np.concatenate([kept.ids, rows.ids])
         both = Rows(
@@ -90,7 +90,7 @@ class Parquet(Engine):
 
     def delete(self, ids: Ids) -> None:
         """Delete rows; see `Engine.delete`."""
-        for shard in np.unique(ids // self.block).tolist():
+        for shard in np.unique(ids // _IDS_PER_FILE).tolist():
             kept = self._without(shard, ids)
             if len(kept):
                 self._write(shard, kept)
@@ -104,8 +104,8 @@ class Parquet(Engine):
     def marks(self, first: int, stop: int) -> tuple[Ids, Ids]:
         """Return ids and checksums; see `Engine.marks`."""
         within = [("id", ">=", first), ("id", "<", stop)]
-        last = min(stop, self.max_id) // self.block
-        files = [file for shard, file in self._files() if first // self.block <= shard <= last]
+        last = min(stop, self.max_id) // _IDS_PER_FILE
+        files = [file for shard, file in self._files() if first // _IDS_PER_FILE <= shard <= last]
         tables = [self._read(file, ["id", "mark"], within) for file in files]
         return _column(tables, "id"), _column(tables, "mark")
 
@@ -113,7 +113,7 @@ class Parquet(Engine):
         """Return rows; see `Engine.read`."""
         names = ["id", "code", "path", "digest"]
         files = dict(self._files())
-        wanted = [shard for shard in np.unique(ids // self.block).tolist() if shard in files]
+        wanted = [shard for shard in np.unique(ids // _IDS_PER_FILE).tolist() if shard in files]
         tables = [self._read(files[shard], names, [("id", "in", ids.tolist())]) for shard in wanted]
         return self._rows(tables)
 
@@ -194,7 +194,7 @@ class Parquet(Engine):
         paths, digests = (arrow.array(values, arrow.binary()) for values in (rows.paths, rows.digests))
         table = arrow.table({"id": rows.ids, "code": codes, "path": paths, "digest": digests, "mark": rows.marks})
         out = io.BytesIO()
-        self._parquet.write_table(table, out, compression="zstd", row_group_size=_ROW_GROUP)
+        self._parquet.write_table(table, out, compression="zstd", row_group_size=_ROWS_PER_GROUP)
         write_atomically(self._file(shard), out.getvalue())
 
 

@@ -15,7 +15,7 @@ async function request(url, options) {
   throw new Problem(problem.detail || `The server returned status ${response.status}.`);
 }
 
-/** Search by an `{id}`, a `{code}` or an `{image}` (a File). */
+/** Search by an `{id}`, a `{text}`, a `{code}` or an `{image}` (a File). */
 export function search({ image, ...query }, limits, signal) {
   if (!image) {
     const body = JSON.stringify({ ...query, ...limits });

@@ -25,13 +25,15 @@ function readUrl() {
   return {
     id: query.get("id"),
     code: query.get("code"),
+    text: query.get("text"),
+    part: query.get("part"),
     k: bounded(query.get("k"), 1, MAX_RESULTS, 50),
     radius: bounded(query.get("radius"), 0, nBits, nBits),
     same: query.has("duplicates") ? bounded(query.get("duplicates"), 0, Number($("same").max), 0) : null,
   };
 }
 
-const limitsOf = ({ k, radius }) => (radius < nBits ? { k, radius } : { k });
+const limitsOf = ({ k, radius, part }) => ({ k, ...(radius < nBits && { radius }), ...(part && { part }) });
 
 /** The code of an image, and, unless its page was opened by its URL, the weights that order the results by score. */
 const codeOf = ({ code }) => (history.state?.weights ? { code, weights: history.state.weights, asymmetric: true } : { code });
@@ -39,12 +41,12 @@ const codeOf = ({ code }) => (history.state?.weights ? { code, weights: history.
 function urlOfState(state) {
   if (state.same !== null && state.same !== undefined) return `/?duplicates=${state.same}`;
   const query = new URLSearchParams();
-  for (const name of ["id", "code"]) if (state[name] !== null && state[name] !== undefined) query.set(name, state[name]);
+  for (const name of ["id", "text", "code"]) if (state[name] !== null && state[name] !== undefined) query.set(name, state[name]);
   for (const [name, value] of Object.entries(limitsOf(state))) query.set(name, value);
   return `/?${query}`;
 }
 
-const fromItem = (id) => urlOfState({ ...readUrl(), id, code: null, same: null });
+const fromItem = (id) => urlOfState({ ...readUrl(), id, text: null, code: null, same: null });
 
 // Searching ---------------------------------------------------------------------------------------
 
@@ -82,6 +84,7 @@ function show() {
   if (!isSearch) return run((signal) => showDuplicates(state.same, 0, signal));
   $("groups").replaceChildren();
   if (state.id !== null) return run((signal) => searchItem(state, signal));
+  if (state.text !== null) return run((signal) => searchText(state, signal));
   if (state.code !== null) return run((signal) => searchCode(state, signal));
   return run(showSample);
 }
@@ -102,6 +105,13 @@ async function searchCode(state, signal) {
   showAnswer(answer, null);
 }
 
+async function searchText(state, signal) {
+  $("status").textContent = "Searching …";
+  const answer = await api.search({ text: state.text }, limitsOf(state), signal);
+  showQuestion(`“${visible(state.text)}”`, "", answer.code, null);
+  showAnswer(answer, null);
+}
+
 async function searchImage(file) {
   const state = readUrl();
   if (file.size > Number(maxBytes)) {
@@ -114,7 +124,7 @@ async function searchImage(file) {
   await run(async (signal) => {
     const answer = await api.search({ image: file }, limitsOf(state), signal);
     const kept = { name: visible(file.name), picture: await shrink(file), weights: answer.weights };
-    history.pushState(kept, "", urlOfState({ ...state, id: null, code: answer.code, same: null }));
+    history.pushState(kept, "", urlOfState({ ...state, id: null, text: null, code: answer.code, same: null }));
     await show();
     $("title").focus({ preventScroll: true });
     scrollTo(0, 0);
@@ -179,14 +189,14 @@ function showQuestion(title, path, code, picture) {
   document.body.classList.toggle("asking", code !== null);
 }
 
-function showAnswer({ results }, id) {
+function showAnswer({ results, compared: [first, end] }, id) {
   const distances = results.map((item) => item.distance);
   const [near, far] = [Math.min(...distances), Math.max(...distances)];
   const order = results[0]?.score === undefined ? "" : ", in the order of their scores";
   $("status").textContent = results.length
     ? `${plural(results.length, "result")}, ${near === far ? "" : `${near} to `}${plural(far, "bit")} away${order}`
     : "No results within this radius: increase it";
-  showCards(results.map((item) => card(item, fromItem(item.id), item.id === id)));
+  showCards(results.map((item) => card(item, fromItem(item.id), item.id === id, end - first)));
 }
 
 function showCards(cards) {
@@ -206,6 +216,8 @@ const LIMITS = [
 ];
 
 function setLimits(state) {
+  if ($("part")) $("part").value = state.part ?? "";
+  if ($("text") && document.activeElement !== $("text")) $("text").value = state.text ?? "";
   for (const [name, toPlace] of LIMITS) {
     if (state[name] === null) continue;
     if (document.activeElement !== $(name)) $(name).value = state[name];
@@ -233,6 +245,8 @@ for (const [name, , fromPlace] of LIMITS) {
   });
   field.addEventListener("blur", () => setLimits(readUrl()));
 }
+
+$("part")?.addEventListener("change", (event) => setLimit("part", event.target.value));
 
 // Events ------------------------------------------------------------------------------------------
 
@@ -305,6 +319,11 @@ addEventListener("drop", (event) => {
   else $("alert").textContent = "This file is not an image. Drop a JPEG, PNG, WebP, GIF, BMP or TIFF file.";
 });
 document.addEventListener("keydown", moveByArrows);
-document.addEventListener("submit", (event) => event.target.method !== "dialog" && event.preventDefault());
+document.addEventListener("submit", (event) => {
+  if (event.target.method === "dialog") return;
+  event.preventDefault();
+  const text = $("text")?.value.trim();
+  if (event.target === $("ask") && text) goTo(urlOfState({ ...readUrl(), id: null, text, code: null, same: null }));
+});
 addEventListener("popstate", show);
 show();

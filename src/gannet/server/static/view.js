@@ -76,14 +76,14 @@ async function hasChanged(source) {
 // The key differs between collections, so that the browser's cache never shows a thumbnail of another one.
 export const thumbnail = (id) => `/items/${id}/thumbnail?${new URLSearchParams({ key })}`;
 
-/** Return an item of a grid: a link that searches by the item, with its distance if it is a result. */
-export function card(item, url, isQuery) {
+/** Return an item of a grid: a link that searches by the item, with its distance in the compared bits if it is a result. */
+export function card(item, url, isQuery, nCompared) {
   const name = shortName(item.path);
   const link = element("a", { className: "pick", href: url }, frame(thumbnail(item.id), name, visible(item.path)));
   link.dataset.id = item.id;
   if (item.distance !== undefined) {
     const line = element("span", { className: "distance" }, element("b", { textContent: item.distance }));
-    line.append(` of ${nBits} ${nBits === 1 ? "bit" : "bits"}`, element("span", { className: "unseen", textContent: " differ. " }));
+    line.append(` of ${nCompared} ${nCompared === 1 ? "bit" : "bits"}`, element("span", { className: "unseen", textContent: " differ. " }));
     const which = item.differing_bits.length ? `Positions of the differing bits, from 0: ${item.differing_bits.join(", ")}` : "No bit differs";
     if (item.score !== undefined) line.append(`, score ${item.score.toFixed(3)}`);
     link.append(line, element("span", { className: "strip", title: which }, cells(item.differing_bits, "differing")));

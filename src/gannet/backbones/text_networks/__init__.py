@@ -1,0 +1,1 @@
+"""Networks for texts, by name: one file each."""
