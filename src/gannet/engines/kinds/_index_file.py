@@ -25,7 +25,8 @@ from gannet.support.atomic import write_atomically
 _TABLES = """
 CREATE TABLE items (id INTEGER PRIMARY KEY, path BLOB NOT NULL, digest BLOB, mark INTEGER NOT NULL);
 CREATE TABLE changes (id INTEGER PRIMARY KEY, code BLOB);
-CREATE TABLE header (header TEXT NOT NULL, model BLOB NOT NULL, files TEXT NOT NULL);
+CREATE TABLE header (header TEXT NOT NULL, files TEXT NOT NULL);
+CREATE TABLE model (model BLOB NOT NULL);
 """
 _INDEXES = """
 CREATE INDEX IF NOT EXISTS items_path ON items (path);
@@ -119,7 +120,8 @@ class IndexFile(Engine):
         with self._transaction() as db:
             for statement in filter(str.strip, _TABLES.split(";")):
                 db.execute(statement)
-            db.execute("INSERT INTO header VALUES (?, ?, '[]')", [header.to_json(), model])
+            db.execute("INSERT INTO header VALUES (?, '[]')", [header.to_json()])
+            db.execute("INSERT INTO model VALUES (?)", [model])
 
     def write_header(self, header: Header) -> None:
         """Replace the header; see `Engine.write_header`."""
@@ -128,7 +130,7 @@ class IndexFile(Engine):
 
     def model(self) -> bytes:
         """Return the stored model; see `Engine.model`."""
-        ((data,),) = self._query("SELECT model FROM header")
+        ((data,),) = self._query("SELECT model FROM model")
         return bytes(data)
 
     def write(self, rows: Rows) -> None:
@@ -174,8 +176,9 @@ class IndexFile(Engine):
     def codes(self, ids: Ids) -> tuple[Ids, Codes]:
         """Return codes from memory; see `Engine.codes`."""
         loaded = self._current()
-        places = np.flatnonzero(np.isin(loaded.ids, ids, assume_unique=True))
-        return loaded.ids[places], loaded.codes[places]
+        places = np.searchsorted(loaded.ids, ids)
+        found = places[np.take(loaded.ids, places, mode="clip") == ids] if len(loaded.ids) else places[:0]
+        return loaded.ids[found], loaded.codes[found]
 
     def find(self, column: Literal["path", "digest"], values: Sequence[bytes]) -> Ids:
         """Return ids by path or digest; see `Engine.find`."""

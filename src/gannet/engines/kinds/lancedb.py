@@ -56,11 +56,13 @@ class LanceDB(Engine):
 
     def header(self) -> Header | None:
         """Return the stored header; see `Engine.header`."""
-        try:
-            table = self._table("_header")
-        except ValueError:  # it does not exist
-            return None
         with self._explained():
+            try:
+                table = self._table("_header")
+            except ValueError as error:
+                if "was not found" in str(error):
+                    return None
+                raise
             (row,) = table.to_arrow().to_pylist()
             header = Header.from_json(row["header"], self.address)
             self._n_bits = header.n_bits
