@@ -256,7 +256,7 @@ def _pays(slices: Slices, codes: Codes) -> bool:
             away = np.bitwise_count(_substrings(others ^ query, table * size, size))
             candidates = np.bincount(away, minlength=size + 1)[: len(buckets)] * (n / _SAMPLE_CODES)
             each = kernel.CANDIDATE_COST if table else kernel.FIRST_CANDIDATE_COST
-            shells.append(kernel.PROBE_COST * buckets + each * candidates)
+            shells.append(kernel.PROBE_COST * buckets + each * others.shape[1] * candidates)
         steps = np.sort(np.concatenate(shells))
         costs.append(steps[: reach + 1].sum() if reach < len(steps) else np.inf)
     return bool(np.minimum(costs, 1.2 * limit).mean() < _WORTH * limit)

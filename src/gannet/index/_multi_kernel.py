@@ -30,7 +30,7 @@ _AT_ONCE = 512
 PROBE_COST = 8.0
 """Time to look up a bucket, in ns."""
 CANDIDATE_COST = 12.0
-"""Time to compare one code of a bucket with the query, in ns; it is the latency of the memory, mostly."""
+"""Time to compare one word of a code of a bucket with the query, in ns; mostly, it is the latency of the memory."""
 FIRST_CANDIDATE_COST = 5.0
 """The same in the first table, whose buckets are consecutive in memory."""
 
@@ -200,14 +200,14 @@ def _next(tables: Any, query: Any, shells: Any, counts: Any) -> tuple[int, float
 
     ``counts (m, shells)`` holds the numbers of candidates, -1 where they were not counted yet.
     """
-    size = _size(tables)
+    size, width = _size(tables), tables.words.shape[1]
     while True:
         best, least = 0, np.inf
         for table in range(len(shells)):
             shell = shells[table]
             if shell < len(tables.shell_ends) - 1:
                 each = CANDIDATE_COST if table else FIRST_CANDIDATE_COST
-                cost = PROBE_COST * len(_shell(tables, shell)) + each * max(counts[table, shell], 0)
+                cost = PROBE_COST * len(_shell(tables, shell)) + each * width * max(counts[table, shell], 0)
                 if cost < least:
                     best, least = table, cost
         shell = shells[best]
