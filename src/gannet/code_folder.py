@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -53,6 +54,31 @@ class CodeBlock(NamedTuple):
     digests: Sequence[bytes]
     containers: Sequence[str | None]
     skipped: Sequence[Skipped]
+
+
+class FileSummary(NamedTuple):
+    """Summary of one file of a `CodeFolder`, which is read without its items.
+
+    Attributes
+    ----------
+    n_items : int
+        Number of items.
+    first, stop : int
+        The first id, and the one after the last; both 0 for a file without items.
+    skipped : sequence of Skipped
+        Items that could not be read, with the reason.
+    digest : str
+        Digest of the items.
+    modified : float
+        When the file was written, in seconds since 1970.
+    """
+
+    n_items: int
+    first: int
+    stop: int
+    skipped: Sequence[Skipped]
+    digest: str
+    modified: float
 
 
 @dataclass(frozen=True)
@@ -112,6 +138,16 @@ class CodeFolder:
     def model_id(self) -> str:
         """Id of the model that made the codes."""
         return self.header.model_id
+
+    @property
+    def identity(self) -> str:
+        """Text that folders of the same sources, read with the same options, have in common."""
+        return _text_digest([[source["name"] for source in self.header.sources], self.header.options])
+
+    @property
+    def state(self) -> str:
+        """Text that differs if sources or items differ; read from the metadata of all files on each access."""
+        return _text_digest([asdict(self.header), [file.digest for file in self.files()]])
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -282,6 +318,21 @@ class CodeFolder:
                 [Skipped(*item) for item in facts["skipped"]],
             )
 
+    def files(self) -> list[FileSummary]:
+        """Return a summary of each file.
+
+        Returns
+        -------
+        list of FileSummary
+            The summaries, in the order of the ids.
+
+        Raises
+        ------
+        GannetError
+            If a file is missing or damaged.
+        """
+        return [self._summary(shard) for shard in range(self.header.n_shards)]
+
     def skipped(self) -> list[Skipped]:
         """Return the items that could not be read, from the metadata of all files.
 
@@ -290,17 +341,22 @@ class CodeFolder:
         list of Skipped
             Paths and reasons.
         """
-        return [Skipped(*item) for file in self._files() for item in json.loads(file.metadata[_METADATA])["skipped"]]
+        return [item for file in self.files() for item in file.skipped]
 
     def __len__(self) -> int:
-        return sum(file.num_rows for file in self._files())
+        return sum(file.n_items for file in self.files())
 
-    def _files(self) -> Iterator[Any]:
-        """Yield the metadata of each file."""
-        for shard in range(self.header.n_shards):
-            file = self.path / _name(shard)
-            with reading(f"is not a whole file of codes: delete it, and {_AGAIN}", str(file)):
-                yield _parquet().read_metadata(file)
+    def _summary(self, shard: int) -> FileSummary:
+        file = self.path / _name(shard)
+        with reading(f"is not a whole file of codes: delete it, and {_AGAIN}", str(file)):
+            found, modified = _parquet().read_metadata(file), file.stat().st_mtime
+            facts = json.loads(found.metadata[_METADATA])
+            skipped = [Skipped(*item) for item in facts["skipped"]]
+            first = stop = 0
+            if found.num_rows:
+                ids = [found.row_group(group).column(0).statistics for group in (0, found.num_row_groups - 1)]
+                first, stop = ids[0].min, ids[1].max + 1
+            return FileSummary(found.num_rows, first, stop, skipped, facts["digest"], modified)
 
 
 def is_code_folder(path: str | os.PathLike[str]) -> bool:
@@ -322,7 +378,9 @@ def is_code_folder(path: str | os.PathLike[str]) -> bool:
 def shard_bytes(block: CodeBlock, shard: int, model_id: str, n_bits: int) -> bytes:
     """Return the content of the file with a number, for `CodeFolder.write`."""
     pa, pq = load("pyarrow", "parquet", "writing Parquet"), _parquet()
-    facts = {"version": VERSION, "model_id": model_id, "n_bits": n_bits, "shard": shard}
+    content = blake2b(block.ids.tobytes() + block.codes.tobytes(), digest_size=_DIGEST_BYTES)
+    content.update(json.dumps([*block.paths, *(digest.hex() for digest in block.digests)]).encode())
+    facts = {"version": VERSION, "model_id": model_id, "n_bits": n_bits, "shard": shard, "digest": content.hexdigest()}
     skipped = [[item.path, item.reason] for item in block.skipped]
     metadata = {_METADATA: json.dumps({**facts, "skipped": skipped})}
     kinds = (pa.int64(), pa.binary(n_bytes(n_bits)), pa.string(), pa.binary(_DIGEST_BYTES), pa.string())
@@ -371,6 +429,11 @@ def _check_same(folder: Path, begun: Header, wanted: Header) -> None:
                 f"{now['name']} has changed since {folder} was begun ({before['n_items']:,} items then, "
                 f"{now['n_items']:,} now): encode it into another folder"
             )
+
+
+def _text_digest(content: object) -> str:
+    """Return a digest of a value that JSON can hold."""
+    return blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def _stored(options: Mapping[str, Any]) -> str:

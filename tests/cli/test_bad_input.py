@@ -478,7 +478,8 @@ def test_an_emptied_collection_answers_nothing(matrix: Path, matrix_collection: 
 
 def test_missing_arguments(run) -> None:
     refused(run("fit"), "SOURCE")
-    refused(run("index", "x"), "--model")
+    refused(run("index", "x"), "--output")
+    refused(run("index", "x", "-o", "y"), "--model")
     refused(run("remove", "x"), "ID")
     refused(run("--bogus"), "--bogus")
 

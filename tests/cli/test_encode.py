@@ -84,6 +84,35 @@ def test_items_that_cannot_be_read_are_named_and_their_ids_stay_free(
     assert again.out.startswith(f"added 0 items, left {N_IMAGES - 1} unchanged, skipped 2: ")
 
 
+def test_a_folder_is_exported(
+    run: Run, photos: Path, image_model: Path, tmp_path: Path, save_image: Callable[[Path, int], Path]
+) -> None:
+    pytest.importorskip("duckdb")
+    (photos / "03.png").write_bytes(b"no image")
+    target = f"duckdb:{tmp_path}/target"
+    assert run("encode", photos, "-m", image_model, "-o", tmp_path / "codes").status == 0
+    result = run("export", tmp_path / "codes", target, "--json")
+    assert result.err.startswith("skipped 1:\n") and "03.png: not an image" in result.err
+    n_items = N_IMAGES - 1
+    facts = {"items": n_items, "exact": True, "recall": None, "added": n_items, "removed": 0, "renamed": 0}
+    assert json.loads(result.out) == {"target": target} | facts
+    assert run("index", tmp_path / "codes", "-o", tmp_path / "c").status == 0
+    for query in (7, photos / "07.png", photos / "sub"):
+        found = run("search", target, query, "--json")
+        assert found.status == 0 and json.loads(found.out) == json.loads(
+            run("search", tmp_path / "c", query, "--json").out
+        )
+    save_image(photos / "03.png", 99)
+    save_image(photos / "z.png", 100)
+    assert run("encode", photos, "-m", image_model, "-o", tmp_path / "grown").status == 0
+    result = run("export", tmp_path / "grown", target)
+    assert result.status == 2 and f"an earlier state of {tmp_path}/grown: bring it up to date with --sync" in result.err
+    result = run("export", tmp_path / "grown", target, "--sync")
+    assert (result.status, result.err) == (0, "") and f"holds {N_IMAGES + 1} items: 2 added" in result.out
+    found = json.loads(run("search", target, photos / "z.png", "-k", N_IMAGES + 1, "--json").out)[0]["results"]
+    assert {item["id"]: item["path"] for item in found}[N_IMAGES] == str(photos / "z.png")
+
+
 def test_an_item_of_two_sources_is_encoded_once(run: Run, photos: Path, image_model: Path, tmp_path: Path) -> None:
     archive = tmp_path / "some.zip"
     with zipfile.ZipFile(archive, "w") as pack:

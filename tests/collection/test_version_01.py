@@ -91,7 +91,7 @@ def test_it_is_changed(file: Path, expected: dict[str, Any]) -> None:
             np.testing.assert_array_equal(collection.features(np.arange(n, 2 * n)), collection.features(np.arange(n)))
         changes, _ = add_source(collection, open_source("matrix.npy"), hasher)
         assert changes.added == 0 and changes.known == n
-        with pytest.raises(GannetError, match="is no folder of image files"):
+        with pytest.raises(GannetError, match="is no folder or archive of images"):
             sync(collection, str(file.parent / "matrix.npy"), hasher)
         assert collection.remove(np.arange(n)) == n
         collection.check()

@@ -15,7 +15,8 @@ from places import Make, Place, Run
 from gannet import Collection, GannetError
 from gannet.engines import all_engines, get_engine, is_target, open_engine, open_target
 from gannet.engines.address import Address
-from gannet.engines.export import export, read_rows
+from gannet.engines.export import export
+from gannet.engines.exportable import CollectionItems
 
 
 def codes(n: int, n_bits: int = 64, seed: int = 0) -> np.ndarray:
@@ -25,7 +26,7 @@ def codes(n: int, n_bits: int = 64, seed: int = 0) -> np.ndarray:
 def check_equal(file: Path, address: str) -> None:
     """Check that a target holds exactly the items of a collection."""
     with Collection.open(file, readonly=True) as collection, open_target(address) as target:
-        rows = read_rows(collection, 0, 1 << 62)
+        rows = CollectionItems(collection).rows(0, 1 << 62)
         assert len(target) == len(rows)
         if len(rows):
             ids, marks = target.engine.marks(0, 1 << 62)
@@ -109,7 +110,7 @@ def test_what_is_refused(place: Place, make_collection: Make, monkeypatch) -> No
     with pytest.raises(GannetError, match=r"holds codes of another model \([0-9a-f]{12}, not [0-9a-f]{12}\)"):
         export(make_collection(codes(9), 64, "other.gannet", seed=1), address)
     monkeypatch.setattr(type(open_engine(address)), "max_id", 7)
-    with pytest.raises(GannetError, match="holds ids up to 7, and the collection has 8"):
+    with pytest.raises(GannetError, match=r"holds ids up to 7, and c\.gannet has 8"):
         export(file, place())
 
 

@@ -18,7 +18,8 @@ from places import Make, Place
 
 from gannet import Collection
 from gannet.engines import open_target
-from gannet.engines.export import export, read_rows
+from gannet.engines.export import export
+from gannet.engines.exportable import CollectionItems
 
 KILLS = int(os.environ.get("GANNET_KILLS", "4"))
 N = 3000
@@ -100,7 +101,7 @@ def test_kills_lose_and_double_nothing(place: Place, make_collection: Make) -> N
 def check(file: Path, address: str) -> None:
     """Check that a target holds the items of a collection, each once."""
     with Collection.open(file, readonly=True) as collection, open_target(address) as target:
-        rows = read_rows(collection, 0, 1 << 62)
+        rows = CollectionItems(collection).rows(0, 1 << 62)
         assert len(target) == len(rows)
         found = target.engine.read(rows.ids)
         assert found.ids.tolist() == rows.ids.tolist() and found.marks.tolist() == rows.marks.tolist()

@@ -145,4 +145,4 @@ def test_gannets_kinds_exclude_each_other_except_for_folders(outside: Path, tmp_
         path.write_bytes(b"")
         takers = [kind.name for kind in opening.own_kinds() if kind.takes(str(path))]
         assert len(takers) == (name != "a.txt")
-    assert opening.own_kinds()[-1].name == "image-folder"
+    assert [kind.name for kind in opening.own_kinds()[-2:]] == ["image-folder", "url-folder"]

@@ -1,4 +1,4 @@
-"""``gannet export``: write a collection to an engine."""
+"""``gannet export``: write a collection or a folder of codes to an engine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gannet.cli.output import say, say_json
+from gannet.cli.output import say, say_json, warn_skipped
 
 if TYPE_CHECKING:
     from gannet.engines.export import Exported
@@ -20,15 +20,18 @@ if TYPE_CHECKING:
 def export(collection: str, target: str, sync: bool, as_json: bool) -> None:
     """Export COLLECTION to TARGET, an engine such as a database.
 
+    COLLECTION can also be a folder that `gannet encode` wrote, whose codes and ids are taken as they are.
+
     `gannet search` and `gannet serve` then take TARGET in place of the collection. It holds the codes, ids, paths and
     digests of all items, and the model.
 
     An interrupted export continues when the command is run again. --sync writes what was added, removed or renamed
-    since the last export.
+    since the last export. A folder is also brought up to date from another folder of the same sources.
     """
     from gannet.engines.export import export as run
 
     done = run(collection, target, sync)
+    warn_skipped(done.skipped)
     if as_json:
         say_json(done.as_dict())
     else:

@@ -62,7 +62,9 @@ def open_source(source: str, **options: Any) -> ImageSource | MatrixSource:
     from gannet.errors import GannetError
 
     if is_code_folder(source):
-        raise GannetError(f"{source} holds codes, not images or features: give it to `gannet index` or `gannet add`")
+        raise GannetError(
+            f"{source} holds codes, not images or features: give it to `gannet index`, `gannet add` or `gannet export`"
+        )
     opened = data.open_source(source, **options)
     for note in opened.notes:
         warn(note)

@@ -33,7 +33,8 @@ class Header:
     model_id : str
         SHA-256 of the model file.
     created : str
-        When the exported collection was created; with ``model_id``, it identifies the collection.
+        When the exported collection was created, or a digest of the sources of a folder of codes; with ``model_id``, it
+        identifies the collection or folder.
     changed : str
         When the collection had last been changed at the last export that was finished; empty before the first.
     state : str

@@ -1,19 +1,22 @@
-"""Export of a collection to an engine, first or again: every block of ids is compared, and differences are written."""
+"""Export of items to an engine, first or again: every block of ids is compared, and differences are written."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from gannet.codes import Codes, Ids
-from gannet.collection.collection import Collection
+from gannet.data import Skipped
 from gannet.engines import open_engine
-from gannet.engines.engine import Engine, Header, Rows
+from gannet.engines.engine import Engine, Header
+from gannet.engines.exportable import Edition, Exportable, open_exportable
 from gannet.errors import GannetError
 from gannet.index import HammingIndex
+from gannet.index.protocol import Distances
 from gannet.support.progress import progress
 
 RECALL_AT = 10
@@ -33,10 +36,12 @@ class Exported:
     exact : bool
         Whether searches of this address are exact.
     recall : float or None
-        Of approximate searches: the share of the 10 nearest items that were found, measured with 100 of the
-        collection's own codes; None for exact searches and without items.
+        Of approximate searches: the share of the 10 nearest items that were found, measured with 100 of the exported
+        codes; None for exact searches and without items.
     added, removed, renamed : int
         Number of items that were written for the first time, deleted, and given another path.
+    skipped : sequence of Skipped
+        Items that a folder of codes lacks because they could not be read.
     """
 
     target: str
@@ -46,20 +51,21 @@ class Exported:
     added: int
     removed: int
     renamed: int
+    skipped: Sequence[Skipped] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields by name.
+        """Return the fields by name, without ``skipped``.
 
         Returns
         -------
         dict of str to object
             What `gannet export --json` prints.
         """
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "skipped"}
 
 
 def export(path: str | os.PathLike[str], target: str, sync: bool = False) -> Exported:
-    """Export a collection to an engine, or bring an earlier export up to date.
+    """Export a collection or a folder of codes to an engine, or bring an earlier export up to date.
 
     Codes, ids, paths, digests and the model are written; features that the collection keeps are not. An export that was
     interrupted is continued by the next one. A repeated export writes only what differs.
@@ -67,12 +73,13 @@ def export(path: str | os.PathLike[str], target: str, sync: bool = False) -> Exp
     Parameters
     ----------
     path : path-like
-        File of the collection.
+        File of the collection, or a complete folder that `gannet.encoding.encode_folder` wrote, which is read one file
+        at a time.
     target : str
         Address of the target, such as ``duckdb:photos.duckdb``; see `gannet.engines.open_engine`.
     sync : bool, default=False
-        Whether a finished export of an earlier state of the collection is brought up to date; otherwise, it is an
-        error.
+        Whether a finished export of an earlier state of the collection, or of a folder of the same sources, is brought
+        up to date; otherwise, it is an error.
 
     Returns
     -------
@@ -82,7 +89,7 @@ def export(path: str | os.PathLike[str], target: str, sync: bool = False) -> Exp
     Raises
     ------
     GannetError
-        If the target holds codes of another model or items of another collection, if it holds an earlier state and
+        If the target holds codes of another model or items of another collection, if it holds another state and
         ``sync`` is false, if an id is too large for the engine, or if a file or the engine cannot be used.
 
     Examples
@@ -93,65 +100,67 @@ def export(path: str | os.PathLike[str], target: str, sync: bool = False) -> Exp
         with open_target("duckdb:photos.duckdb") as target:
             answers = gannet.search(target, ["query.jpg"])
     """
-    with Collection.open(path, readonly=True) as collection:
+    with open_exportable(path) as items:
         engine = open_engine(target, writable=True)
         try:
-            return _Export(collection, engine).run(sync)
+            return _Export(items, engine).run(sync)
         finally:
             engine.close()
 
 
 class _Export:
-    """One export of an open collection to an open engine."""
+    """One export of items to an open engine."""
 
-    def __init__(self, collection: Collection, engine: Engine) -> None:
-        self._collection, self._engine = collection, engine
+    def __init__(self, items: Exportable, engine: Engine) -> None:
+        self._items, self._engine = items, engine
         self._added = self._removed = self._renamed = 0
 
     def run(self, sync: bool) -> Exported:
-        with self._collection.snapshot():
-            state, info, ids = self._collection.state, self._collection.info(), self._collection.ids
-        stop = int(ids.max(initial=-1)) + 1
-        if stop - 1 > self._engine.max_id:
+        edition = self._items.edition()
+        if edition.stop - 1 > self._engine.max_id:
             raise GannetError(
-                f"{self._engine.address} holds ids up to {self._engine.max_id}, and the collection has {stop - 1}: "
-                "export to another engine, or make the collection again with `gannet index`"
+                f"{self._engine.address} holds ids up to {self._engine.max_id}, and {self._items.name} has "
+                f"{edition.stop - 1}: export to another engine, or make the collection again with `gannet index`"
             )
-        header = self._begin(state, info["created"], stop, sync)
+        header = self._begin(edition, sync)
         if header.pending:
             self._write(header)
         self._engine.finish()
         if header.pending:
-            self._engine.write_header(header.finished(info["changed"], stop))
+            self._engine.write_header(header.finished(edition.changed, edition.stop))
         exact = self._engine.exact
-        recall = None if exact or not len(ids) else measure_recall(self._collection, self._engine)
+        recall = (
+            None if exact or not edition.n_items else measure_recall(self._items, edition.n_items, self._engine.search)
+        )
         counts = self._added, self._removed, self._renamed
-        return Exported(str(self._engine.address), len(self._engine), exact, recall, *counts)
+        return Exported(str(self._engine.address), len(self._engine), exact, recall, *counts, self._items.skipped())
 
-    def _begin(self, state: str, created: str, stop: int, sync: bool) -> Header:
+    def _begin(self, edition: Edition, sync: bool) -> Header:
         """Return the header of the target, whose ``pending`` is empty if there is nothing to write."""
-        collection, engine = self._collection, self._engine
+        items, engine = self._items, self._engine
         header = engine.header()
         if header is None:
-            header = Header(collection.n_bits, collection.model_id, created, stop=stop, pending=state)
-            engine.create(header, collection.model())
+            header = Header(items.n_bits, items.model_id, edition.created, stop=edition.stop, pending=edition.state)
+            engine.create(header, items.model())
             return header
-        if header.model_id != collection.model_id:
+        if header.model_id != items.model_id:
             raise GannetError(
                 f"{engine.address} holds codes of another model ({header.model_id[:12]}, not "
-                f"{collection.model_id[:12]}), which cannot be compared: export to another place"
+                f"{items.model_id[:12]}), which cannot be compared: export to another place"
             )
-        if header.created != created:
-            raise GannetError(f"{engine.address} holds the items of another collection: export to another place")
-        if header.state == state and not header.pending:
+        if header.created != edition.created:
+            raise GannetError(
+                f"{engine.address} holds the items of another collection or folder: export to another place"
+            )
+        if header.state == edition.state and not header.pending:
             return header
         if header.state and not header.pending and not sync:
             raise GannetError(
-                f"{engine.address} holds an earlier state of {collection.name}: bring it up to date with --sync"
+                f"{engine.address} holds an earlier state of {items.name}: bring it up to date with --sync"
             )
-        if header.pending != state:
-            # Ids that an interrupted export wrote may be above those that the collection has now.
-            header = replace(header, stop=max(stop, header.stop), pending=state, position=0)
+        if header.pending != edition.state:
+            # Ids that an interrupted export wrote may be above those that are exported now.
+            header = replace(header, stop=max(edition.stop, header.stop), pending=edition.state, position=0)
             engine.write_header(header)
         return header
 
@@ -166,7 +175,7 @@ class _Export:
                 bar.update(min(block, stop - first))
 
     def _write_block(self, first: int, stop: int) -> None:
-        rows = read_rows(self._collection, first, stop)
+        rows = self._items.rows(first, stop)
         ids, marks = self._engine.marks(first, stop)
         gone = np.setdiff1d(ids, rows.ids, assume_unique=True)
         if len(gone):
@@ -181,27 +190,34 @@ class _Export:
         self._renamed += int((stored & ~same).sum())
 
 
-def read_rows(collection: Collection, first: int, stop: int) -> Rows:
-    """Return the rows of a collection with ids from ``first`` to before ``stop``."""
-    with collection.snapshot():
-        ids, paths, digests = collection.columns_between(first, stop)
-        return Rows(ids, collection.codes(ids), paths, digests)
-
-
-def measure_recall(collection: Collection, engine: Engine) -> float:
-    """Return the share of the nearest items of the collection's own codes that the engine finds.
+def measure_recall(items: Exportable, n_items: int, search: Callable[[Codes, int], tuple[Distances, Ids]]) -> float:
+    """Return the share of the nearest items of some of the ``n_items`` codes that a search among all of them finds.
 
     A found item counts if it is as near as the last of the true nearest; the item that is asked for does not count.
     """
-    codes, ids = collection.codes(), collection.ids
-    places = np.arange(min(RECALL_QUERIES, len(ids))) * len(ids) // min(RECALL_QUERIES, len(ids))
-    queries = codes[places]
-    exact, _ = HammingIndex(codes, collection.n_bits).search(queries, RECALL_AT + 1)
-    distances, found = engine.search(queries, RECALL_AT + 1)
+    own, queries = _sample(items, n_items)
+    exact = np.empty((len(queries), 0), np.int64)
+    for _, codes in items.blocks():
+        distances, _ = HammingIndex(codes, items.n_bits).search(queries, RECALL_AT + 1)
+        exact = np.sort(np.concatenate([exact, distances], axis=1), axis=1)[:, : RECALL_AT + 1]
+    distances, found = search(queries, RECALL_AT + 1)
     n = exact.shape[1] - 1
     if n == 0:
         return 1.0
-    return float(np.mean([_hits(*row, n) / n for row in zip(exact, distances, found, ids[places], strict=True)]))
+    return float(np.mean([_hits(*row, n) / n for row in zip(exact, distances, found, own, strict=True)]))
+
+
+def _sample(items: Exportable, n_items: int) -> tuple[Ids, Codes]:
+    """Return the ids and codes of `RECALL_QUERIES` items at equal steps, or of all if there are fewer."""
+    n = min(RECALL_QUERIES, n_items)
+    places = np.arange(n) * n_items // n
+    ids, codes, seen = [], [], 0
+    for some_ids, some_codes in items.blocks():
+        rows = places[(places >= seen) & (places < seen + len(some_ids))] - seen
+        ids.append(some_ids[rows])
+        codes.append(some_codes[rows])
+        seen += len(some_ids)
+    return np.concatenate(ids), np.concatenate(codes)
 
 
 def _hits(exact: Codes | Ids, distances: Ids, found: Ids, own: int, n: int) -> int:
