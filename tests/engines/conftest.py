@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -37,7 +38,27 @@ def postgres(postgres_server: Any) -> str:
     return postgres_server.get_uri()
 
 
-@pytest.fixture(params=["duckdb", "parquet", "postgresql"])
+@pytest.fixture(scope="session")
+def milvus() -> Iterator[str]:
+    """The address of a real server of Milvus, which is started once."""
+    library = pytest.importorskip("milvus", reason="needs milvus")
+    with socket.socket() as etcd:
+        if etcd.connect_ex(("127.0.0.1", 2380)) == 0:
+            pytest.skip("port 2380 is in use, and the etcd of Milvus cannot take another")
+    with tempfile.TemporaryDirectory() as folder:
+        config = library.MilvusServerConfig(data_dir=folder)
+        for part in ("rootCoord", "proxy", "queryCoord", "queryNode", "indexNode", "dataCoord", "dataNode"):
+            config.set(f"{part}.ip", "127.0.0.1")
+        config.set("proxy.timeTickInterval", 20)  # milliseconds for which searches may wait
+        server = library.MilvusServer(config)
+        try:
+            server.start()
+            yield f"milvus://127.0.0.1:{server.listen_port}"
+        finally:
+            server.stop()
+
+
+@pytest.fixture(params=["duckdb", "faiss", "lancedb", "parquet", "postgresql", "usearch"])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Return the function that names a new place for an export, for every exact engine."""
 
@@ -45,7 +66,8 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         number = next(_numbers)
         if request.param == "postgresql":
             return f"{request.getfixturevalue('postgres')}&table=t{number}"
-        return f"{request.param}:{tmp_path_factory.mktemp('engines')}/{number}"
+        options = {"usearch": "?exact=yes"}.get(request.param, "")
+        return f"{request.param}:{tmp_path_factory.mktemp('engines')}/{number}{options}"
 
     return new
 

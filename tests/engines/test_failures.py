@@ -73,7 +73,15 @@ def test_hnsw_of_postgres(postgres: str, make_collection: Make, run: Run) -> Non
 
 
 @pytest.mark.parametrize(
-    ("library", "extra", "target"), [("duckdb", "duckdb", "duckdb:x"), ("psycopg", "postgres", "postgresql://x/y")]
+    ("library", "extra", "target"),
+    [
+        ("duckdb", "duckdb", "duckdb:x"),
+        ("psycopg", "postgres", "postgresql://x/y"),
+        ("faiss", "faiss", "faiss:x"),
+        ("usearch", "usearch", "usearch:x"),
+        ("lancedb", "lancedb", "lancedb:x"),
+        ("pymilvus", "milvus", "milvus://x"),
+    ],
 )
 def test_a_missing_library(library: str, extra: str, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, library, None)
@@ -94,7 +102,7 @@ def disk() -> Iterator[Path]:
         subprocess.run(["umount", "-l", name], check=True)
 
 
-@pytest.mark.parametrize("engine", ["duckdb", "parquet", "postgresql"])
+@pytest.mark.parametrize("engine", ["duckdb", "faiss", "lancedb", "parquet", "postgresql"])
 def test_a_full_disk(engine: str, disk: Path, make_collection: Make, request: pytest.FixtureRequest) -> None:
     file = make_collection(codes(50_000), 64)
     address = f"{engine}:{disk}/export"
