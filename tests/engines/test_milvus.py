@@ -15,7 +15,8 @@ from test_engines import LENGTHS, random_codes
 
 from gannet import Collection, GannetError, HammingIndex, search
 from gannet.engines import Header, Rows, open_engine, open_target
-from gannet.engines.export import export, read_rows
+from gannet.engines.export import export
+from gannet.engines.exportable import CollectionItems
 from gannet.engines.kinds.milvus import Milvus
 
 
@@ -81,7 +82,7 @@ def test_exports(milvus: str, make_collection: Make, run: Run, monkeypatch: pyte
         open_target(address) as exact,
         open_target(approximate) as other,
     ):
-        rows = read_rows(collection, 0, 1 << 62)
+        rows = CollectionItems(collection).rows(0, 1 << 62)
         assert exact.engine.read(rows.ids).marks.tolist() == rows.marks.tolist()
         for options in ({}, {"k": 40}, {"radius": 20}):
             expected, found = search(collection, queries, **options), search(exact, queries, **options)
