@@ -321,7 +321,7 @@ class Joined(Encoder):
 
 
 @dataclass(frozen=True)
-class Completed(Encoder):
+class Completed(Decoded):
     """The bits of an encoder, completed by bits with which a linear decoder reconstructs the features from all bits.
 
     Features are scaled to unit length, centered and scaled to unit length again, to vectors z, and the decoder maps a
@@ -332,8 +332,6 @@ class Completed(Encoder):
 
     Parameters
     ----------
-    first : Encoder
-        The encoder of the first bits.
     mean : ndarray of shape (n_features,), dtype float32
         Mean of the features at unit length.
     weight : ndarray of shape (n_features, n_bits), dtype float32
@@ -342,6 +340,8 @@ class Completed(Encoder):
         Desired squared length of reconstructions, above 0.
     penalty : ndarray of shape (1,), dtype float32
         Weight of the penalty of `Decoded`, at least 0.
+    first : Encoder
+        The encoder of the first bits.
     scales : ndarray of shape (2,), dtype float32
         Factors of the weights by the first encoder and by the decoder.
     """
@@ -349,24 +349,12 @@ class Completed(Encoder):
     kind: ClassVar[str] = "completed"
 
     first: Encoder
-    mean: Floats
-    weight: Floats
-    target: Floats
-    penalty: Floats
     scales: Floats
 
     @property
     def stored_kind(self) -> str:
         """Text by which a model file names the encoder: the kind of the first bits, ``+`` and its own."""
         return f"{self.first.kind}+{self.kind}"
-
-    @property
-    def n_features(self) -> int:
-        return int(self.weight.shape[0])
-
-    @property
-    def n_bits(self) -> int:
-        return int(self.weight.shape[1])
 
     @property
     def ranges(self) -> list[tuple[int, int]]:
@@ -376,17 +364,14 @@ class Completed(Encoder):
         """Return the values of the first bits, then how much the cost would grow if one of the others were flipped."""
         first = self.first.values(features)
         fixed = np.where(first >= 0, np.float32(1), np.float32(-1))
-        gram = np.asarray(self.weight.T @ self.weight, np.float32)
-        costs = flipping_costs(self._products(features), gram, float(self.target[0]), float(self.penalty[0]), fixed)
+        products = super().bit_weights(features)
+        costs = flipping_costs(products, self.gram, float(self.target[0]), float(self.penalty[0]), fixed)
         return np.concatenate([first, costs], axis=1)
 
     def bit_weights(self, features: Floats) -> Floats:
-        weights = self.scales[1] * self._products(features)
+        weights = self.scales[1] * super().bit_weights(features)
         weights[:, : self.first.n_bits] += self.scales[0] * self.first.bit_weights(features)
         return np.asarray(weights, np.float32)
-
-    def _products(self, features: Floats) -> Floats:
-        return np.asarray(center_and_normalize(unit_rows(features), self.mean) @ self.weight, np.float32)
 
     def arrays(self) -> dict[str, Floats]:
         """Return the arrays of both parts, named as those of `Joined`."""
@@ -407,7 +392,7 @@ def from_arrays(kinds: Sequence[type[Encoder]], arrays: Mapping[str, Floats]) ->
         for i in range(len(kinds))
     ]
     if kinds[-1] is Completed:
-        return Completed(from_arrays(kinds[:-1], numbered[0]), **numbered[-1])
+        return Completed(first=from_arrays(kinds[:-1], numbered[0]), **numbered[-1])
     return Joined(tuple(kind(**own) for kind, own in zip(kinds, numbered, strict=True)))
 
 

@@ -85,12 +85,12 @@ class HybridRefined(Hybrid):
         spread = (first.bit_weights(features[some]) @ fixed.T).std(), (inputs[some] @ decoder @ codes.T).std()
         scales = np.array([1, self.nearest_weight]) / np.maximum(spread, np.finfo(np.float32).tiny)
         return Completed(
-            first,
             mean,
             decoder,
             np.full(1, target, np.float32),
             np.full(1, self.penalty, np.float32),
-            scales.astype(np.float32),
+            first=first,
+            scales=scales.astype(np.float32),
         )
 
 
